@@ -1,0 +1,57 @@
+# Everything there is to learn: make demo | test | lint | setup | bench | lock | clean
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8000
+DATA_DIR ?= .demo
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+.PHONY: setup demo test lint format bench lock clean
+
+# The stamps are the memory: nothing is installed or compiled twice.
+setup: $(VENV)/.compiled
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	@test -x $(BIN)/python || { echo "setup: creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "setup: installing dependencies (about a minute the first time)"
+	@$(PIP) install -qq --require-hashes --requirement requirements.txt
+	@$(PIP) install -qq --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	@echo "setup: installing development tools"
+	@$(PIP) install -qq --require-hashes --requirement requirements-dev.txt
+	@touch $@
+
+$(VENV)/.compiled: $(VENV)/.installed $(wildcard src/active_customers/kernels/*.py)
+	@rm -f src/active_customers/kernels/__pycache__/*.nb? # a cached kernel does not notice a changed callee in another file
+	@$(BIN)/active-customers compile
+	@touch $@
+
+demo: setup
+	@exec $(BIN)/active-customers demo --data-dir "$(DATA_DIR)" --port $(PORT)
+
+test: setup $(VENV)/.installed-dev
+	@$(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/.installed-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/.installed-dev
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: setup $(VENV)/.installed-dev
+	@$(BIN)/python -m benchmarks --data "$(or $(DATA),data-sets)"
+
+# Pin every dependency by hash. uv.lock itself is not kept: it names a package index.
+lock:
+	@uv lock --quiet --upgrade
+	@uv export --quiet --no-header --no-emit-project --no-dev --group setup --output-file requirements.txt
+	@uv export --quiet --no-header --no-emit-project --group dev --output-file requirements-dev.txt
+
+clean:
+	@rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

@@ -1,0 +1,1 @@
+"""Jobs that read the history and publish something."""

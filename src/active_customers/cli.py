@@ -1,0 +1,254 @@
+"""The command line: thin functions that read flags, call one thing, and print what came of it."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from active_customers import __version__
+from active_customers.asgi import build_app
+from active_customers.batch.daily_refresh import Refresh
+from active_customers.config.settings import LoadedSettings, default_yaml, explain, load_settings
+from active_customers.core.clock import DAY, SystemClock, format_time
+from active_customers.core.errors import ActiveCustomersError, SettingsError
+from active_customers.evaluation.evaluator import EvaluationRequest, evaluate
+from active_customers.evaluation.simulator import SimulatorConfig, simulate
+from active_customers.importing.events import EventStore, check_events, import_events
+from active_customers.importing.interactions import read_interactions
+from active_customers.importing.products import check_products, import_products
+from active_customers.importing.request import ImportRequest
+from active_customers.models.artifacts import ArtifactStore
+from active_customers.realtime.access import Access
+from active_customers.serving.server import listen, run
+from active_customers.serving.writer_socket import open_for_writing
+from active_customers.storage.data_dir import DataDirectory
+from active_customers.terminal import progress, say
+from active_customers.warm_up import compile_kernels
+from active_customers.wiring import build
+
+app = typer.Typer(
+    name="active-customers",
+    help="Real-time product recommendations for online shops.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+DataDir = Annotated[
+    Path, typer.Option("--data-dir", envvar="ACTIVE_CUSTOMERS_DATA_DIR", help="Where everything of the shop is kept.")
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", envvar="ACTIVE_CUSTOMERS_CONFIG", help="A YAML file of settings.")
+]
+Files = Annotated[list[Path], typer.Argument(help="CSV, TSV, JSONL (also .gz, .zst) or Parquet.")]
+Preset = Annotated[str | None, typer.Option(help="What the columns mean; native when it is not given.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Report what would happen, and change nothing.")]
+
+DEFAULT_DATA = Path("data")
+
+
+def main() -> None:
+    """Run the command line; what goes wrong is one line that says what to do."""
+    try:
+        app()
+    except ActiveCustomersError as error:
+        sys.stderr.write(f"active-customers: {error}\n")
+        sys.exit(2)
+
+
+def _loaded(config: Path | None, data_dir: Path, flags: dict[str, object] | None = None) -> LoadedSettings:
+    """Return the settings; `config.yaml` in the data directory is read when no file is named."""
+    own = data_dir / "config.yaml"
+    return load_settings(config or (own if own.exists() else None), flags=flags)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        say(__version__)
+        raise typer.Exit
+
+
+@app.command("serve")
+def serve(
+    data_dir: DataDir = DEFAULT_DATA,
+    config: ConfigFile = None,
+    host: Annotated[str | None, typer.Option(help="Address to bind to.")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port; 0 takes a free one.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that answer.")] = None,
+) -> None:
+    """Answer requests until stopped."""
+    flags: dict[str, object] = {"server.host": host, "server.port": port, "server.workers": workers}
+    settings = _loaded(config, data_dir, flags).settings
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if Access(settings.access).is_open and not _is_loopback(settings.server.host):
+        raise SettingsError(
+            "server.host",
+            settings.server.host,
+            "without API keys only loopback is served: set access.server_keys first",
+        )
+    listener = listen(settings.server.host, settings.server.port)
+    services = build(settings, DataDirectory(data_dir))
+    address, bound = listener.getsockname()[:2]
+    url = f"http://{f'[{address}]' if ':' in address else address}:{bound}"
+    if not run(build_app(services, settings.server.cors_origins), listener, lambda: say(f"ready: {url}")):
+        sys.exit(1)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@app.command("import-events")
+def import_events_command(
+    files: Files,
+    preset: Preset = None,
+    data_dir: DataDir = DEFAULT_DATA,
+    config: ConfigFile = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Import a history of events. Importing the same file twice changes nothing."""
+    settings = _loaded(config, data_dir).settings
+    request = ImportRequest(files, data_dir, preset, settings.imports)
+    with progress("import-events") as report:
+        if dry_run:
+            outcome = check_events(request, SystemClock(), report)
+        else:
+            with open_for_writing(request.directory, settings.storage) as opened:
+                store = EventStore(opened.writer, opened.store.sessions.state_of_number)
+                outcome = import_events(request, store, SystemClock(), report)
+    for line in outcome.lines():
+        say(line)
+
+
+@app.command("import-products")
+def import_products_command(
+    files: Files,
+    preset: Preset = None,
+    data_dir: DataDir = DEFAULT_DATA,
+    config: ConfigFile = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Import catalogue entries; those with a known id are replaced."""
+    settings = _loaded(config, data_dir).settings
+    request = ImportRequest(files, data_dir, preset, settings.imports)
+    with progress("import-products") as report:
+        if dry_run:
+            outcome = check_products(request, report)
+        else:
+            with open_for_writing(request.directory, settings.storage) as opened:
+                outcome = import_products(request, opened.writer, SystemClock(), report)
+    for line in outcome.lines():
+        say(line)
+
+
+@app.command("refresh")
+def refresh(data_dir: DataDir = DEFAULT_DATA, config: ConfigFile = None) -> None:
+    """Train on everything logged so far and publish; a running service takes the new version up by itself."""
+    settings = _loaded(config, data_dir).settings
+    directory = DataDirectory(data_dir)
+    with open_for_writing(directory, settings.storage) as opened, progress("refresh") as report:
+        job = Refresh(directory, SystemClock(), settings.refresh, settings.models)
+        manifest = job.run(opened.writer, report)
+    facts = manifest.facts
+    say(
+        f"published {manifest.version}: {facts['acts']:,} acts in {facts['sessions']:,} sessions of "
+        f"{facts['customers']:,} customers on {facts['products']:,} products, {facts['seconds']:.1f} s"
+    )
+
+
+@app.command("simulate")
+def simulate_command(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    customers: Annotated[int, typer.Option(help="How many customers come.")] = 2_000,
+    products: Annotated[int, typer.Option(help="Size of the catalogue.")] = 500,
+    days: Annotated[int, typer.Option(help="Length of the period.")] = 30,
+    seed: Annotated[int, typer.Option(help="Another seed is another shop.")] = 1,
+    end: Annotated[str | None, typer.Option(help="End of the period, midnight UTC.")] = None,
+) -> None:
+    """Make a believable shop: catalogue, pictures, and a history of what its customers did."""
+    given = {} if end is None else {"end": end}
+    simulator = SimulatorConfig(customers=customers, products=products, days=days, seed=seed, **given)
+    with progress("simulate") as report:
+        outcome = simulate(simulator, out, report)
+    say(
+        f"simulated {outcome.events:,} events of {outcome.customers:,} customers on {outcome.products:,} products: "
+        f"{outcome.conversion:.1%} of sessions buy, {outcome.cart_abandonment:.0%} of carts are left; in {out}"
+    )
+
+
+@app.command("evaluate")
+def evaluate_command(
+    train: Annotated[list[Path], typer.Option(help="Files to learn from (repeatable).")],
+    test: Annotated[Path, typer.Option(help="File to predict.")],
+    model: Annotated[list[str], typer.Option(help="popularity, item_knn or session_knn (repeatable).")],
+    valid: Annotated[Path | None, typer.Option(help="File to learn from as well.")] = None,
+    preset: Preset = None,
+    protocol: Annotated[str, typer.Option(help="next-item.")] = "next-item",
+    k: Annotated[int, typer.Option(help="Length of the lists.")] = 20,
+    out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("report.json"),
+    dump: Annotated[Path | None, typer.Option(help="Parquet file of every prediction.")] = None,
+) -> None:
+    """Measure how well models predict the next product of sessions they have not seen."""
+    parts = tuple(read_interactions(path, preset) for path in [*train, *([valid] if valid else [])])
+    request = EvaluationRequest(parts, read_interactions(test, preset), tuple(model), protocol, k, dump)
+    with progress("evaluate") as report:
+        outcome = evaluate(request, report)
+    outcome.write(out)
+    for name, figures in outcome.as_dict()["models"].items():
+        low, high = figures["hr_interval"]
+        say(
+            f"{name}: HR@{k} {figures['hr']:.4f} ({low:.4f} to {high:.4f}), MRR@{k} {figures['mrr']:.4f}, "
+            f"coverage {figures['coverage']:.2f}, {figures['us_per_prediction']:.0f} us a prediction"
+        )
+    say(f"report: {out}")
+
+
+@app.command("config")
+def config_command(
+    data_dir: DataDir = DEFAULT_DATA,
+    config: ConfigFile = None,
+    defaults: Annotated[bool, typer.Option("--defaults", help="Print a settings file with all defaults.")] = False,
+) -> None:
+    """Print the settings in force and where each value came from."""
+    if defaults:
+        say(default_yaml().rstrip())
+        return
+    rows = list(explain(_loaded(config, data_dir)))
+    width = max(len(f"{key}: {value}") for key, value, _ in rows)
+    for key, value, origin in rows:
+        say(f"{f'{key}: {value}'.ljust(width)}  # {origin}")
+
+
+@app.command("compile", hidden=True)
+def compile_command() -> None:
+    """Compile the kernels, so that nothing ever waits for it."""
+    with progress("compile") as report:
+        compile_kernels(report)
+
+
+@app.command("demo")
+def demo(data_dir: DataDir = Path(".demo"), port: int = 8000) -> None:
+    """Simulate a small shop, train, and serve it; the second start does neither again."""
+    shop, directory = data_dir / "shop", DataDirectory(data_dir)
+    if ArtifactStore(directory.models).current() is None:
+        now = SystemClock().now()
+        simulate_command(shop, end=format_time(now - now % DAY))
+        import_products_command([shop / "products.jsonl"], data_dir=data_dir)
+        import_events_command([shop / "events.parquet"], data_dir=data_dir)
+        refresh(data_dir)
+    serve(data_dir, port=port)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Settings: every default once, beside the class it configures, composed here."""

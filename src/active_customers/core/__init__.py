@@ -1,0 +1,1 @@
+"""Value types of the domain: no I/O; NumPy and Pydantic only."""

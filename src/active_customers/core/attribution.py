@@ -1,0 +1,133 @@
+"""`recommendation_id`: a signed token that says what was shown to whom, so that nothing need be stored when reading.
+
+Layout before base64url (big-endian): version u8, key id u8, time u32 (seconds), model 4 bytes (hash of its version),
+strategy u8, context u8, channel u8, customer 8 bytes (keyed hash), number of variants u8, number of products u8, a u16
+for each variant, a u16 (keyed hash) for each product in the order shown, MAC 10 bytes. Ten products make 82 characters.
+"""
+
+from __future__ import annotations
+
+import hmac
+import struct
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from active_customers.core.clock import SECOND
+from active_customers.core.event import Channel, Context
+
+_VERSION = 1
+_HEAD = struct.Struct(">BBI4sBBB8sBB")
+_MAC_BYTES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What one answer showed; products are numbers, in order."""
+
+    customer_id: str
+    time: int
+    model_version: str
+    context: Context
+    channel: Channel
+    products: Sequence[int]
+    strategy: int = 0
+    variants: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """A verified token: when and where it was shown, and the keyed hashes it carries."""
+
+    time: int
+    context: Context
+    channel: Channel
+    strategy: int
+    variants: tuple[int, ...]
+    customer: bytes
+    products: tuple[int, ...]
+    key_id: int
+
+
+class TokenSigner:
+    """Makes and checks tokens. `keys` are 32-byte secrets by id 0..255; the highest id signs, all verify.
+
+    >>> signer = TokenSigner({0: bytes(32)})
+    >>> token = signer.sign(Shown("7", 1735732800000000, "v1", Context.HOME, Channel.WEB, [3, 5]))
+    >>> shown = signer.verify(token)
+    >>> [signer.position(shown, "7", product) for product in (3, 5, 4)]
+    [0, 1, None]
+    >>> signer.position(shown, "8", 3) is None
+    True
+    """
+
+    def __init__(self, keys: Mapping[int, bytes]) -> None:
+        self._keys = dict(keys)
+        self._current = max(keys)
+
+    def sign(self, shown: Shown) -> str:
+        """Return the token of an answer."""
+        key = self._keys[self._current]
+        head = _HEAD.pack(
+            _VERSION,
+            self._current,
+            shown.time // SECOND,
+            blake2b(shown.model_version.encode(), digest_size=4).digest(),
+            shown.strategy,
+            shown.context,
+            shown.channel,
+            _customer_hash(key, shown.customer_id),
+            len(shown.variants),
+            len(shown.products),
+        )
+        rest = [*shown.variants, *(_product_hash(key, product) for product in shown.products)]
+        body = head + struct.pack(f">{len(rest)}H", *rest)
+        return urlsafe_b64encode(body + _mac(key, body)).rstrip(b"=").decode()
+
+    def verify(self, token: str) -> Attribution | None:
+        """Return what a token says, or None when it is not one of ours or was altered."""
+        try:
+            raw = urlsafe_b64decode(token + "=" * (-len(token) % 4))
+            body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+            version, key_id, seconds, _, strategy, context, channel, customer, n_variants, n_products = (
+                _HEAD.unpack_from(body)
+            )
+            key = self._keys[key_id]
+            if version != _VERSION or not hmac.compare_digest(mac, _mac(key, body)):
+                return None
+            rest = struct.unpack_from(f">{n_variants + n_products}H", body, _HEAD.size)
+        except (ValueError, KeyError, struct.error):
+            return None
+        return Attribution(
+            time=seconds * SECOND,
+            context=Context(context),
+            channel=Channel(channel),
+            strategy=strategy,
+            variants=rest[:n_variants],
+            customer=customer,
+            products=rest[n_variants:],
+            key_id=key_id,
+        )
+
+    def position(self, shown: Attribution, customer_id: str, product: int) -> int | None:
+        """Return where a product stood in the answer, or None when it was not shown to this customer."""
+        key = self._keys[shown.key_id]
+        if not hmac.compare_digest(shown.customer, _customer_hash(key, customer_id)):
+            return None
+        wanted = _product_hash(key, product)
+        return shown.products.index(wanted) if wanted in shown.products else None
+
+
+def _mac(key: bytes, body: bytes) -> bytes:
+    return blake2b(body, digest_size=_MAC_BYTES, key=key, person=b"token").digest()
+
+
+def _customer_hash(key: bytes, customer_id: str) -> bytes:
+    return blake2b(customer_id.encode(), digest_size=8, key=key, person=b"customer").digest()
+
+
+def _product_hash(key: bytes, product: int) -> int:
+    """Mix the key into the number with one multiplication: the MAC protects the token, this only hides numbers."""
+    mixed = (product + 1) * (int.from_bytes(key[:8], "big") | 1)
+    return (mixed >> 24) & 0xFFFF

@@ -1,0 +1,102 @@
+"""One tree of errors; each carries what was wrong and what to do about it.
+
+`realtime.api` holds the only table that maps them to HTTP statuses; the command line prints `str(error)`.
+"""
+
+from __future__ import annotations
+
+
+class ActiveCustomersError(Exception):
+    """Root of every error this package raises on purpose."""
+
+
+class InvalidValueError(ActiveCustomersError):
+    """A value from outside is not acceptable.
+
+    Parameters
+    ----------
+    field: dotted name of the field, as the caller wrote it (``events[3].price``).
+    value: the offending value, shortened when it is shown.
+    remedy: one sentence that says what to send instead.
+    """
+
+    def __init__(self, field: str, value: object, remedy: str) -> None:
+        super().__init__(field, value, remedy)
+        self.field = field
+        self.value = value
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.field}: {shown(self.value)} is not valid: {self.remedy}"
+
+
+class SettingsError(InvalidValueError):
+    """A setting in a file, the environment or a flag is unknown or has a wrong value."""
+
+
+class BatchRejectedError(ActiveCustomersError):
+    """Every event of a batch was rejected; `results` holds the answer for each of them."""
+
+    def __init__(self, results: list[dict[str, object]]) -> None:
+        super().__init__(f"all {len(results)} events were rejected")
+        self.results = results
+
+
+class PayloadTooLargeError(ActiveCustomersError):
+    """A request body or batch is over its limit."""
+
+    def __init__(self, what: str, limit: str) -> None:
+        super().__init__(f"{what} is over the limit of {limit}: split it")
+
+
+class UnauthorizedError(ActiveCustomersError):
+    """No valid API key came with the request."""
+
+
+class ForbiddenError(ActiveCustomersError):
+    """The API key is valid but its scope does not cover the request."""
+
+
+class OverloadedError(ActiveCustomersError):
+    """A bounded queue is full; the caller should come back after `retry_after` seconds."""
+
+    def __init__(self, what: str, retry_after: int = 1) -> None:
+        super().__init__(f"{what} is full: retry after {retry_after} s")
+        self.retry_after = retry_after
+
+
+class StorageError(ActiveCustomersError):
+    """The data directory cannot be read or written."""
+
+
+class DiskFullError(StorageError):
+    """The disk or the configured map size is used up; nothing was stored."""
+
+
+class StoreLockedError(StorageError):
+    """Another process owns the data directory."""
+
+
+class NewerDataError(StorageError):
+    """The data directory was written by a newer version of this software."""
+
+
+class ArtifactError(StorageError):
+    """A model version is missing, incomplete or does not match its hashes."""
+
+
+class NoDataError(ActiveCustomersError):
+    """There is nothing to work on; the message says how to get some."""
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """Return `repr(value)`, cut to `limit` characters.
+
+    >>> shown("x" * 200, 10)
+    "'xxxxxx..."
+    """
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a {type(value).__name__} nested too deeply to show"
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,0 +1,36 @@
+"""Recommendations: what an answer says and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from active_customers.core.identifiers import NO_NUMBER
+
+
+class ReasonCode(StrEnum):
+    """Why a product is in an answer; each is true by construction, set by the source that brought the product in."""
+
+    SESSION = "session"
+    """Sessions like this one went on to it; the evidence is the product of this session that they share with it."""
+    VIEWED_TOGETHER = "viewed_together"
+    """Customers who looked at the evidence also looked at it."""
+    BOUGHT_TOGETHER = "bought_together"
+    """Customers who bought the evidence also bought it."""
+    POPULAR = "popular"
+    """Many customers chose it lately."""
+    TRENDING = "trending"
+    """Its share of customers' attention is growing."""
+    CATALOG = "catalog"
+    """Nothing is known yet; it is in the catalogue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """One recommended product, by number, with its score (higher is better, comparable within one answer only)."""
+
+    product: int
+    score: float
+    reason: ReasonCode
+    evidence: int = NO_NUMBER
+    """Number of the product that the reason names, or `NO_NUMBER`."""

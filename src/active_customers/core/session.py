@@ -1,0 +1,120 @@
+"""Session state of a customer: one small array of 64-bit integers, the same in memory, on disk and in the kernels.
+
+Layout (words)::
+
+    header   [HEADER]                 see the H_ constants
+    events   [n_events, 3]            time, session, product | event type << 32; oldest first
+    cart     [n_cart, 2]              product, quantity; in the order they were first added
+    bought   [n_bought, 3]            product, quantity, time of the latest purchase; oldest first
+    hidden   [n_hidden]               product
+    sessions [n_sessions, 3]          session, first time, last time; in the order they were opened
+
+Each section is bounded; when it is full its oldest row leaves. The fold that changes it is `kernels.session_state`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_customers.core.clock import MINUTE
+
+State = NDArray[np.int64]
+
+LAYOUT_VERSION = 1
+H_VERSION, H_EVENTS, H_CART, H_BOUGHT, H_HIDDEN, H_SESSIONS, H_NEWEST = range(7)
+HEADER = 7
+
+EVENT_WORDS, CART_WORDS, BOUGHT_WORDS, HIDDEN_WORDS, SESSION_WORDS = 3, 2, 3, 1, 3
+
+# Bounds of the sections. An active customer's state is about 1.2 kB; the largest possible one is 18 kB.
+EVENTS_KEPT = 40
+"""Acts of taste that models see; longer sessions gain nothing (accuracy peaks below 20)."""
+CART_KEPT = 200
+BOUGHT_KEPT = 500
+HIDDEN_KEPT = 500
+SESSIONS_KEPT = 8
+"""Open and recent sessions that a late event can still join."""
+
+MAX_WORDS = (
+    HEADER
+    + EVENTS_KEPT * EVENT_WORDS
+    + CART_KEPT * CART_WORDS
+    + BOUGHT_KEPT * BOUGHT_WORDS
+    + HIDDEN_KEPT * HIDDEN_WORDS
+    + SESSIONS_KEPT * SESSION_WORDS
+)
+
+SESSION_GAP = 30 * MINUTE
+"""A pause longer than this ends a session that the shop did not name itself."""
+
+GIVEN_SESSION = 1 << 62
+"""Bit that marks a session named by the shop (a hash of its id); without it the number is the log position of the
+session's first event."""
+
+
+ACT_TYPE, ACT_PRODUCT, ACT_TIME, ACT_QUANTITY, ACT_SESSION, ACT_POSITION = range(6)
+"""Columns of the acts that the fold takes: int64[n, 6]. A session of 0 asks the fold to assign one."""
+
+
+def given_session(customer: int, session_id: str) -> int:
+    """Return the session number of an id that the shop gave, which counts per customer (ids such as "1" are common)."""
+    digest = blake2b(session_id.encode(), digest_size=8, key=customer.to_bytes(4, "little")).digest()
+    return GIVEN_SESSION | (int.from_bytes(digest, "little") & (GIVEN_SESSION - 1))
+
+
+def empty_state() -> State:
+    """Return the state of a customer who has done nothing."""
+    state = np.zeros(HEADER, np.int64)
+    state[H_VERSION] = LAYOUT_VERSION
+    return state
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerState:
+    """A readable view of a `State`; the hot path reads the array itself.
+
+    Shapes: events [n, 3], cart [n, 2], bought [n, 3], hidden [n], sessions [n, 3], all int64, columns as in the layout.
+    """
+
+    events: State
+    cart: State
+    bought: State
+    hidden: State
+    sessions: State
+    newest: int
+
+    @classmethod
+    def of(cls, state: State) -> CustomerState:
+        """Split a state array into its sections (views, nothing is copied)."""
+        sections = []
+        start = HEADER
+        for count, words in (
+            (state[H_EVENTS], EVENT_WORDS),
+            (state[H_CART], CART_WORDS),
+            (state[H_BOUGHT], BOUGHT_WORDS),
+            (state[H_HIDDEN], HIDDEN_WORDS),
+            (state[H_SESSIONS], SESSION_WORDS),
+        ):
+            end = start + int(count) * words
+            section = state[start:end]
+            sections.append(section.reshape(-1, words) if words > 1 else section)
+            start = end
+        events, cart, bought, hidden, sessions = sections
+        return cls(events, cart, bought, hidden, sessions, int(state[H_NEWEST]))
+
+
+@dataclass(frozen=True, slots=True)
+class SessionQuery:
+    """What a model is asked about: products a customer showed interest in, oldest first.
+
+    Shapes: products uint32[n], event_types uint8[n], times int64[n] (microseconds). `now` is the time of the question.
+    """
+
+    products: NDArray[np.uint32]
+    event_types: NDArray[np.uint8]
+    times: NDArray[np.int64]
+    now: int

@@ -1,0 +1,124 @@
+"""What an evaluation reads: who acted on what, in the ids of the file it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_customers.core.clock import MINUTE
+from active_customers.core.errors import InvalidValueError
+from active_customers.core.event import TASTE_TYPES
+
+ACT_SPACING = 1_000
+"""Microseconds between the acts of a session in data without times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that figures rest on."""
+
+    name: str
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Read a file's name and hash."""
+        with path.open("rb") as file:
+            return cls(path.name, file_digest(file, "sha256").hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Interactions:
+    """Rows of one file. Shapes: all [n]; ids are integers or strings, `times` int64 microseconds.
+
+    Where `times` is None the order of the rows is the order of time: of the acts in a session, and of the sessions by
+    their first row.
+    """
+
+    sessions: NDArray[Any]
+    products: NDArray[Any]
+    event_types: NDArray[np.uint8]
+    times: NDArray[np.int64] | None
+    source: Source | None = None
+
+    def __len__(self) -> int:
+        return len(self.products)
+
+    def of_taste(self) -> Interactions:
+        """Return the rows that say "this customer is interested in this product": what sessions are made of."""
+        kept = np.isin(self.event_types, TASTE_TYPES)
+        times = None if self.times is None else self.times[kept]
+        return Interactions(self.sessions[kept], self.products[kept], self.event_types[kept], times, self.source)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRows:
+    """Rows of several files put together: `codes` number the sessions, whose ids are `session_ids[code]`."""
+
+    codes: NDArray[np.int64]
+    session_ids: NDArray[Any]
+    products: NDArray[Any]
+    event_types: NDArray[np.uint8]
+    times: NDArray[np.int64]
+
+
+def joined(parts: Sequence[Interactions]) -> SessionRows:
+    """Put files together, acts of taste only.
+
+    With times, rows with one session id are one session wherever they stand. Without, each file has sessions of its own
+    (such files often count them from 0), one after the other, and a session is taken to start every minute.
+    """
+    acts = [part.of_taste() for part in parts]
+    timed = {part.times is not None for part in acts}
+    if len(timed) > 1:
+        raise InvalidValueError("train", [part.source for part in acts], "give files that all have times or none")
+    columns = _with_times(acts) if timed == {True} else _without_times(acts)
+    return SessionRows(
+        *columns,
+        products=same_kind([part.products for part in acts]),
+        event_types=np.concatenate([part.event_types for part in acts]),
+        times=_times(acts, columns[0]),
+    )
+
+
+def same_kind(ids: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Join arrays of ids: integers if all are, else strings."""
+    if all(np.issubdtype(part.dtype, np.integer) for part in ids):
+        return np.concatenate(ids)
+    return np.concatenate([part.astype(np.str_) for part in ids])
+
+
+def _with_times(parts: Sequence[Interactions]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    session_ids, codes = np.unique(same_kind([part.sessions for part in parts]), return_inverse=True)
+    return codes, session_ids
+
+
+def _without_times(parts: Sequence[Interactions]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return codes and ids of the sessions, in the order of the files and of their first rows."""
+    codes, ids, count = [], [], 0
+    for part in parts:
+        session_ids, first_rows, inverse = np.unique(part.sessions, return_index=True, return_inverse=True)
+        by_first_row = np.argsort(first_rows)
+        rank = np.empty(len(by_first_row), np.int64)
+        rank[by_first_row] = np.arange(len(by_first_row))
+        codes.append(count + rank[inverse])
+        ids.append(session_ids[by_first_row])
+        count += len(session_ids)
+    return np.concatenate(codes), same_kind(ids)
+
+
+def _times(parts: Sequence[Interactions], codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    given = [part.times for part in parts if part.times is not None]
+    if given:
+        return np.concatenate(given)
+    order = np.argsort(codes, kind="stable")
+    places = np.empty(len(codes), np.int64)
+    starts = np.concatenate(([0], np.cumsum(np.bincount(codes))))
+    places[order] = np.arange(len(codes)) - starts[codes[order]]
+    return codes * MINUTE + places * ACT_SPACING

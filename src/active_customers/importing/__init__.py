@@ -1,0 +1,1 @@
+"""Bulk import of events and products from files."""

@@ -1,0 +1,123 @@
+"""CSV and TSV: every value is text until the preset says what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyarrow import csv
+
+from active_customers.core.errors import InvalidValueError
+from active_customers.importing.source import BLOCK, RawBatch, Reject, Wanted
+from active_customers.importing.stream import TextStream, open_text
+
+
+@dataclass(frozen=True, slots=True)
+class DelimitedReader:
+    """Reads text with a header and one delimiter; quotes may enclose delimiters and line ends, empty means no value."""
+
+    delimiter: str
+    block_bytes: int = BLOCK
+
+    def column_names(self, path: Path) -> list[str]:
+        """Return the header."""
+        with open_text(path) as stream:
+            try:
+                rows = self._open(stream, (), _OddRows())
+            except pa.ArrowInvalid as error:
+                raise InvalidValueError(str(path), str(error), "the first line names the columns") from error
+            return list(rows.schema.names)
+
+    def batches(self, path: Path, wanted: Wanted) -> Iterator[RawBatch]:
+        """Read the file; rows with too many or too few values, or that are no UTF-8, are rejected."""
+        names = self.column_names(path)
+        columns = tuple(name for name in wanted.columns if name in names) or tuple(names[:1])
+        odd = _OddRows()
+        row = 1
+        with open_text(path) as stream:
+            for batch in self._open(stream, columns, odd):
+                numbers = odd.numbers(row, batch.num_rows)
+                row = int(numbers[-1]) + 1 if len(numbers) else row
+                yield _decoded(batch, numbers, odd.taken(), stream.bytes_read())
+            if left := odd.taken():
+                yield RawBatch(np.empty(0, np.int64), {}, left, stream.bytes_read())
+
+    def _open(self, stream: TextStream, columns: tuple[str, ...], odd: _OddRows) -> csv.CSVStreamingReader:
+        return csv.open_csv(
+            stream.content,
+            # One thread: only then do rows come with their numbers, and no block is parsed long before it is asked for.
+            read_options=csv.ReadOptions(use_threads=False, block_size=self.block_bytes),
+            parse_options=csv.ParseOptions(
+                delimiter=self.delimiter, newlines_in_values=True, invalid_row_handler=odd.take
+            ),
+            convert_options=csv.ConvertOptions(
+                column_types=dict.fromkeys(columns, pa.binary()),
+                include_columns=list(columns),
+                null_values=[""],
+                strings_can_be_null=True,
+            ),
+        )
+
+
+@dataclass(slots=True)
+class _OddRows:
+    """Rows whose number of values is wrong: what the parser leaves out."""
+
+    _new: list[Reject] = field(default_factory=list)
+    _rows: list[int] = field(default_factory=list)
+
+    def take(self, odd: csv.InvalidRow) -> str:
+        """Note a row; the answer tells the parser to go on without it."""
+        row = odd.number - 1  # the parser counts the header
+        remedy = f"a row has {odd.expected_columns} values like the header, not {odd.actual_columns}"
+        self._new.append(Reject(row, "row", odd.text, remedy))
+        self._rows.append(row)
+        return "skip"
+
+    def taken(self) -> list[Reject]:
+        """Return what came in since the last call."""
+        new, self._new = self._new, []
+        return new
+
+    def numbers(self, first: int, count: int) -> NDArray[np.int64]:
+        """Return the row numbers of the next `count` good rows, the first of which may be number `first`."""
+        numbers = np.arange(first, first + count + len(self._rows))
+        numbers = numbers[~np.isin(numbers, self._rows)][:count]
+        if len(numbers):
+            self._rows = [row for row in self._rows if row > numbers[-1]]
+        return numbers
+
+
+def _decoded(batch: pa.RecordBatch, rows: NDArray[np.int64], rejects: list[Reject], bytes_read: int) -> RawBatch:
+    """Return the batch as text, without the rows that hold bytes which are none."""
+    columns: dict[str, pa.Array] = {}
+    good = np.ones(len(rows), np.bool_)
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            columns[name] = column.cast(pa.string())
+        except pa.ArrowInvalid:
+            columns[name], broken = _readable(column)
+            rejects += [Reject(int(rows[i]), name, column[i].as_py(), "text is UTF-8") for i in broken if good[i]]
+            good[broken] = False
+    if not good.all():
+        rows = rows[good]
+        columns = {name: pc.filter(column, pa.array(good)) for name, column in columns.items()}
+    return RawBatch(rows, columns, rejects, bytes_read)
+
+
+def _readable(column: pa.BinaryArray) -> tuple[pa.StringArray, list[int]]:
+    """Return the column as text with nulls where the bytes are no UTF-8, and where those are."""
+    values: list[str | None] = []
+    broken = []
+    for i, value in enumerate(column.to_pylist()):
+        try:
+            values.append(None if value is None else value.decode())
+        except UnicodeDecodeError:
+            values.append(None)
+            broken.append(i)
+    return pa.array(values, pa.string()), broken

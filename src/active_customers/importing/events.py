@@ -1,0 +1,129 @@
+"""Bulk import of events: files in, archive and session states out, exactly once.
+
+Rows go through a staging database in a folder of their own; until the store adopts that folder as a whole, nothing has
+changed but log positions and numbers that are used up. So an import can be broken off at any moment and run again.
+
+Rows of one file that agree in everything all count, and importing the file again changes nothing; importing two files
+by one command is the same as importing one after the other. An event that is posted to a running service while it is
+being imported may count twice.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from active_customers.core.clock import Clock
+from active_customers.importing.acts import ActsWriter, StateOf
+from active_customers.importing.event_files import EventFiles
+from active_customers.importing.folder import REJECTS, clear_leftovers, import_folder
+from active_customers.importing.parts import grouped, write_parts
+from active_customers.importing.rejects import RejectsFile
+from active_customers.importing.report import ImportReport
+from active_customers.importing.request import ImportRequest, Progress, no_progress
+from active_customers.importing.row_keys import event_keys
+from active_customers.importing.scratch import scratch_database
+from active_customers.importing.staging import Facts, Staging
+from active_customers.realtime.ingest import MAX_AHEAD
+from active_customers.storage.archive import Archive
+from active_customers.storage.base import StoreWriter
+from active_customers.storage.staged import seal
+
+
+@dataclass(frozen=True, slots=True)
+class EventStore:
+    """The store as an import of events sees it: `state_of` reads it, the writer changes it."""
+
+    writer: StoreWriter
+    state_of: StateOf
+
+
+def import_events(
+    request: ImportRequest, store: EventStore, clock: Clock, progress: Progress = no_progress
+) -> ImportReport:
+    """Import events; the store changes once, at the end.
+
+    Raises `InvalidValueError` when a file cannot be read at all and `StorageError` when there is no room for it; then
+    nothing has changed.
+    """
+    imported = _EventImport(request, clock.now(), progress)
+    store.writer.archive_log()
+    imports = request.directory.imports
+    clear_leftovers(imports, imported.now)
+    with import_folder(imports, imported.now) as folder:
+        with scratch_database(folder, request.config.scratch) as scratch:
+            stage = Staging(scratch)
+            facts = imported.stage(stage, RejectsFile(folder / REJECTS, request.config.rejects_kept))
+            if facts.rows:
+                imported.write(stage, folder, facts, store)
+        if facts.rows:
+            seal(folder, imported.now)
+            store.writer.adopt(folder)
+        return imported.finished(folder / REJECTS)
+
+
+def check_events(request: ImportRequest, clock: Clock, progress: Progress = no_progress) -> ImportReport:
+    """Report what `import_events` would do; nothing is changed and nothing left behind.
+
+    Rows that were posted lately and are not in the archive yet are not seen as duplicates.
+    """
+    imported = _EventImport(request, clock.now(), progress)
+    with (
+        TemporaryDirectory(prefix="active-customers-") as folder,
+        scratch_database(Path(folder), request.config.scratch) as scratch,
+    ):
+        imported.stage(Staging(scratch), None)
+    return imported.finished(None)
+
+
+class _EventImport:
+    """One import under way, its report filled as it goes."""
+
+    def __init__(self, request: ImportRequest, now: int, progress: Progress) -> None:
+        self.now = now
+        self._started = time.perf_counter()
+        self._request = request
+        self._preset = request.choose_preset("events")
+        self._progress = progress
+        self._report = ImportReport("events", self._preset.name)
+
+    def stage(self, stage: Staging, rejects: RejectsFile | None) -> Facts:
+        """Read all files into the staging database, and take out what is there already."""
+        paths, report = self._request.files, self._report
+        files = EventFiles(paths, self._preset, self.now + MAX_AHEAD, self._request.config.batch_rows)
+        staged = 0
+        for number, batch in files.batches(self._progress):
+            report.note(paths[number].name, batch.rejects, batch.ignored)
+            if rejects is not None:
+                rejects.write(str(paths[number]), batch.rejects)
+            if len(batch.events):
+                stage.add(number, batch.events, event_keys(self._preset.name, batch.events))
+                staged += len(batch.events)
+        facts = stage.settle([part.path for part in Archive(self._request.directory.archive).parts()])
+        report.accepted, report.duplicates = facts.rows, staged - facts.rows
+        report.customers, report.products = facts.customers, facts.products
+        report.first_time, report.last_time = facts.first_time, facts.last_time
+        return facts
+
+    def write(self, stage: Staging, folder: Path, facts: Facts, store: EventStore) -> None:
+        """Give numbers, positions and sessions, and write all that the store needs to adopt the import."""
+        config = self._request.config
+        stage.number("product", store.writer.number_products)
+        stage.number("customer", store.writer.number_customers)
+        first = store.writer.reserve(facts.rows)
+        acts = ActsWriter(folder, facts.rows, first, store.state_of)
+        for batch in stage.acts(config.batch_rows):
+            acts.add(batch)
+        acts.close()
+        tables = grouped(stage.rows(config.batch_rows), config.part_rows)
+        write_parts(folder, tables, acts.placed, (first, self.now))
+        acts.discard_placed()
+
+    def finished(self, rejects: Path | None) -> ImportReport:
+        """Return the report."""
+        self._report.seconds = time.perf_counter() - self._started
+        self._report.dry_run = rejects is None
+        self._report.rejects_path = rejects if rejects is not None and rejects.exists() else None
+        return self._report

@@ -1,0 +1,60 @@
+"""What many rows say of each product, brought down to one entry a product in a temporary database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import duckdb
+import pyarrow as pa
+
+from active_customers.core.product import Product
+from active_customers.importing.preset import FieldMaps
+from active_customers.importing.product_rows import SCHEMA
+
+_CREATE = """
+CREATE TABLE rows (
+    product_id VARCHAR, name VARCHAR, description VARCHAR, category VARCHAR, brand VARCHAR, url VARCHAR, image VARCHAR,
+    price DOUBLE, currency VARCHAR, variant_group VARCHAR, replenishable BOOLEAN, released BIGINT
+)
+"""
+_LAST = "SELECT product_id, arg_max({field}, rowid) AS value FROM rows WHERE {field} IS NOT NULL GROUP BY ALL"
+# Of values that are equally frequent the one that came last.
+_MOST_FREQUENT = """
+SELECT product_id, arg_max(value, (times, latest)) AS value FROM (
+    SELECT product_id, {field} AS value, count(*) AS times, max(rowid) AS latest FROM rows
+    WHERE {field} IS NOT NULL GROUP BY ALL
+) GROUP BY product_id
+"""
+_PRODUCTS = "(SELECT product_id, min(rowid) AS first FROM rows GROUP BY product_id) AS products"
+
+
+class ProductTable:
+    """Rows of products in the staging database, and the products they make."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, maps: FieldMaps) -> None:
+        self._connection = connection
+        self._maps = maps
+        connection.execute(_CREATE)
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        """Add rows of `product_rows.SCHEMA`."""
+        self._connection.register("batch", pa.table(rows))
+        self._connection.execute("INSERT INTO rows SELECT * FROM batch")
+        self._connection.unregister("batch")
+
+    def products(self, count: int) -> Iterator[Sequence[Product]]:
+        """Yield the products, at most about `count` at a time, in the order of their first rows."""
+        names = [name for name in SCHEMA.names if name != "product_id"]
+        joins = "".join(f" LEFT JOIN ({self._chosen(name)}) AS {name} USING (product_id)" for name in names)
+        values = ", ".join(f"{name}.value AS {name}" for name in names)
+        query = f"SELECT product_id, {values} FROM {_PRODUCTS}{joins} ORDER BY first"  # noqa: S608 - names of ours
+        for batch in self._connection.sql(query).to_arrow_reader(count):
+            yield [_product(row) for row in batch.to_pylist()]
+
+    def _chosen(self, name: str) -> str:
+        field = self._maps.fields.get(name)
+        return (_LAST if field is None or field.choose == "last" else _MOST_FREQUENT).format(field=name)
+
+
+def _product(row: dict[str, object]) -> Product:
+    return Product(**{**row, "replenishable": bool(row["replenishable"])})  # type: ignore[arg-type]

@@ -1,0 +1,85 @@
+"""The fields of a batch of raw rows, found by a preset's map, and the check that lets rows through or refuses them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from active_customers.importing.preset import FieldMap
+from active_customers.importing.source import RawBatch, Reject
+from active_customers.importing.values import Mask, ids_of, text_of
+
+
+class RawFields:
+    """The columns of a batch by the name of the field they feed."""
+
+    def __init__(self, raw: RawBatch, fields: Mapping[str, FieldMap]) -> None:
+        self._raw = raw
+        self._fields = fields
+
+    def map(self, name: str) -> FieldMap:
+        """Return the field's map; an empty one when the preset does not know the field."""
+        return self._fields.get(name, FieldMap())
+
+    def label(self, name: str) -> str:
+        """Return what to call the field in a message: its name, and its column where that is called otherwise."""
+        columns = [column for column in self.map(name).columns if column in self._raw.columns]
+        return name if not columns or name in columns else f"{name} (column {' or '.join(columns)})"
+
+    def array(self, name: str) -> pa.Array:
+        """Return the field's values as the file has them; all null where it has none."""
+        field = self.map(name)
+        if field.constant is not None:
+            return pa.repeat(field.constant, len(self._raw))
+        found = [self._raw.columns[column] for column in field.columns if column in self._raw.columns]
+        if field.otherwise is not None:
+            found = [*map(text_of, found), self._filled(field.otherwise)]
+        if not found:
+            return pa.nulls(len(self._raw), pa.string())
+        return found[0] if len(found) == 1 else pc.coalesce(*_alike(found))
+
+    def _filled(self, template: str) -> pa.StringArray:
+        """Return the template with each row's values; null in rows where one of them is missing."""
+        pieces = re.split(r"\{([^{}]+)\}", template)
+        none = pa.nulls(len(self._raw), pa.string())
+        parts = [
+            ids_of(self._raw.columns.get(piece, none))[0] if i % 2 else pa.scalar(piece)
+            for i, piece in enumerate(pieces)
+        ]
+        return pc.binary_join_element_wise(*parts, "")
+
+
+def _alike(arrays: Sequence[pa.Array]) -> list[pa.Array]:
+    if all(array.type == arrays[0].type for array in arrays):
+        if pa.types.is_string(arrays[0].type):
+            return [text_of(array) for array in arrays]
+        return list(arrays)
+    return [text_of(array) for array in arrays]
+
+
+class RowCheck:
+    """Which rows of a batch are good so far, and why the others are not; the first reason counts."""
+
+    def __init__(self, raw: RawBatch) -> None:
+        self._raw = raw
+        self.good: Mask = np.ones(len(raw), np.bool_)
+        self._rejects: list[Reject] = list(raw.rejects)
+
+    def refuse(self, bad: Mask, label: str, values: pa.Array, remedy: str) -> None:
+        """Reject the rows marked in `bad` that are still good."""
+        rows = np.flatnonzero(bad & self.good)
+        self._rejects += [Reject(int(self._raw.rows[i]), label, values[i].as_py(), remedy) for i in rows.tolist()]
+        self.good[rows] = False
+
+    @property
+    def rejects(self) -> list[Reject]:
+        """The rows rejected so far, in the order of the file."""
+        return sorted(self._rejects, key=lambda reject: reject.row)
+
+    def drop(self, rows: Mask) -> None:
+        """Leave rows out without a word."""
+        self.good &= ~rows

@@ -1,0 +1,85 @@
+"""What became of the rows of an import."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from active_customers.core.clock import format_time
+from active_customers.importing.source import Reject
+
+_EXAMPLES = 5
+_LINES = 8
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """Counts of one import.
+
+    `kind` names what was imported ("events" or "products"). Of products, `accepted` counts the rows, `products` the
+    catalogue entries.
+    """
+
+    kind: str
+    preset: str
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    """Rejected rows by reason."""
+    ignored: Counter[str] = field(default_factory=Counter)
+    """Rows that the preset passes over, by the name of their event type."""
+    customers: int = 0
+    products: int = 0
+    first_time: int | None = None
+    last_time: int | None = None
+    seconds: float = 0.0
+    dry_run: bool = False
+    rejects_path: Path | None = None
+    """Where the rejected rows are written; None when there are none, and in a dry run."""
+    examples: list[tuple[str, Reject]] = field(default_factory=list)
+    """The first few rejected rows, each with its file."""
+
+    def note(self, file: str, rejects: Sequence[Reject], ignored: Mapping[str, int] | None = None) -> None:
+        """Count rows that a file gave but that are not imported."""
+        self.rejected.update(reject.kind for reject in rejects)
+        self.ignored.update(ignored or {})
+        self.examples += [(file, reject) for reject in rejects[: max(0, _EXAMPLES - len(self.examples))]]
+
+    @property
+    def read(self) -> int:
+        """All rows that were read."""
+        return self.accepted + self.duplicates + self.rejected.total() + self.ignored.total()
+
+    def lines(self) -> list[str]:
+        """Return the report as lines to print."""
+        verb = "would import" if self.dry_run else "imported"
+        speed = f" ({self.read / self.seconds:,.0f} rows/s)" if self.seconds > 0 else ""
+        lines = [f"{verb} {self.accepted:,} of {self.read:,} rows in {self.seconds:.1f} s{speed}, preset {self.preset}"]
+        if self.kind == "products":
+            lines.append(f"  {self.products:,} products")
+        elif self.first_time is not None and self.last_time is not None:
+            span = f"{format_time(self.first_time)} to {format_time(self.last_time)}"
+            lines.append(f"  {self.customers:,} customers, {self.products:,} products, {span}")
+        if self.duplicates:
+            lines.append(f"  {self.duplicates:,} were there already")
+        lines += _counted("ignored", "by the preset", self.ignored)
+        lines += _counted("rejected", "", self.rejected)
+        lines += [f"    for example {file}, row {reject.row}: {reject.reason}" for file, reject in self.examples]
+        if self.rejects_path is not None:
+            lines.append(f"  rejected rows are in {self.rejects_path}")
+        return lines
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+
+def _counted(verb: str, by: str, counts: Counter[str]) -> list[str]:
+    if not counts:
+        return []
+    lines = [f"  {counts.total():,} {verb} {by}".rstrip() + ":"]
+    lines += [f"    {count:,} {what}" for what, count in counts.most_common(_LINES)]
+    if len(counts) > _LINES:
+        lines.append(f"    and {len(counts) - _LINES} more kinds")
+    return lines

@@ -1,0 +1,65 @@
+"""What a command asks an import to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from active_customers.core.config import Config
+from active_customers.core.errors import InvalidValueError
+from active_customers.importing.preset import Preset, preset_for
+from active_customers.importing.readers import BATCH_ROWS, reader_for
+from active_customers.importing.scratch import ScratchConfig
+from active_customers.storage.data_dir import DataDirectory
+
+Progress = Callable[[int, int], None]
+"""Told how many bytes of all files have been read, and how many there are; the last third of the work comes after."""
+
+
+class ImportConfig(Config):
+    """How an import goes about its work."""
+
+    scratch: ScratchConfig = Field(default=ScratchConfig())
+    """The database that sorts the rows."""
+    batch_rows: int = BATCH_ROWS
+    """Rows that are worked on at a time."""
+    part_rows: int = 500_000
+    """Rows in a file of the archive, about."""
+    rejects_kept: int = 100_000
+    """Rejected rows that are written down; all are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRequest:
+    """What to import: files, in the order given, by a preset (None: native), into a data directory."""
+
+    files: Sequence[Path]
+    data_dir: Path
+    preset: str | None = None
+    config: ImportConfig = field(default_factory=ImportConfig)
+
+    @property
+    def directory(self) -> DataDirectory:
+        """The data directory."""
+        return DataDirectory(self.data_dir)
+
+    def choose_preset(self, kind: Literal["events", "products"]) -> Preset:
+        """Return the preset, having checked that every file is there, of a known format, and has the needed columns."""
+        return chosen_preset(self.files, self.preset, kind)
+
+
+def chosen_preset(files: Sequence[Path], name: str | None, kind: Literal["events", "products"]) -> Preset:
+    """Return the preset that reads these files; raises `InvalidValueError` that says what fails and what would fit."""
+    if not files:
+        raise InvalidValueError("FILE", "", "name at least one file")
+    presets = [preset_for(path.name, reader_for(path).column_names(path), kind, name) for path in files]
+    return presets[0]
+
+
+def no_progress(done: int, total: int) -> None:
+    """Tell nobody."""
+    del done, total

@@ -1,0 +1,132 @@
+"""Rows on their way into the archive, in a temporary database on disk: duplicates out, the rest in the order of time.
+
+Memory is bounded whatever the number of rows; what does not fit is on disk beside the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from active_customers.importing.event_rows import SCHEMA
+
+_IDS_PER_CALL = 20_000
+
+_TABLE = """
+CREATE TABLE staged (
+    file UINTEGER, "row" BIGINT, customer_id VARCHAR, event_type UTINYINT, product_id VARCHAR, "time" BIGINT,
+    session_id VARCHAR, quantity INTEGER, price DOUBLE, context UTINYINT, channel UTINYINT, named BOOLEAN,
+    order_id VARCHAR, currency VARCHAR, details VARCHAR, key UUID
+)
+"""
+
+# Rows without an event_id that agree in everything are told apart by their number among their like in the file: the
+# first keeps the key of the content, the others get one made of it and the number. Of rows that have one key then
+# (an event_id twice, or equal rows of two files), the first counts.
+_REPEATED = """
+CREATE TABLE repeated AS
+WITH keys AS (SELECT key FROM staged GROUP BY key HAVING count(*) > 1),
+numbered AS (
+    SELECT s.rowid AS place, s.key, s.named, row_number() OVER (PARTITION BY s.file, s.key ORDER BY s.rowid) AS nth
+    FROM staged s SEMI JOIN keys USING (key)
+),
+keyed AS (
+    SELECT place, CASE WHEN named OR nth = 1 THEN key ELSE md5(key::VARCHAR || '-' || nth)::UUID END AS key
+    FROM numbered
+)
+SELECT place, key, row_number() OVER (PARTITION BY key ORDER BY place) > 1 AS again FROM keyed
+"""
+
+_FRESH = """
+CREATE TABLE fresh AS
+WITH own AS (
+    SELECT s.* EXCLUDE (file, "row", named, key), s.rowid AS place, coalesce(r.key, s.key) AS key
+    FROM staged s LEFT JOIN repeated r ON r.place = s.rowid
+    WHERE r.again IS NOT TRUE
+)
+SELECT * EXCLUDE (place) FROM own {unknown} ORDER BY "time", place
+"""
+_UNKNOWN = (
+    "ANTI JOIN (SELECT dedup_key::UUID AS key FROM read_parquet([{parts}], hive_partitioning = false)) USING (key)"
+)
+
+_FACTS = 'SELECT count(*), count(DISTINCT customer_id), count(DISTINCT product_id), min("time"), max("time") FROM fresh'
+
+_ACTS = """
+SELECT c.number AS customer, f.event_type, p.number AS product, f."time", f.quantity, f.session_id, f.rowid AS place
+FROM fresh f JOIN customer_numbers c ON c.id = f.customer_id LEFT JOIN product_numbers p ON p.id = f.product_id
+ORDER BY c.number, f."time", f.rowid
+"""
+_ROWS = """
+SELECT rowid AS place, "time", event_type, quantity, price, context, channel, key::BLOB AS dedup_key, session_id,
+       order_id, currency, details
+FROM fresh
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the rows that are new amount to."""
+
+    rows: int
+    customers: int
+    products: int
+    first_time: int | None
+    last_time: int | None
+
+
+class Staging:
+    """The rows of one import in a scratch database."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        connection.execute(_TABLE)
+        connection.execute("BEGIN")  # one transaction for all batches: a commit for each would cost as much again
+
+    def add(self, file: int, events: pa.RecordBatch, keys: pa.FixedSizeBinaryArray) -> None:
+        """Add events (`event_rows.SCHEMA`) of the command's `file`-th file, with their keys."""
+        columns = {name: events[name] for name in SCHEMA.names if name != "event_id"}
+        columns |= {"file": pa.repeat(file, len(events)), "named": events["event_id"].is_valid()}
+        columns["key"] = pa.ExtensionArray.from_storage(pa.uuid(), keys)  # 16 bytes that compare as one number
+        self._connection.register("batch", pa.table(columns))
+        self._connection.execute("INSERT INTO staged BY NAME SELECT * FROM batch")
+        self._connection.unregister("batch")
+
+    def settle(self, parts: Sequence[Path]) -> Facts:
+        """Take out duplicates, those of rows in the archive's `parts` among them, and put the rest in order."""
+        self._connection.execute("COMMIT")
+        self._connection.execute(_REPEATED)
+        quoted = ", ".join("'" + str(path).replace("'", "''") + "'" for path in parts)
+        self._connection.execute(_FRESH.format(unknown=_UNKNOWN.format(parts=quoted) if parts else ""))
+        self._connection.execute("DROP TABLE staged")
+        return Facts(*self._connection.execute(_FACTS).fetchall()[0])
+
+    def number(self, what: str, number: Callable[[Sequence[str]], list[int]]) -> None:
+        """Ask for the numbers of all "customer" or "product" ids, each once, in the order of their first event."""
+        ids = f"SELECT {what}_id AS id FROM fresh WHERE id IS NOT NULL GROUP BY id ORDER BY min(rowid)"  # noqa: S608 - our word
+        self._connection.execute(f"CREATE TABLE {what}_numbers (id VARCHAR, number UINTEGER)")
+        cursor = self._connection.cursor()
+        for batch in self._read(ids, _IDS_PER_CALL):
+            numbers = number(batch["id"].to_pylist())
+            cursor.register("batch", pa.table({"id": batch["id"], "number": pa.array(numbers, pa.uint32())}))
+            cursor.execute(f"INSERT INTO {what}_numbers SELECT id, number FROM batch")  # noqa: S608 - our word
+            cursor.unregister("batch")
+        cursor.close()
+
+    def acts(self, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        """Yield customer, event_type, product (null: none), time, quantity, session_id and place.
+
+        Rows are ordered by customer, time and place; the place is the row's number from 0 in the order of time.
+        """
+        return self._read(_ACTS, batch_rows)
+
+    def rows(self, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        """Yield the columns of the archive that need no numbers, by place."""
+        return self._read(_ROWS, batch_rows)
+
+    def _read(self, query: str, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        yield from self._connection.sql(query).to_arrow_reader(batch_rows)

@@ -1,0 +1,1 @@
+"""Numba functions over arrays: no objects, no I/O."""

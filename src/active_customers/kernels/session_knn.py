@@ -1,0 +1,158 @@
+"""Nearest sessions: what sessions like this one went on to.
+
+The algorithm joins three published ones: the index and the walk of VMIS-kNN (Kersbergen et al., SIGMOD 2022), the three
+exponential decays of STAN (Garg et al., SIGIR 2019) and the rarity weights of VSTAN (Ludewig et al., UMUAI 2021).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_customers.kernels.candidate_set import CandidateSet, Proposals, Votes, best, insert_query, tally
+from active_customers.kernels.jit import kernel
+from active_customers.kernels.top_n import Wanted, kth_largest
+
+
+class SessionIndex(NamedTuple):
+    """Stored sessions, read-only.
+
+    Product `p` stands in the sessions `postings[posting_offsets[p]:posting_offsets[p + 1]]`, newest first. Session `s`
+    holds the distinct `products[offsets[s]:offsets[s + 1]]` at the ascending `positions` of their last acts. A session
+    counts `session_weights[s]` times, a product `rarity[p]` times; both are positive.
+    """
+
+    posting_offsets: NDArray[np.int64]
+    postings: NDArray[np.uint32]
+    offsets: NDArray[np.int64]
+    products: NDArray[np.uint32]
+    positions: NDArray[np.int16]
+    session_weights: NDArray[np.float32]
+    rarity: NDArray[np.float32]
+
+
+class Weighting(NamedTuple):
+    """How much things count; the tables are positive.
+
+    `by_place[i]` weighs the i-th newest distinct product of the query and its length is how many are used;
+    `by_distance[d]` a product that stands `d` acts from the shared one; `revisit` multiplies a shared product as a
+    candidate of its own, `repeat` the newest product of the query; `neighbours` sessions are used.
+    """
+
+    by_place: NDArray[np.float64]
+    by_distance: NDArray[np.float64]
+    revisit: float
+    repeat: float
+    neighbours: int
+
+
+class KnnScratch(NamedTuple):
+    """One thread's scratch memory: a sparse set of sessions (see `candidate_set`) and one of products."""
+
+    session_slots: NDArray[np.int32]
+    sessions: NDArray[np.uint32]
+    similarity: NDArray[np.float64]
+    selection: NDArray[np.float64]
+    votes: Votes
+    candidates: CandidateSet
+
+
+@kernel
+def recommend(
+    index: SessionIndex, weighting: Weighting, scratch: KnnScratch, query: NDArray[np.uint32], wanted: Wanted
+) -> Proposals:
+    """Return what the nearest sessions propose for a query (product numbers, oldest first)."""
+    count = collect(index, weighting, scratch, query)
+    return best(scratch.candidates, count, wanted)
+
+
+@kernel
+def collect(index: SessionIndex, weighting: Weighting, scratch: KnnScratch, query: NDArray[np.uint32]) -> int:
+    """Score every product of the nearest sessions into `scratch.candidates`; return how many there are."""
+    candidates = scratch.candidates
+    n_query = insert_query(candidates, query, len(weighting.by_place))
+    n_found = _find_sessions(index, weighting, scratch, n_query)
+    n_nearest = _keep_nearest(scratch, n_found, weighting.neighbours)
+    n_votes = _cast_votes(index, weighting, scratch, n_query, n_nearest)
+    count = tally(candidates, n_query, scratch.votes, n_votes)
+    for slot in range(count):
+        candidates.scores[slot] *= index.rarity[candidates.products[slot]]
+    if n_query > 0 and candidates.products[0] == query[-1]:
+        candidates.scores[0] *= weighting.repeat
+    return count
+
+
+@kernel
+def _find_sessions(index: SessionIndex, weighting: Weighting, scratch: KnnScratch, n_query: int) -> int:
+    """Collect the sessions that share a product with the query, with their similarities; return how many."""
+    count = 0
+    for place in range(n_query):
+        product = scratch.candidates.products[place]
+        weight = weighting.by_place[place] * index.rarity[product]
+        for row in range(index.posting_offsets[product], index.posting_offsets[product + 1]):
+            session = index.postings[row]
+            slot = scratch.session_slots[session]
+            if slot < count and scratch.sessions[slot] == session:
+                scratch.similarity[slot] += weight
+            else:
+                scratch.session_slots[session] = count
+                scratch.sessions[count] = session
+                scratch.similarity[count] = weight
+                count += 1
+    for slot in range(count):
+        scratch.similarity[slot] *= index.session_weights[scratch.sessions[slot]]
+    return count
+
+
+@kernel
+def _keep_nearest(scratch: KnnScratch, count: int, k: int) -> int:
+    """Move the `k` nearest of the found sessions to the front; return how many there are.
+
+    Of equally near sessions those found first stay: they share the newest product and are the newest themselves.
+    """
+    if count <= k:
+        return count
+    selection = scratch.selection[:count]
+    selection[:] = scratch.similarity[:count]
+    threshold = kth_largest(selection, k)
+    ties = k - int(np.sum(scratch.similarity[:count] > threshold))
+    kept = 0
+    for slot in range(count):
+        similarity = scratch.similarity[slot]
+        is_tie = similarity == threshold
+        if similarity > threshold or (is_tie and ties > 0):
+            ties -= is_tie
+            scratch.sessions[kept] = scratch.sessions[slot]
+            scratch.similarity[kept] = similarity
+            kept += 1
+    return kept
+
+
+@kernel
+def _cast_votes(index: SessionIndex, weighting: Weighting, scratch: KnnScratch, n_query: int, n_nearest: int) -> int:
+    """Let each near session vote for its products, by their distance from the newest one that the query shares.
+
+    Written as one loop without calls for the reason given at `tally`. Returns the number of votes.
+    """
+    slots, shared = scratch.candidates.slots, scratch.candidates.products
+    products, positions = index.products, index.positions
+    votes = scratch.votes
+    n_votes = 0
+    for near in range(n_nearest):
+        session = scratch.sessions[near]
+        first, end = index.offsets[session], index.offsets[session + 1]
+        anchor = end - 1
+        while anchor > first:
+            slot = slots[products[anchor]]
+            if slot < n_query and shared[slot] == products[anchor]:
+                break
+            anchor -= 1
+        for row in range(first, end):
+            votes.products[n_votes] = products[row]
+            amount = scratch.similarity[near] * weighting.by_distance[abs(positions[row] - positions[anchor])]
+            votes.amounts[n_votes] = amount * weighting.revisit if row == anchor else amount
+            votes.evidence[n_votes] = products[anchor]
+            n_votes += 1
+    return n_votes

@@ -1,0 +1,235 @@
+"""The fold from acts to session state (layout in `core.session`): the only code that changes a state.
+
+The committer calls it with one act at a time, an import with millions; so both agree by construction.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_customers.core.event import TASTE_TYPES, EventType
+from active_customers.core.identifiers import NO_NUMBER
+from active_customers.core.session import (
+    ACT_POSITION,
+    ACT_PRODUCT,
+    ACT_QUANTITY,
+    ACT_SESSION,
+    ACT_TIME,
+    ACT_TYPE,
+    BOUGHT_KEPT,
+    BOUGHT_WORDS,
+    CART_KEPT,
+    CART_WORDS,
+    EVENT_WORDS,
+    EVENTS_KEPT,
+    H_EVENTS,
+    H_NEWEST,
+    H_SESSIONS,
+    H_VERSION,
+    HEADER,
+    HIDDEN_KEPT,
+    HIDDEN_WORDS,
+    LAYOUT_VERSION,
+    SESSION_GAP,
+    SESSION_WORDS,
+    SESSIONS_KEPT,
+)
+from active_customers.kernels.jit import kernel
+
+Words = NDArray[np.int64]
+
+_TASTE = np.zeros(256, np.bool_)
+_TASTE[[int(kind) for kind in TASTE_TYPES]] = True
+
+# Places of the sections, in the order of the layout and of the counts in the header.
+_EVENTS, _CART, _BOUGHT, _HIDDEN, _SESSIONS = range(5)
+
+_CART_ADD = int(EventType.CART_ADD)
+_CART_REMOVE = int(EventType.CART_REMOVE)
+_PURCHASE = int(EventType.PURCHASE)
+_REFUND = int(EventType.REFUND)
+_HIDE = int(EventType.HIDE)
+
+
+@kernel
+def _drop_row(rows: Words, count: int, row: int) -> int:
+    for i in range(row, count - 1):
+        rows[i] = rows[i + 1]
+    return count - 1
+
+
+@kernel
+def _find(rows: Words, count: int, product: int) -> int:
+    for i in range(count):
+        if rows[i, 0] == product:
+            return i
+    return -1
+
+
+@kernel
+def _insert_event(events: Words, count: int, time: int, session: int, packed: int) -> int:
+    """Keep events ordered by their own time (ties: arrival), dropping the oldest when full."""
+    if count == EVENTS_KEPT:
+        if time < events[0, 0]:
+            return count
+        count = _drop_row(events, count, 0)
+    i = count
+    while i > 0 and events[i - 1, 0] > time:
+        events[i] = events[i - 1]
+        i -= 1
+    events[i, 0] = time
+    events[i, 1] = session
+    events[i, 2] = packed
+    return count + 1
+
+
+@kernel
+def _change_quantity(rows: Words, count: int, product: int, change: int, kept: int) -> int:
+    """Add to the quantity of a product's row; a new row goes last, a row at or below zero leaves."""
+    row = _find(rows, count, product)
+    if row < 0:
+        if change <= 0:
+            return count
+        if count == kept:
+            count = _drop_row(rows, count, 0)
+        rows[count, 0] = product
+        rows[count, 1] = change
+        return count + 1
+    rows[row, 1] += change
+    return _drop_row(rows, count, row) if rows[row, 1] <= 0 else count
+
+
+@kernel
+def _mark_bought(bought: Words, count: int, product: int, quantity: int, time: int) -> int:
+    """Add a purchase; the row of the product moves to the end, so that the least recent one leaves first."""
+    row = _find(bought, count, product)
+    if row >= 0:
+        quantity += bought[row, 1]
+        time = max(time, bought[row, 2])
+        count = _drop_row(bought, count, row)
+    elif count == BOUGHT_KEPT:
+        count = _drop_row(bought, count, 0)
+    bought[count, 0] = product
+    bought[count, 1] = quantity
+    bought[count, 2] = time
+    return count + 1
+
+
+@kernel
+def _session_holding(sessions: Words, count: int, time: int) -> int:
+    """Return the row of the session nearest in time within the gap (ties: the one opened last), or -1."""
+    best = -1
+    best_distance = SESSION_GAP + 1
+    for i in range(count):
+        distance = max(sessions[i, 1] - time, time - sessions[i, 2], 0)
+        if distance <= SESSION_GAP and distance <= best_distance:
+            best, best_distance = i, distance
+    return best
+
+
+@kernel
+def _place(sessions: Words, count: int, time: int, given: int, position: int) -> tuple[int, int]:
+    """Return (row of the act's session, new count); opens a session where none fits."""
+    row = _find(sessions, count, given) if given != 0 else _session_holding(sessions, count, time)
+    if row >= 0:
+        sessions[row, 1] = min(sessions[row, 1], time)
+        sessions[row, 2] = max(sessions[row, 2], time)
+        return row, count
+    if count == SESSIONS_KEPT:
+        count = _drop_row(sessions, count, 0)
+    sessions[count, 0] = given if given != 0 else position
+    sessions[count, 1] = time
+    sessions[count, 2] = time
+    return count, count + 1
+
+
+@kernel
+def _apply(act: Words, session: int, sections: tuple[Words, ...], counts: Words) -> None:
+    """Change the sections EVENTS, CART, BOUGHT and HIDDEN as one act on a product asks."""
+    kind, product, time, quantity = act[ACT_TYPE], act[ACT_PRODUCT], act[ACT_TIME], act[ACT_QUANTITY]
+    cart, bought, hidden = sections[_CART], sections[_BOUGHT], sections[_HIDDEN]
+    if _TASTE[kind]:
+        counts[_EVENTS] = _insert_event(sections[_EVENTS], counts[_EVENTS], time, session, product | (kind << 32))
+    if kind == _CART_ADD:
+        counts[_CART] = _change_quantity(cart, counts[_CART], product, quantity, CART_KEPT)
+    elif kind == _CART_REMOVE:
+        counts[_CART] = _change_quantity(cart, counts[_CART], product, -quantity, CART_KEPT)
+    elif kind == _PURCHASE:
+        line = _find(cart, counts[_CART], product)
+        if line >= 0:
+            counts[_CART] = _drop_row(cart, counts[_CART], line)
+        counts[_BOUGHT] = _mark_bought(bought, counts[_BOUGHT], product, quantity, time)
+    elif kind == _REFUND:
+        counts[_BOUGHT] = _change_quantity(bought, counts[_BOUGHT], product, -quantity, BOUGHT_KEPT)
+    elif kind == _HIDE and _find(hidden, counts[_HIDDEN], product) < 0:
+        if counts[_HIDDEN] == HIDDEN_KEPT:
+            counts[_HIDDEN] = _drop_row(hidden, counts[_HIDDEN], 0)
+        hidden[counts[_HIDDEN], 0] = product
+        counts[_HIDDEN] += 1
+
+
+@kernel
+def fold(state: Words, acts: Words, out: Words) -> int:
+    """Apply acts of one customer, in order, to a state; return the length of the new state written to `out`.
+
+    Shapes: state int64[words]; acts int64[n, 6], columns ACT_* of `core.session`, where a session of 0 is replaced by
+    the one assigned; out int64[MAX_WORDS], which may be the buffer of `state`.
+    """
+    sections = (
+        np.empty((EVENTS_KEPT, EVENT_WORDS), np.int64),
+        np.empty((CART_KEPT, CART_WORDS), np.int64),
+        np.empty((BOUGHT_KEPT, BOUGHT_WORDS), np.int64),
+        np.empty((HIDDEN_KEPT, HIDDEN_WORDS), np.int64),
+        np.empty((SESSIONS_KEPT, SESSION_WORDS), np.int64),
+    )
+    counts = state[H_EVENTS : H_SESSIONS + 1].copy()
+    newest = state[H_NEWEST]
+    at = HEADER
+    for s in range(len(sections)):
+        rows = sections[s]
+        for i in range(counts[s]):
+            for j in range(rows.shape[1]):
+                rows[i, j] = state[at]
+                at += 1
+
+    for i in range(len(acts)):
+        act = acts[i]
+        row, n_sessions = _place(
+            sections[_SESSIONS], counts[_SESSIONS], act[ACT_TIME], act[ACT_SESSION], act[ACT_POSITION]
+        )
+        counts[_SESSIONS] = n_sessions
+        act[ACT_SESSION] = sections[_SESSIONS][row, 0]
+        newest = max(newest, act[ACT_TIME])
+        if act[ACT_PRODUCT] != NO_NUMBER:
+            _apply(act, act[ACT_SESSION], sections, counts)
+
+    out[H_VERSION], out[H_NEWEST] = LAYOUT_VERSION, newest
+    out[H_EVENTS : H_SESSIONS + 1] = counts
+    at = HEADER
+    for s in range(len(sections)):
+        rows = sections[s]
+        for i in range(counts[s]):
+            for j in range(rows.shape[1]):
+                out[at] = rows[i, j]
+                at += 1
+    return at
+
+
+@kernel
+def fold_run(starts: Words, states: tuple[Words, Words], acts: Words, out: Words) -> int:
+    """Fold the acts of many customers; return how many words of `out` were used.
+
+    Customer `c` owns acts `starts[c]:starts[c + 1]`. `states` is (words, offsets): their states so far, one after the
+    other. `out` must hold len(starts) - 1 states of `MAX_WORDS` at worst; `offsets` is overwritten with the offsets of
+    the new states in `out`. Shapes: starts int64[c + 1], words int64[any], offsets int64[c + 1], acts int64[n, 6].
+    """
+    words, offsets = states
+    at = 0
+    for c in range(len(starts) - 1):
+        state = words[offsets[c] : offsets[c + 1]]
+        length = fold(state, acts[starts[c] : starts[c + 1]], out[at:])
+        offsets[c] = at
+        at += length
+    offsets[len(starts) - 1] = at
+    return at

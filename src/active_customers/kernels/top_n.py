@@ -1,0 +1,145 @@
+"""Choosing the best few of many: written once, for every model."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_customers.kernels.jit import kernel
+
+
+class Wanted(NamedTuple):
+    """How many proposals are wanted, and which products must not be among them.
+
+    `excluded` is uint32, ascending; repeated numbers and numbers outside the catalogue do no harm.
+    """
+
+    n: int
+    excluded: NDArray[np.uint32]
+
+
+@kernel
+def is_excluded(product: int, excluded: NDArray[np.uint32]) -> bool:
+    """Whether a product is in an ascending array."""
+    low, high = 0, len(excluded)
+    while low < high:
+        middle = (low + high) // 2
+        if excluded[middle] < product:
+            low = middle + 1
+        else:
+            high = middle
+    return low < len(excluded) and excluded[low] == product
+
+
+@kernel
+def top_n(products: NDArray[np.uint32], scores: NDArray[np.float64], wanted: Wanted) -> NDArray[np.int64]:
+    """Return the rows of the `n` best scores, best first; equal scores by ascending product number.
+
+    Only positive scores count (NaN is none), and no excluded product is returned, so there may be fewer than `n` rows.
+    A heap holds the best so far with the worst on top: most rows cost one comparison with it.
+    """
+    heap = np.empty(max(0, min(wanted.n, len(products))), np.int64)
+    size = 0
+    for row in range(len(products)):
+        if not scores[row] > 0.0 or len(heap) == 0:
+            continue
+        if size == len(heap) and not _is_better(row, heap[0], products, scores):
+            continue
+        if is_excluded(products[row], wanted.excluded):
+            continue
+        if size < len(heap):
+            heap[size] = row
+            size += 1
+            _sift_up(heap[:size], products, scores)
+        else:
+            heap[0] = row
+            _sift_down(heap[:size], products, scores)
+    _sort_heap(heap[:size], products, scores)
+    return heap[:size]
+
+
+@kernel
+def first_n(ranked: NDArray[np.uint32], wanted: Wanted) -> NDArray[np.uint32]:
+    """Return the first `n` of products that are already ranked, without the excluded ones."""
+    chosen = np.empty(max(0, min(wanted.n, len(ranked))), np.uint32)
+    size = 0
+    for product in ranked:
+        if size == len(chosen):
+            break
+        if not is_excluded(product, wanted.excluded):
+            chosen[size] = product
+            size += 1
+    return chosen[:size]
+
+
+@kernel
+def kth_largest(values: NDArray[np.float64], k: int) -> float:
+    """Return the `k`-th largest value (1 <= k <= len) by Hoare's quickselect; reorders `values`."""
+    target = len(values) - k
+    low, high = 0, len(values) - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        left, right = low, high
+        while left <= right:
+            while values[left] < pivot:
+                left += 1
+            while values[right] > pivot:
+                right -= 1
+            if left <= right:
+                values[left], values[right] = values[right], values[left]
+                left += 1
+                right -= 1
+        if target <= right:
+            high = right
+        elif target >= left:
+            low = left
+        else:
+            break
+    largest: float = values[target]
+    return largest
+
+
+@kernel
+def _is_better(row: int, other: int, products: NDArray[np.uint32], scores: NDArray[np.float64]) -> bool:
+    if scores[row] == scores[other]:
+        return bool(products[row] < products[other])
+    return bool(scores[row] > scores[other])
+
+
+@kernel
+def _sift_up(heap: NDArray[np.int64], products: NDArray[np.uint32], scores: NDArray[np.float64]) -> None:
+    place = len(heap) - 1
+    row = heap[place]
+    while place > 0:
+        parent = (place - 1) // 2
+        if not _is_better(heap[parent], row, products, scores):
+            break
+        heap[place] = heap[parent]
+        place = parent
+    heap[place] = row
+
+
+@kernel
+def _sift_down(heap: NDArray[np.int64], products: NDArray[np.uint32], scores: NDArray[np.float64]) -> None:
+    place = 0
+    row = heap[0]
+    while True:
+        child = 2 * place + 1
+        if child >= len(heap):
+            break
+        if child + 1 < len(heap) and _is_better(heap[child], heap[child + 1], products, scores):
+            child += 1
+        if not _is_better(row, heap[child], products, scores):
+            break
+        heap[place] = heap[child]
+        place = child
+    heap[place] = row
+
+
+@kernel
+def _sort_heap(heap: NDArray[np.int64], products: NDArray[np.uint32], scores: NDArray[np.float64]) -> None:
+    for end in range(len(heap) - 1, 0, -1):
+        heap[0], heap[end] = heap[end], heap[0]
+        _sift_down(heap[:end], products, scores)

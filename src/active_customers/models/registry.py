@@ -1,0 +1,51 @@
+"""The models by name: one line adds one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from active_customers.core.config import Config
+from active_customers.core.errors import InvalidValueError
+from active_customers.models.base import Arrays, Model
+from active_customers.models.item_knn import ItemKnn, ItemKnnConfig
+from active_customers.models.popularity import Popularity, PopularityConfig
+from active_customers.models.session_knn import SessionKnn, SessionKnnConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A model's class, how to make one again from its arrays, and the class of its configuration."""
+
+    make: Callable[[Any], Model]
+    load: Callable[[Arrays, Mapping[str, object]], Model]
+    config: type[Config]
+
+
+MODELS: Mapping[str, Entry] = MappingProxyType(
+    {
+        "popularity": Entry(Popularity, Popularity.from_arrays, PopularityConfig),
+        "item_knn": Entry(ItemKnn, ItemKnn.from_arrays, ItemKnnConfig),
+        "session_knn": Entry(SessionKnn, SessionKnn.from_arrays, SessionKnnConfig),
+    }
+)
+
+
+def new_model(name: str, config: Mapping[str, object] | None = None) -> Model:
+    """Return an unfitted model by its name; `config` holds the parameters that differ from the defaults.
+
+    >>> type(new_model("session_knn", {"neighbours": 100})).__name__
+    'SessionKnn'
+    """
+    entry = entry_named(name)
+    return entry.make(entry.config.model_validate(config or {}))
+
+
+def entry_named(name: str) -> Entry:
+    """Return a registered model's entry; raises `InvalidValueError` for an unknown name."""
+    try:
+        return MODELS[name]
+    except KeyError:
+        raise InvalidValueError("model", name, f"choose one of {', '.join(MODELS)}") from None

@@ -1,0 +1,20 @@
+"""What the service counts about itself, for Prometheus. Names and meanings are in docs/monitoring.md."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_LATENCY = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+
+REQUESTS = Counter("active_customers_requests", "Requests answered on the two hot routes", ["route", "status"])
+REQUEST_SECONDS = Histogram("active_customers_request_seconds", "Time to answer", ["route"], buckets=_LATENCY)
+EVENTS = Counter("active_customers_events", "Events posted, by what became of them", ["status"])
+DEGRADED = Counter("active_customers_degraded_answers", "Answers that fell back, by what was missing", ["reason"])
+COMMIT_EVENTS = Histogram(
+    "active_customers_commit_events", "Events in one commit", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+)
+COMMIT_SECONDS = Histogram("active_customers_commit_seconds", "Time of one durable commit", buckets=_LATENCY)
+MODEL_AGE = Gauge("active_customers_model_age_seconds", "Seconds since the model in force was trained; -1 without one")
+MODEL_INFO = Gauge("active_customers_model_info", "1 for the model version in force", ["version"])
+LOG_POSITION = Gauge("active_customers_log_position", "Position that the next event will get")
+STORE_BYTES = Gauge("active_customers_store_bytes", "Bytes in use in the store's file")

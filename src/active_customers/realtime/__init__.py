@@ -1,0 +1,1 @@
+"""What runs while a request waits: schemas, ingest, engine, hot routes."""

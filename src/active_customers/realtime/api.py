@@ -1,0 +1,203 @@
+"""The API as FastAPI declares it: the OpenAPI document, health, metrics, and the hot routes' own functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+
+from active_customers import __version__
+from active_customers.core.errors import ActiveCustomersError
+from active_customers.realtime.access import Access, Scope
+from active_customers.realtime.hot_routes import HotRoutes
+from active_customers.realtime.problems import Reply, problem, problem_of
+from active_customers.realtime.schemas import (
+    EventBatch,
+    EventIn,
+    EventResult,
+    EventResults,
+    Problem,
+    RecommendationAnswer,
+    RecommendationQuery,
+)
+from active_customers.serving.health import Health, HealthReport
+
+RECOMMENDATIONS = "/api/v1/recommendations"
+EVENTS = "/api/v1/events"
+
+_REF = "#/components/schemas/{model}"
+_REPLIES: dict[str, str] = {
+    "400": "A value is not valid; `field` and `remedy` say which and what to do",
+    "401": "No valid API key",
+    "403": "The API key's scope is too small",
+    "503": "Overloaded or unavailable; try again after `Retry-After` seconds",
+}
+
+
+def response_of(reply: Reply) -> Response:
+    """Return a reply as Starlette's response."""
+    response = Response(reply.body, reply.status)
+    response.raw_headers = [*reply.headers, (b"content-length", str(len(reply.body)).encode())]
+    return response
+
+
+def build_api(hot: HotRoutes, access: Access, health: Health) -> FastAPI:
+    """Return the FastAPI application over the given parts."""
+    app = FastAPI(
+        title="Active Customers",
+        version=__version__,
+        summary="Real-time product recommendations for online shops.",
+        redoc_url=None,
+    )
+    app.include_router(_hot_router(hot))
+    app.include_router(_operations_router(access, health))
+    _report_problems(app)
+    _describe(app)
+    return app
+
+
+def _hot_router(hot: HotRoutes) -> APIRouter:
+    router = APIRouter()
+
+    @router.get(RECOMMENDATIONS, summary="What to show next", openapi_extra=_get_description())
+    async def recommendations(request: Request) -> Response:
+        """Return the products to show a customer now, best first, each with its reason.
+
+        Reading stores nothing. What the customer did a moment ago, as far as it was posted, is already known.
+        """
+        return response_of(await hot.recommendations(request.scope, request.receive))
+
+    @router.post(EVENTS, summary="What customers did", openapi_extra=_post_description())
+    async def events(request: Request) -> Response:
+        """Store one event, or a batch. 202 means: on disk, and in the next answer for that customer.
+
+        A retry with the same `event_id`, or with a byte-identical body within 10 minutes, is a duplicate and changes
+        nothing.
+        """
+        return response_of(await hot.events(request.scope, request.receive))
+
+    return router
+
+
+def _operations_router(access: Access, health: Health) -> APIRouter:
+    router = APIRouter()
+
+    def needs_server_scope(request: Request) -> None:
+        access.check(request.headers.raw, Scope.SERVER)
+
+    @router.get("/healthz", summary="Is the process alive?")
+    async def healthz(response: Response) -> HealthReport:
+        """Answer 200 while every part of the service runs, 503 otherwise."""
+        report = health.report()
+        response.status_code = 200 if report.alive else 503
+        return report
+
+    @router.get("/readyz", summary="Can it answer and store?")
+    async def readyz(response: Response) -> HealthReport:
+        """Answer 200 when requests can be sent here, 503 otherwise; `degraded` says what is missing."""
+        report = health.report()
+        response.status_code = 200 if report.ready else 503
+        return report
+
+    @router.get("/metrics", summary="Metrics for Prometheus", dependencies=[Depends(needs_server_scope)])
+    async def metrics() -> Response:
+        """Return the metrics of this process."""
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def _report_problems(app: FastAPI) -> None:
+    """Answer every error as a problem document."""
+
+    async def on_own_error(_request: Request, error: Exception) -> Response:
+        unforeseen = ActiveCustomersError("something went wrong here: see the log of the service")
+        return response_of(problem_of(error if isinstance(error, ActiveCustomersError) else unforeseen))
+
+    async def on_http_error(_request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        headers = [(k.lower().encode(), v.encode()) for k, v in (getattr(error, "headers", None) or {}).items()]
+        titles = {404: "Not found", 405: "Method not allowed"}
+        details = {404: "there is nothing here: /docs lists what there is", 405: "see /docs for this route's methods"}
+        title = titles.get(status, "HTTP error")
+        return response_of(problem(status, title, details.get(status, str(getattr(error, "detail", ""))), headers))
+
+    async def on_invalid(_request: Request, error: Exception) -> Response:
+        first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": ("body",), "msg": ""}
+        field = ".".join(str(part) for part in first["loc"][1:])
+        return response_of(problem(400, "Invalid value", f"{field}: {first['msg']}", field=field))
+
+    app.add_exception_handler(ActiveCustomersError, on_own_error)
+    app.add_exception_handler(Exception, on_own_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+
+
+# The hot routes parse their own input, so the OpenAPI document takes its shapes from the same Pydantic models here.
+
+_MODELS: tuple[type[BaseModel], ...] = (
+    EventIn,
+    EventBatch,
+    EventResult,
+    EventResults,
+    RecommendationAnswer,
+    Problem,
+)
+
+
+def _json(schema: dict[str, Any], media: str = "application/json") -> dict[str, Any]:
+    return {media: {"schema": schema}}
+
+
+def _ref(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": _REF.format(model=model.__name__)}
+
+
+def _problems(*more: tuple[str, str]) -> dict[str, Any]:
+    content = _json(_ref(Problem), "application/problem+json")
+    return {status: {"description": text, "content": content} for status, text in [*_REPLIES.items(), *more]}
+
+
+def _get_description() -> dict[str, Any]:
+    schema = RecommendationQuery.model_json_schema()
+    parameters = [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in schema.get("required", []),
+            "description": field.pop("description", ""),
+            "schema": {key: value for key, value in field.items() if key != "title"},
+        }
+        for name, field in schema["properties"].items()
+    ]
+    answer = {"description": "The products to show", "content": _json(_ref(RecommendationAnswer))}
+    return {"parameters": parameters, "responses": {"200": answer, **_problems()}}
+
+
+def _post_description() -> dict[str, Any]:
+    stored = {"anyOf": [_ref(EventResult), _ref(EventResults)]}
+    answer = {"description": "Stored, or known already", "content": _json(stored)}
+    body = {"required": True, "content": _json({"anyOf": [_ref(EventIn), _ref(EventBatch)]})}
+    problems = _problems(("413", "The body is over 1 MiB"), ("507", "The disk is full"))
+    return {"requestBody": body, "responses": {"202": answer, **problems}}
+
+
+def _describe(app: FastAPI) -> None:
+    """Add the hot routes' models to the OpenAPI document, and take out the answers they never give."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = generate()
+            _, definitions = models_json_schema([(model, "validation") for model in _MODELS], ref_template=_REF)
+            document.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
+            document["paths"][EVENTS]["post"]["responses"].pop("200", None)
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,139 @@
+"""The engine, from a query to an answer, top to bottom; it only reads.
+
+State of the customer -> question -> sources in turn until there are enough products -> answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from active_customers.core.clock import Clock
+from active_customers.core.event import Context, EventType
+from active_customers.core.identifiers import NO_NUMBER
+from active_customers.core.recommendation import ReasonCode, Recommendation
+from active_customers.core.session import CustomerState, SessionQuery, empty_state
+from active_customers.realtime.product_cards import ProductCards
+from active_customers.realtime.schemas import RecommendationQuery
+from active_customers.realtime.session_recommender import Proposals, Question, SessionRecommender
+from active_customers.storage.base import Store
+
+NO_MODEL = "none"
+"""What `model_version` says before anything was trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the engine found, best first; `degraded` says what it could not use."""
+
+    recommendations: list[Recommendation]
+    degraded: list[str]
+    model_version: str
+    now: int
+
+
+class Engine:
+    """Answers queries from the customers' states and the models in force.
+
+    `recommender` is None until a model is published and is replaced, whole, by each later one.
+    """
+
+    def __init__(self, store: Store, cards: ProductCards, clock: Clock) -> None:
+        self._store = store
+        self._cards = cards
+        self._clock = clock
+        self.recommender: SessionRecommender | None = None
+
+    def recommend(self, query: RecommendationQuery) -> Answer:
+        """Return `query.n` products; fewer only when the shop has no more that may be shown."""
+        deadline = time.perf_counter_ns() + query.deadline_ms * 1_000_000
+        now = self._clock.now()
+        recommender = self.recommender
+        question = self._question(query, now)
+        chosen: dict[int, Recommendation] = {}
+        degraded: list[str] = []
+        if recommender is None:
+            degraded.append("no_model")
+        else:
+            for proposals in recommender.sources(question, query.n):
+                _take(chosen, proposals, query.n)
+                if len(chosen) == query.n:
+                    break
+                if time.perf_counter_ns() > deadline:
+                    degraded.append("deadline")
+                    break
+            if len(chosen) < query.n:
+                _take(chosen, recommender.popular(question, query.n), query.n)
+        if len(chosen) < query.n:
+            self._take_from_catalog(chosen, question, query.n)
+        if not chosen:
+            degraded.append("no_products")
+        version = NO_MODEL if recommender is None else recommender.manifest.version
+        return Answer(list(chosen.values()), degraded, version, now)
+
+    def _question(self, query: RecommendationQuery, now: int) -> Question:
+        """Put together what the sources need to know."""
+        stored = self._store.sessions.state(query.customer_id)
+        state = CustomerState.of(empty_state() if stored is None else stored)
+        products = (state.events[:, 2] & NO_NUMBER).astype(np.uint32)
+        event_types = (state.events[:, 2] >> 32).astype(np.uint8)
+        times = state.events[:, 0]
+        asked = self._numbers(query.product_id)
+        if asked:
+            products = np.concatenate((products, np.array(asked, np.uint32)))
+            event_types = np.concatenate((event_types, np.full(len(asked), EventType.VIEW, np.uint8)))
+            times = np.concatenate((times, np.full(len(asked), now)))
+        on_page = products[-1:].tolist() if query.context == Context.BROWSE and not query.product_id else asked
+        return Question(
+            context=query.context,
+            session=SessionQuery(products, event_types, times, now),
+            cart=state.cart[:, 0].astype(np.uint32),
+            excluded=self._excluded(state, [*on_page, *self._numbers(query.exclude)]),
+        )
+
+    def _excluded(self, state: CustomerState, also: Iterable[int]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+        """Return what must not be proposed: in the cart, hidden, bought for good, on the page, or named by the shop."""
+        bought = [product for product in state.bought[:, 0].tolist() if not self._cards.card(product).replenishable]
+        numbers = {*state.cart[:, 0].tolist(), *state.hidden.tolist(), *bought, *also}
+        return np.array(sorted(numbers), np.uint32)
+
+    def _numbers(self, product_ids: Iterable[str]) -> list[int]:
+        """Return the numbers of the products that the shop has told us of; others are passed over."""
+        numbers = [self._store.catalog.product_number(product_id) for product_id in product_ids]
+        return [number for number in numbers if number != NO_NUMBER]
+
+    def _take_from_catalog(self, chosen: dict[int, Recommendation], question: Question, n: int) -> None:
+        """Fill up with the products that became known last, so that an answer is not empty on the first day."""
+        excluded = set(question.excluded.tolist())
+        for product in range(self._store.catalog.n_products() - 1, -1, -1):
+            if len(chosen) == n:
+                return
+            if product not in excluded and product not in chosen:
+                chosen[product] = Recommendation(product, _below(chosen), ReasonCode.CATALOG)
+
+
+def _take(chosen: dict[int, Recommendation], proposals: Proposals, n: int) -> None:
+    """Add a source's products that are not there yet, with scores below those already chosen.
+
+    The scores of a source are scaled so that its best one gets the least score so far (1 to begin with): they fall
+    through the whole answer, and within a source they keep their proportions.
+    """
+    products, scores, evidences = (
+        column.tolist()
+        for column in (proposals.candidates.products, proposals.candidates.scores, proposals.candidates.evidence)
+    )
+    scale = 0.0
+    for product, score, evidence, reason in zip(products, scores, evidences, proposals.reasons, strict=True):
+        if len(chosen) == n:
+            return
+        if product not in chosen:
+            scale = scale or _below(chosen) / score
+            chosen[product] = Recommendation(product, score * scale, reason, evidence)
+
+
+def _below(chosen: dict[int, Recommendation]) -> float:
+    """Return the score that the next product may have at most."""
+    return next(reversed(chosen.values())).score if chosen else 1.0

@@ -1,0 +1,142 @@
+"""From a request's body to events: parse, check, name what is wrong, recognise retries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from active_customers.core.clock import MINUTE, format_time
+from active_customers.core.errors import BatchRejectedError, InvalidValueError
+from active_customers.core.event import Event, Receipt, key_of_event_id
+from active_customers.core.identifiers import json_id
+from active_customers.realtime.schemas import MAX_BATCH, EventIn, first_error
+
+MAX_AHEAD = 5 * MINUTE
+"""How far a shop's clock may run ahead of ours."""
+BODY_RETRY_WINDOW = 10 * MINUTE
+"""For so long a byte-identical body without event ids counts as a retry."""
+
+_DETAILS = (
+    "event_id",
+    "currency",
+    "order_id",
+    "recommendation_id",
+    "query",
+    "category",
+    "consent",
+    "other_customer_id",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What one request brought: per event the event or what is wrong with it."""
+
+    outcomes: Sequence[Event | InvalidValueError]
+    event_ids: Sequence[str | None]
+    is_batch: bool
+
+    def events(self) -> list[Event]:
+        """Return the events that can be stored."""
+        return [outcome for outcome in self.outcomes if isinstance(outcome, Event)]
+
+    def answer(self, receipts: Sequence[Receipt]) -> dict[str, object]:
+        """Return the body of the answer, given the receipts of `events()`.
+
+        Raises the error of a single event that was rejected, `BatchRejectedError` when all of a batch were.
+        """
+        remaining = iter(receipts)
+        results: list[dict[str, object]] = []
+        for outcome, event_id in zip(self.outcomes, self.event_ids, strict=True):
+            shown_id = None if event_id is None else json_id(event_id)
+            if isinstance(outcome, InvalidValueError):
+                if not self.is_batch:
+                    raise outcome
+                results.append({"event_id": shown_id, "status": "rejected", "error": str(outcome)})
+            else:
+                status = "duplicate" if next(remaining).is_duplicate else "accepted"
+                results.append({"event_id": shown_id, "status": status})
+        if not self.is_batch:
+            return results[0]
+        if not receipts:
+            raise BatchRejectedError(results)
+        return {"results": results}
+
+
+def parse_body(body: bytes, now: int) -> Posted:
+    """Return what a body holds; raises `InvalidValueError` when it is no event and no batch at all."""
+    document = _json(body)
+    if "events" not in document:
+        outcome = _checked(document, "", now, body)
+        return Posted([outcome], [_event_id(document)], is_batch=False)
+    items = document["events"]
+    unknown = next((name for name in document if name != "events"), None)
+    if unknown is not None:
+        raise InvalidValueError(
+            unknown, document[unknown], "a batch has one field, events: put the rest into the events"
+        )
+    if not isinstance(items, list) or not 1 <= len(items) <= MAX_BATCH:
+        size = len(items) if isinstance(items, list) else items
+        raise InvalidValueError("events", size, f"send a list of 1 to {MAX_BATCH} events, and more in further requests")
+    outcomes = [_checked(item, f"events[{i}].", now, body, i) for i, item in enumerate(items)]
+    return Posted(outcomes, [_event_id(item) for item in items], is_batch=True)
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidValueError("body", body[:60], f"send JSON in UTF-8 ({error})") from error
+    if not isinstance(document, dict):
+        raise InvalidValueError("body", document, 'send one event as a JSON object, or {"events": [...]}')
+    return document
+
+
+def _field(item: object, name: str) -> object:
+    return item.get(name) if isinstance(item, dict) else None
+
+
+def _event_id(item: object) -> str | None:
+    event_id = _field(item, "event_id")
+    return str(event_id)[:128] if isinstance(event_id, str | int) and not isinstance(event_id, bool) else None
+
+
+def _checked(item: object, at: str, now: int, body: bytes, index: int = 0) -> Event | InvalidValueError:
+    try:
+        fields = EventIn.model_validate(item)
+    except ValidationError as error:
+        return first_error(error, EventIn, at)
+    time = now if fields.timestamp is None else fields.timestamp
+    if time > now + MAX_AHEAD:
+        ahead = f"it is over 5 minutes ahead of {format_time(now)}: check the clock"
+        return InvalidValueError(f"{at}timestamp", _field(item, "timestamp"), ahead)
+    return _event(fields, time, body, index)
+
+
+def _event(fields: EventIn, time: int, body: bytes, index: int) -> Event:
+    details = {name: value for name in _DETAILS if (value := getattr(fields, name)) is not None}
+    if fields.metadata:
+        details["metadata"] = fields.metadata
+    if fields.event_id is not None:
+        key, window = key_of_event_id(fields.event_id), None
+    else:
+        key, window = blake2b(body, digest_size=16, salt=index.to_bytes(2, "big")).digest(), BODY_RETRY_WINDOW
+    return Event(
+        customer_id=fields.customer_id,
+        event_type=fields.event_type,
+        time=time,
+        product_id=fields.product_id,
+        quantity=fields.quantity,
+        price=fields.price,
+        context=fields.context,
+        channel=fields.channel,
+        session_id=fields.session_id,
+        details=details,
+        dedup_key=key,
+        retry_window=window,
+    )

@@ -1,0 +1,283 @@
+"""The public shapes: what may be posted and asked, checked by Pydantic, and the same in the OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from active_customers.core.clock import parse_time
+from active_customers.core.errors import InvalidValueError
+from active_customers.core.event import NO_PRODUCT_NEEDED, PUBLIC_WORDS, Channel, Context, EventType, event_type_named
+from active_customers.core.identifiers import MAX_ID_LENGTH, MAX_JSON_INTEGER, canonical_id
+
+MAX_BATCH = 1000
+"""Events in one request."""
+MAX_METADATA_DEPTH = 50
+"""Levels of an event's metadata; what is read must also be written again, and parsers end somewhere."""
+MAX_N = 100
+"""Products in one answer."""
+SERVED_CONTEXTS = (Context.HOME, Context.BROWSE, Context.CART, Context.CHECKOUT)
+
+
+def _metadata(value: object) -> object:
+    if _is_nested_deeper(value, MAX_METADATA_DEPTH):
+        raise PydanticCustomError("metadata", f"nest it at most {MAX_METADATA_DEPTH} levels deep")
+    return value
+
+
+def _is_nested_deeper(value: object, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if levels == 0:
+        return isinstance(value, dict | list)
+    return any(_is_nested_deeper(item, levels - 1) for item in inner)
+
+
+def _event_type(value: object) -> EventType:
+    kind = event_type_named(value) if isinstance(value, str) else None
+    if kind is None:
+        raise PydanticCustomError("event_type", "send one of {words}", {"words": ", ".join(PUBLIC_WORDS)})
+    return kind
+
+
+def _time(value: object) -> int:
+    try:
+        if isinstance(value, str):
+            return parse_time(value)
+    except (ValueError, OverflowError):
+        pass
+    raise PydanticCustomError(
+        "timestamp", "send an RFC 3339 time with its zone, such as 2025-01-01T12:00:00Z, from 1970 on"
+    )
+
+
+def _context(value: object) -> Context:
+    for context in Context:
+        if value == context.name.lower():
+            return context
+    raise PydanticCustomError("context", "send one of {words}", {"words": ", ".join(c.name.lower() for c in Context)})
+
+
+def _served_context(value: object) -> Context:
+    for context in SERVED_CONTEXTS:
+        if value == context.name.lower():
+            return context
+    raise PydanticCustomError(
+        "context", "ask for one of {words}", {"words": ", ".join(c.name.lower() for c in SERVED_CONTEXTS)}
+    )
+
+
+def _channel(value: object) -> Channel:
+    for channel in Channel:
+        if value == channel.name.lower():
+            return channel
+    raise PydanticCustomError("channel", "send one of {words}", {"words": ", ".join(c.name.lower() for c in Channel)})
+
+
+def _words(names: Sequence[str], default: str | None = None) -> WithJsonSchema:
+    schema: dict[str, Any] = {"type": "string", "enum": list(names)}
+    return WithJsonSchema(schema if default is None else schema | {"default": default})
+
+
+_ID_SCHEMA = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "integer", "minimum": 0, "maximum": MAX_JSON_INTEGER},
+            {"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH},
+        ],
+        "examples": [12345, "SKU-9"],
+    }
+)
+Id = Annotated[str, BeforeValidator(canonical_id), _ID_SCHEMA]
+"""An id as the shop writes it; `12345` and `"12345"` are one id."""
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=500, strict=True)]
+
+
+class EventIn(BaseModel):
+    """One act of one customer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    customer_id: Id
+    """The shop's id of the customer, known or anonymous (a cookie's value will do)."""
+    event_type: Annotated[EventType, BeforeValidator(_event_type), _words(tuple(PUBLIC_WORDS))]
+    """What they did. The event names of Google Analytics 4 and of other systems are understood as well."""
+    product_id: Id | None = None
+    """The product it was done to; not needed for search, login, consent, unsubscribe, checkout and opens."""
+    timestamp: (
+        Annotated[int, BeforeValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})] | None
+    ) = None
+    """When it happened; the time of arrival when it is missing. At most 5 minutes ahead."""
+    metadata: Annotated[dict[str, Any], BeforeValidator(_metadata)] = Field(default_factory=dict)
+    """Anything else worth keeping; stored as it is."""
+    event_id: Id | None = None
+    """An id of this event by the shop's choice: a second event with it within 7 days is a duplicate."""
+    session_id: Id | None = None
+    """The session it belongs to; found by time when it is missing (a pause of 30 minutes ends a session)."""
+    quantity: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] = 1
+    """How many, for cart, purchase and refund."""
+    price: Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)] | None = None
+    """Price of one, in `currency`."""
+    currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$", strict=True)] | None = None
+    """ISO 4217 code, such as EUR."""
+    order_id: Id | None = None
+    """The order: several purchase events with one `order_id` are one order; a refund names it."""
+    recommendation_id: Annotated[str, StringConstraints(min_length=1, max_length=1024, strict=True)] | None = None
+    """`metadata.recommendation_id` of the answer that led here."""
+    context: Annotated[Context, BeforeValidator(_context), _words([c.name.lower() for c in Context])] | None = None
+    """Where in the shop it happened."""
+    channel: Annotated[Channel, BeforeValidator(_channel), _words([c.name.lower() for c in Channel])] | None = None
+    """Through which medium it happened."""
+    query: Text | None = None
+    """What was searched for."""
+    category: Text | None = None
+    """The category that was looked at."""
+    consent: Literal["none", "session", "profile"] | None = None
+    """What the customer agrees to, for consent events."""
+    other_customer_id: Id | None = None
+    """For login: the id under which the customer acted before."""
+
+    @model_validator(mode="after")
+    def _has_its_product(self) -> EventIn:
+        if self.product_id is None and self.event_type not in NO_PRODUCT_NEEDED:
+            raise PydanticCustomError(
+                "product_id", "a {word} event needs the product it was done to", {"word": self.event_type.word}
+            )
+        return self
+
+
+class EventBatch(BaseModel):
+    """Several events; each is answered on its own, and a bad one costs none of the others."""
+
+    events: list[EventIn] = Field(min_length=1, max_length=MAX_BATCH)
+
+
+class EventResult(BaseModel):
+    """What became of one event."""
+
+    event_id: int | str | None
+    status: Literal["accepted", "duplicate", "rejected"]
+    error: str | None = None
+
+
+class EventResults(BaseModel):
+    """What became of each event, in the order posted."""
+
+    results: list[EventResult]
+
+
+class RecommendationQuery(BaseModel):
+    """What a shop asks for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    customer_id: Id
+    """Who is looking, known or anonymous; an id never seen before is fine."""
+    context: Annotated[
+        Context,
+        BeforeValidator(_served_context),
+        _words([c.name.lower() for c in SERVED_CONTEXTS], "home"),
+    ] = Context.HOME
+    """Where the answer is shown."""
+    n: Annotated[int, Field(ge=1, le=MAX_N)] = 10
+    """How many products."""
+    channel: Annotated[Channel, BeforeValidator(_channel), _words([c.name.lower() for c in Channel], "web")] = (
+        Channel.WEB
+    )
+    """The medium of the answer."""
+    product_id: Annotated[list[Id], Field(max_length=20)] = Field(default_factory=list)
+    """The product on the page (repeatable); for browse, the last product viewed when it is missing."""
+    exclude: Annotated[list[Id], Field(max_length=200)] = Field(default_factory=list)
+    """Products not to propose (repeatable)."""
+    deadline_ms: Annotated[int, Field(ge=1, le=10_000)] = 50
+    """After so many milliseconds the best answer so far is given, and says what it left out."""
+
+
+REPEATABLE = frozenset({"product_id", "exclude"})
+
+
+class RecommendedProduct(BaseModel):
+    """One product of an answer."""
+
+    product_id: int | str
+    product_name: str
+    score: float
+    reason: str
+
+
+class AnswerMetadata(BaseModel):
+    """What an answer says about itself."""
+
+    model_version: str
+    timestamp: str
+    recommendation_id: str
+    context: str
+    channel: str
+    degraded: list[str]
+    """Empty, or what could not be done: no_model, deadline, no_products"""
+
+
+class RecommendationAnswer(BaseModel):
+    """The products to show, best first."""
+
+    customer_id: int | str
+    recommendations: list[RecommendedProduct]
+    metadata: AnswerMetadata
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    field: str | None = None
+    value: str | None = None
+    remedy: str | None = None
+
+
+def first_error(error: ValidationError, model: type[BaseModel], at: str = "") -> InvalidValueError:
+    """Return the first thing Pydantic found wrong as an error that names field, value and remedy.
+
+    `at` is the place of the checked object in what was sent, such as ``events[3].``.
+    """
+    details = error.errors(include_url=False)[0]
+    field = _path(details, at)
+    value = details["input"]
+    known = ", ".join(model.model_fields)
+    remedies = {
+        "missing": "it is required",
+        "extra_forbidden": f"there is no such field; known are {known}",
+        "dict_type": "send a JSON object",
+        "model_type": "send a JSON object",
+        "list_type": "send a list",
+    }
+    if details["type"] == "missing":
+        value = None
+    if details["type"] == "product_id":
+        return InvalidValueError(f"{at}product_id", None, details["msg"])
+    remedy = remedies.get(details["type"]) or details["msg"].removeprefix("Value error, ")
+    return InvalidValueError(field, value, remedy)
+
+
+def _path(details: ErrorDetails, at: str) -> str:
+    path = at
+    for part in details["loc"]:
+        if isinstance(part, int):
+            path = path.removesuffix(".") + f"[{part}]."
+        else:
+            path += f"{part}."
+    return path.removesuffix(".") or "body"

@@ -1,0 +1,47 @@
+"""Whether the parts of a service run, and what it cannot do at the moment."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from active_customers.realtime.engine import NO_MODEL, Engine
+from active_customers.serving.committer import Committer
+from active_customers.storage.base import Store
+
+
+class HealthReport(BaseModel):
+    """What `/healthz` and `/readyz` say."""
+
+    alive: bool
+    """Every part of the service runs."""
+    ready: bool
+    """Requests can be answered and events stored."""
+    degraded: list[str]
+    """What is missing: no_model, committer."""
+    model_version: str
+    events: int
+    """Log positions given so far, imports included."""
+    products: int
+    """Products known from the catalogue or from events."""
+
+
+class Health:
+    """Looks at the parts of a service."""
+
+    def __init__(self, store: Store, engine: Engine, committer: Committer) -> None:
+        self._store = store
+        self._engine = engine
+        self._committer = committer
+
+    def report(self) -> HealthReport:
+        """Return how things are now."""
+        commits = self._committer.is_running
+        recommender = self._engine.recommender
+        return HealthReport(
+            alive=commits,
+            ready=commits,
+            degraded=[*([] if commits else ["committer"]), *([] if recommender else ["no_model"])],
+            model_version=recommender.manifest.version if recommender else NO_MODEL,
+            events=self._store.events.next_position() - 1,
+            products=self._store.catalog.n_products(),
+        )

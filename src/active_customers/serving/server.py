@@ -1,0 +1,76 @@
+"""Running the ASGI application in this process."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from active_customers.core.errors import SettingsError
+
+_BACKLOG = 2048
+_SECONDS_TO_DRAIN = 10
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening TCP socket; raises `SettingsError` when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            "server.port", f"{host}:{port}", f"it cannot be listened on ({error.strerror}): choose another --port"
+        ) from error
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """Says when it answers."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready()
+
+
+def run(app: ASGIApp, listener: socket.socket, on_ready: Callable[[], None]) -> bool:
+    """Serve until SIGTERM or SIGINT, then drain; return whether the application could start at all."""
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=_SECONDS_TO_DRAIN,
+    )
+    server = _Server(config, on_ready)
+    with _signals_ignored():
+        server.run([listener])
+    return server.started
+
+
+@contextmanager
+def _signals_ignored() -> Iterator[None]:
+    """Ignore the signals that end a service: uvicorn takes them, drains, and then raises them again."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,219 @@
+"""The owner's socket: how commands write beside a running service.
+
+Messages are JSON with a length of 4 bytes (big-endian) before it: `{"call": name, "args": [...]}` one way,
+`{"result": ...}` or `{"error": [class, message]}` the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+
+from active_customers.core import errors
+from active_customers.core.errors import ActiveCustomersError, StorageError, StoreLockedError
+from active_customers.core.product import Product
+from active_customers.storage.base import StoreWriter
+from active_customers.storage.data_dir import DataDirectory
+from active_customers.storage.embedded import EmbeddedStore, StorageConfig
+from active_customers.storage.writer import DirectWriter
+
+_LENGTH_BYTES = 4
+_MAX_MESSAGE = 64 << 20
+_LONGEST_PATH = 100
+"""Unix socket paths end at 108 bytes."""
+
+
+@contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """Yield a path of bounded length to a socket, wherever the data directory lies."""
+    if len(os.fsencode(path)) <= _LONGEST_PATH:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+class WriterServer:
+    """Serves a `StoreWriter` on the data directory's socket, each call in a thread."""
+
+    def __init__(self, path: Path, writer: DirectWriter) -> None:
+        self._path = path
+        self._stopping = False
+        self._under_way: set[asyncio.Task[dict[str, object]]] = set()
+        self._calls: dict[str, Callable[..., object]] = {
+            "number_products": writer.number_products,
+            "number_customers": writer.number_customers,
+            "put_products": lambda rows: writer.put_products([Product(**row) for row in rows]),
+            "archive_log": writer.archive_log,
+            "reserve": writer.reserve,
+            "adopt": lambda folder: writer.adopt(Path(folder)),
+        }
+
+    async def start(self) -> None:
+        """Listen; a socket that a dead owner left behind is replaced (the caller holds the lock)."""
+        self._path.unlink(missing_ok=True)
+        with _short(self._path) as path:
+            self._server = await asyncio.start_unix_server(self._serve, path)
+        self._path.chmod(0o600)
+
+    async def stop(self) -> None:
+        """Stop listening; calls that are under way are finished first, since they use the store."""
+        self._stopping = True
+        self._server.close()
+        self._path.unlink(missing_ok=True)
+        await asyncio.gather(*self._under_way)
+
+    async def _serve(self, reader: asyncio.StreamReader, stream: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError, orjson.JSONDecodeError):
+            while not self._stopping:
+                request = orjson.loads(await reader.readexactly(_length(await reader.readexactly(_LENGTH_BYTES))))
+                body = orjson.dumps(await self._answered(request))
+                stream.write(len(body).to_bytes(_LENGTH_BYTES, "big") + body)
+                await stream.drain()
+        stream.close()
+
+    async def _answered(self, request: dict[str, Any]) -> dict[str, object]:
+        if self._stopping:
+            return {"error": ["StorageError", "the service is stopping: run this again"]}
+        call = asyncio.create_task(asyncio.to_thread(self._answer, request))
+        self._under_way.add(call)
+        call.add_done_callback(self._under_way.discard)
+        return await call
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, object]:
+        try:
+            return {"result": self._calls[request["call"]](*request["args"])}
+        except ActiveCustomersError as error:
+            return {"error": [type(error).__name__, str(error)]}
+        except Exception as error:  # noqa: BLE001 - whatever went wrong belongs to the caller, the service goes on
+            return {"error": ["StorageError", f"{type(error).__name__}: {error}"]}
+
+
+def _length(prefix: bytes) -> int:
+    length = int.from_bytes(prefix, "big")
+    if length > _MAX_MESSAGE:
+        raise ConnectionError("message too long")
+    return length
+
+
+class RemoteWriter:
+    """`StoreWriter` of a running service, through its socket."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._stream = connection.makefile("rb")
+
+    @classmethod
+    def connect(cls, path: Path) -> Self:
+        """Connect to the owner of a data directory; raises `OSError` when nobody listens."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with _short(path) as short:
+                connection.connect(short)
+        except OSError:
+            connection.close()
+            raise
+        return cls(connection)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._stream.close()
+        self._connection.close()
+
+    def number_products(self, product_ids: Sequence[str]) -> list[int]:
+        """Return the numbers of products, giving new ones where needed."""
+        numbers: list[int] = self._call("number_products", list(product_ids))
+        return numbers
+
+    def number_customers(self, customer_ids: Sequence[str]) -> list[int]:
+        """Return the numbers of customers, giving new ones where needed."""
+        numbers: list[int] = self._call("number_customers", list(customer_ids))
+        return numbers
+
+    def put_products(self, products: Sequence[Product]) -> int:
+        """Store catalogue entries; return how many."""
+        count: int = self._call("put_products", [product.as_dict() for product in products])
+        return count
+
+    def archive_log(self) -> None:
+        """Have the log moved to the archive."""
+        self._call("archive_log")
+
+    def reserve(self, count: int) -> int:
+        """Have log positions given away; return the first of them."""
+        first: int = self._call("reserve", count)
+        return first
+
+    def adopt(self, staged: Path) -> None:
+        """Have a staged import adopted."""
+        self._call("adopt", str(staged.resolve()))
+
+    def _call(self, name: str, *args: object) -> Any:
+        body = orjson.dumps({"call": name, "args": args})
+        try:
+            self._connection.sendall(len(body).to_bytes(_LENGTH_BYTES, "big") + body)
+            answer = orjson.loads(self._stream.read(_length(self._stream.read(_LENGTH_BYTES))))
+        except (OSError, ValueError) as error:
+            raise StorageError(
+                f"the running service hung up during {name}: see its log, then run this again"
+            ) from error
+        if "error" in answer:
+            kind, message = answer["error"]
+            raise _error(kind, message)
+        return answer["result"]
+
+
+def _error(kind: str, message: str) -> ActiveCustomersError:
+    found = getattr(errors, kind, StorageError)
+    simple = issubclass(found, StorageError)
+    return found(message) if simple else StorageError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStore:
+    """A store that a command may read, and a writer for it."""
+
+    store: EmbeddedStore
+    writer: StoreWriter
+
+
+@contextmanager
+def open_for_writing(directory: DataDirectory, config: StorageConfig) -> Iterator[OpenStore]:
+    """Yield a data directory to write to: through the running service, or as its owner for as long as the block lasts.
+
+    Raises `StoreLockedError` when another process owns it but does not answer on its socket.
+    """
+    directory.prepare()
+    try:
+        lock = directory.lock()
+    except StoreLockedError:
+        with closing(_connect(directory)) as remote, closing(EmbeddedStore(directory.store, config).open()) as store:
+            yield OpenStore(store, remote)
+        return
+    try:
+        with closing(EmbeddedStore(directory.store, config, writer=True).open()) as store:
+            writer = DirectWriter(directory, store)
+            writer.resume()
+            yield OpenStore(store, writer)
+    finally:
+        os.close(lock)
+
+
+def _connect(directory: DataDirectory) -> RemoteWriter:
+    try:
+        return RemoteWriter.connect(directory.socket)
+    except OSError as error:
+        raise StoreLockedError(
+            f"{directory.root} is in use by another command that does not take requests: run this again when it is done"
+        ) from error

@@ -1,0 +1,1 @@
+"""The ports to durable storage and their adapters."""

@@ -1,0 +1,233 @@
+"""The archive: the log's past as Parquet, partitioned by the day of arrival (UTC).
+
+Layout: `archive/day=2025-01-01/part-<first>-<last>.parquet`, where first and last are log positions, 20 digits each.
+Every part holds all archived events of its range, so that a crash needs no manifest: a part whose range lies inside
+another's is what a compaction left behind, and readers pass over it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from active_customers.core.clock import day_of
+from active_customers.core.event import LogEntry
+from active_customers.core.identifiers import NO_NUMBER
+
+SCHEMA: pa.Schema = pa.schema(
+    [
+        pa.field("position", pa.uint64(), nullable=False),
+        pa.field("arrival", pa.int64(), nullable=False),  # microseconds
+        pa.field("time", pa.int64(), nullable=False),  # the shop's own time, microseconds
+        pa.field("event_type", pa.uint8(), nullable=False),  # core.event.EventType
+        pa.field("customer", pa.uint32(), nullable=False),  # number
+        pa.field("product", pa.uint32()),  # number
+        pa.field("session", pa.uint64(), nullable=False),
+        pa.field("quantity", pa.int32(), nullable=False),
+        pa.field("price", pa.float64()),
+        pa.field("context", pa.uint8()),
+        pa.field("channel", pa.uint8()),
+        pa.field("dedup_key", pa.binary(16), nullable=False),
+        pa.field("session_id", pa.string()),
+        pa.field("order_id", pa.string()),
+        pa.field("currency", pa.string()),
+        pa.field("details", pa.string()),  # JSON of the rarer fields, order_id and currency included
+    ]
+)
+
+_PART = re.compile(r"part-(\d{20})-(\d{20})\.parquet")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Part:
+    """One file of the archive and the log positions it covers, both ends included."""
+
+    first: int
+    last: int
+    path: Path
+
+    @property
+    def day(self) -> str:
+        """The day of arrival."""
+        return self.path.parent.name.removeprefix("day=")
+
+
+def part_name(first: int, last: int) -> str:
+    """Return the file name of a part."""
+    return f"part-{first:020d}-{last:020d}.parquet"
+
+
+def write_part(table: pa.Table, path: Path) -> None:
+    """Write a Parquet file so that it is there whole or not at all, even after a power cut."""
+    make_folder(path.parent)
+    temporary = path.with_suffix(".tmp")
+    pq.write_table(table, temporary, compression="zstd", row_group_size=256_000)
+    sync(temporary)
+    temporary.replace(path)
+    sync(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, where they are missing, durable."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        sync(folder.parent)
+
+
+def sync(path: Path) -> None:
+    """Make a file, or the entries of a folder, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def table_of(entries: Sequence[LogEntry]) -> pa.Table:
+    """Return log entries as a table of `SCHEMA`."""
+    columns: dict[str, list[object]] = {name: [] for name in SCHEMA.names}
+    for entry in entries:
+        event, details = entry.event, entry.event.details
+        row = (
+            entry.position,
+            entry.arrival,
+            event.time,
+            int(event.event_type),
+            entry.customer,
+            None if entry.product == NO_NUMBER else entry.product,
+            entry.session,
+            event.quantity,
+            event.price,
+            None if event.context is None else int(event.context),
+            None if event.channel is None else int(event.channel),
+            event.dedup_key,
+            event.session_id,
+            details.get("order_id"),
+            details.get("currency"),
+            orjson.dumps(details).decode() if details else None,
+        )
+        for column, value in zip(columns.values(), row, strict=True):
+            column.append(value)
+    return pa.table(columns, schema=SCHEMA)
+
+
+class Archive:
+    """The parts of one data directory. Opening reads nothing; every listing is fresh."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def parts(self) -> list[Part]:
+        """Return the parts that count, by position; what a compaction replaced is left out."""
+        found = sorted(self._files(), key=lambda part: (part.first, -part.last))
+        kept: list[Part] = []
+        for part in found:
+            if not kept or part.last > kept[-1].last:
+                kept.append(part)
+        return kept
+
+    def _files(self) -> Iterable[Part]:
+        for path in self.root.glob("day=*/part-*.parquet"):
+            match = _PART.fullmatch(path.name)
+            if match:
+                yield Part(int(match[1]), int(match[2]), path)
+
+    def path_for(self, first: int, last: int, arrival: int) -> Path:
+        """Return where the part of a range that arrived at a time belongs."""
+        return self.root / f"day={day_of(arrival)}" / part_name(first, last)
+
+    def next_uncovered(self, position: int) -> int:
+        """Return the first position from `position` on that no part covers."""
+        for part in self.parts():
+            if part.first <= position <= part.last:
+                position = part.last + 1
+        return position
+
+    def append(self, entries: Sequence[LogEntry]) -> list[Part]:
+        """Write entries (in order of position) as one part per day and unbroken run of positions."""
+        written = []
+        for run in _runs(entries):
+            path = self.path_for(run[0].position, run[-1].position, run[0].arrival)
+            write_part(table_of(run), path)
+            written.append(Part(run[0].position, run[-1].position, path))
+        return written
+
+    def columns(self, names: Sequence[str], where: str = "true") -> dict[str, NDArray[Any]]:
+        """Return columns of the archived events that satisfy an SQL condition, in order of position.
+
+        Nulls must not be among them. Empty arrays when nothing was archived.
+        """
+        parts = [str(part.path) for part in self.parts()]
+        if not parts:
+            return {name: np.empty(0, SCHEMA.field(name).type.to_pandas_dtype()) for name in names}
+        selection = ", ".join(names)
+        with duckdb.connect() as connection:
+            found: dict[str, NDArray[Any]] = connection.execute(
+                f"SELECT {selection} FROM read_parquet(?, hive_partitioning = false) WHERE {where} ORDER BY position",  # noqa: S608
+                [parts],
+            ).fetchnumpy()
+        return {name: np.asarray(found[name]) for name in names}
+
+    def end(self) -> int:
+        """Return the first position above everything archived; 1 for an empty archive."""
+        return max((part.last + 1 for part in self.parts()), default=1)
+
+    def compact(self, most_rows: int = 5_000_000) -> int:
+        """Merge parts of one day that follow each other without a gap; return how many parts fewer count now.
+
+        The files that a merge replaces are left until the next compaction, for those who are reading them; neither that
+        nor a crash doubles anything, since readers pass over parts that lie inside others.
+        """
+        self._drop_leftovers()
+        saved = 0
+        for group in _mergeable(self.parts(), most_rows):
+            table = pa.concat_tables([pq.read_table(part.path, partitioning=None) for part in group])
+            write_part(table, group[0].path.parent / part_name(group[0].first, group[-1].last))
+            saved += len(group) - 1
+        return saved
+
+    def _drop_leftovers(self) -> None:
+        kept = {part.path for part in self.parts()}
+        for part in list(self._files()):
+            if part.path not in kept:
+                part.path.unlink()
+
+
+def _runs(entries: Sequence[LogEntry]) -> Iterable[Sequence[LogEntry]]:
+    start = 0
+    for i in range(1, len(entries) + 1):
+        if i == len(entries) or _breaks(entries[i - 1], entries[i]):
+            if i > start:
+                yield entries[start:i]
+            start = i
+
+
+def _breaks(before: LogEntry, after: LogEntry) -> bool:
+    return after.position != before.position + 1 or day_of(after.arrival) != day_of(before.arrival)
+
+
+def _mergeable(parts: Sequence[Part], most_rows: int) -> Iterable[list[Part]]:
+    """Yield groups of two or more adjacent parts of one day, each group at most `most_rows` long."""
+    group: list[Part] = []
+    for part in parts:
+        fits = group and part.first == group[-1].last + 1 and part.day == group[-1].day
+        if fits and part.last - group[0].first < most_rows:
+            group.append(part)
+            continue
+        if len(group) > 1:
+            yield group
+        group = [part]
+    if len(group) > 1:
+        yield group

@@ -1,0 +1,149 @@
+"""The ports to durable storage. A promise made here is kept by every adapter.
+
+One process writes (it owns the data directory's lock), many read. All times are microseconds since the epoch, UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from active_customers.core.event import Event, LogEntry, Receipt
+from active_customers.core.product import Product
+from active_customers.core.session import State
+
+
+class EventLog(Protocol):
+    """The append-only log: positions 1, 2, 3 ... in the order of append, with gaps only where some were reserved."""
+
+    def append(self, events: Sequence[Event], arrival: int) -> list[Receipt]:
+        """Store events and fold them into their customers' states, in one transaction.
+
+        Returns one receipt per event, in order, and only when all of them are durable. An event whose `dedup_key` is
+        known (younger than its `retry_window`, if it has one) is a duplicate and changes nothing; the first one wins.
+        On any error nothing of the batch is stored.
+        """
+        ...
+
+    def read(self, start: int, limit: int) -> list[LogEntry]:
+        """Return up to `limit` entries from position `start` on, in order; fewer only at the end of the log."""
+        ...
+
+    def next_position(self) -> int:
+        """Return the position that the next event will get."""
+        ...
+
+    def reserve(self, count: int) -> int:
+        """Give away `count` positions to an import; return the first of them."""
+        ...
+
+    def trim(self, below: int) -> int:
+        """Forget the entries below a position (the archive has them); return how many there were."""
+        ...
+
+
+class SessionStore(Protocol):
+    """Session state by customer: what the fold over the log has made of their acts."""
+
+    def state(self, customer_id: str) -> State | None:
+        """Return the customer's state (read-only), or None when they are unknown."""
+        ...
+
+    def state_of_number(self, customer: int) -> State | None:
+        """Return the state of a customer by number (read-only), or None."""
+        ...
+
+    def number_customers(self, customer_ids: Sequence[str]) -> list[int]:
+        """Return the numbers of customers, giving new ones where needed (writer only)."""
+        ...
+
+    def n_customers(self) -> int:
+        """Return how many customer numbers have been given."""
+        ...
+
+
+class CatalogStore(Protocol):
+    """Products by number, and the dense numbers themselves, which are given once and for life."""
+
+    def number_products(self, product_ids: Sequence[str]) -> list[int]:
+        """Return the numbers of products, giving new ones where needed (writer only)."""
+        ...
+
+    def product_number(self, product_id: str) -> int:
+        """Return a product's number, or `NO_NUMBER`."""
+        ...
+
+    def product_id(self, number: int) -> str | None:
+        """Return the id behind a product number, or None."""
+        ...
+
+    def put_products(self, products: Iterable[Product]) -> int:
+        """Store catalogue entries, replacing those with the same id; return how many."""
+        ...
+
+    def product(self, number: int) -> Product | None:
+        """Return a catalogue entry, or None when the catalogue has none for this number."""
+        ...
+
+    def products(self) -> Iterator[tuple[int, Product]]:
+        """Iterate over the catalogue by number."""
+        ...
+
+    def catalog_version(self) -> int:
+        """Return a number that grows with every change of the catalogue."""
+        ...
+
+    def n_products(self) -> int:
+        """Return how many product numbers have been given."""
+        ...
+
+
+class Store(Protocol):
+    """The three ports over one place, whose appends fold into states in the same transaction."""
+
+    @property
+    def events(self) -> EventLog:
+        """The log."""
+        ...
+
+    @property
+    def sessions(self) -> SessionStore:
+        """The state of customers."""
+        ...
+
+    @property
+    def catalog(self) -> CatalogStore:
+        """Products and their numbers."""
+        ...
+
+
+class StoreWriter(Protocol):
+    """What a command may ask of the process that owns the store: itself, or a running service through its socket."""
+
+    def number_products(self, product_ids: Sequence[str]) -> list[int]:
+        """Return the numbers of products, giving new ones where needed."""
+        ...
+
+    def number_customers(self, customer_ids: Sequence[str]) -> list[int]:
+        """Return the numbers of customers, giving new ones where needed."""
+        ...
+
+    def put_products(self, products: Sequence[Product]) -> int:
+        """Store catalogue entries, replacing those with the same id; return how many."""
+        ...
+
+    def archive_log(self) -> None:
+        """Move the log to the archive; when this returns the archive holds every event appended before."""
+        ...
+
+    def reserve(self, count: int) -> int:
+        """Give away `count` log positions; return the first of them."""
+        ...
+
+    def adopt(self, staged: Path) -> None:
+        """Take a staged import (see `storage.staged`) into the archive and the session states, surviving any crash.
+
+        Once this returns, or once the process dies in its middle and the store is opened again, all of it is there.
+        """
+        ...

@@ -1,0 +1,95 @@
+"""The data directory: where everything of one shop lives, whose version it is, and who may write to it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from active_customers.core.errors import NewerDataError, StorageError, StoreLockedError
+
+FORMAT = 1
+"""Version of the layout on disk; raised when an older program could not read what a newer one wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataDirectory:
+    """Paths of one data directory. Making the object touches nothing; `prepare` creates it or checks its version."""
+
+    root: Path
+
+    @property
+    def store(self) -> Path:
+        """The LMDB environment: log, session state, catalogue, numbers."""
+        return self.root / "store"
+
+    @property
+    def archive(self) -> Path:
+        """Parquet, by day of arrival."""
+        return self.root / "archive"
+
+    @property
+    def models(self) -> Path:
+        """Published model versions."""
+        return self.root / "models"
+
+    @property
+    def imports(self) -> Path:
+        """Imports under way, and the rejected rows of finished ones."""
+        return self.root / "imports"
+
+    @property
+    def keys(self) -> Path:
+        """Signing keys; readable by the owner only."""
+        return self.root / "keys.json"
+
+    @property
+    def socket(self) -> Path:
+        """Where the process that owns the store takes requests of other processes."""
+        return self.root / "committer.sock"
+
+    def prepare(self) -> None:
+        """Create the directory, or check that this version can work with it.
+
+        Raises `NewerDataError` for one written by a newer version, `StorageError` where it cannot be created.
+        """
+        path = self.root / "format.json"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                self._write_format(path)
+            found = int(orjson.loads(path.read_bytes())["format"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StorageError(f"{self.root} cannot be used as a data directory ({error}): name another one") from error
+        if found > FORMAT:
+            raise NewerDataError(
+                f"{self.root} was written by a newer version (format {found}, this one reads up to {FORMAT}): "
+                "upgrade active-customers, or name another --data-dir"
+            )
+
+    def _write_format(self, path: Path) -> None:
+        """Write the file so that it is there whole or not at all, whoever else prepares the directory meanwhile."""
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_bytes(orjson.dumps({"format": FORMAT}))
+        temporary.replace(path)
+
+    def lock(self) -> int:
+        """Become the only writer; return the descriptor whose closing (or the process's end) gives that up.
+
+        Raises `StoreLockedError` when another process is the writer, `StorageError` when nobody may write there.
+        """
+        try:
+            descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageError(f"{self.root} cannot be written to ({error}): see who owns it") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise StoreLockedError(
+                f"{self.root} is in use by another process: stop it first, or name another --data-dir"
+            ) from error
+        return descriptor

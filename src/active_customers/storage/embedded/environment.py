@@ -1,0 +1,92 @@
+"""The LMDB environment: opening, transactions, counters, and LMDB's errors in this package's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import lmdb
+from pydantic import Field
+
+from active_customers.core.config import Config
+from active_customers.core.errors import DiskFullError, StorageError
+
+
+class StorageConfig(Config):
+    """Limits of the embedded store."""
+
+    map_size_gb: Annotated[int, Field(ge=1)] = 64
+    """Upper bound of the store's file, in GiB of address space; the file itself grows only as data comes."""
+    max_readers: Annotated[int, Field(ge=16)] = 512
+    """Read transactions that may be open at once, over all processes."""
+
+
+class Environment:
+    """One LMDB environment. One process writes, any number read; reads see a snapshot and never wait."""
+
+    def __init__(self, path: Path, config: StorageConfig, *, writer: bool) -> None:
+        self.path = path
+        self.writer = writer
+        self._config = config
+
+    def open(self) -> None:
+        """Open it; the writer creates it, a reader of a directory without one gets a `StorageError`."""
+        try:
+            self._env = lmdb.open(
+                str(self.path),
+                map_size=self._config.map_size_gb << 30,
+                max_dbs=64,
+                max_readers=self._config.max_readers,
+                max_spare_txns=16,
+                create=self.writer,
+                readahead=False,
+            )
+            self._env.reader_check()
+            self._meta = self.database(b"meta")
+        except lmdb.Error as error:
+            raise StorageError(
+                f"{self.path} cannot be opened ({error}): is --data-dir the right one, and has anything been stored?"
+            ) from error
+
+    def close(self) -> None:
+        """Close it; open transactions are given up."""
+        self._env.close()
+
+    def database(self, name: bytes) -> lmdb._Database:
+        """Open a sub-database; the writer creates it where it is missing."""
+        return self._env.open_db(name, create=self.writer)
+
+    def database_names(self) -> list[bytes]:
+        """Return the names of all sub-databases."""
+        with self.reading() as txn:
+            return [bytes(name) for name in txn.cursor().iternext(values=False)]
+
+    def reading(self) -> lmdb.Transaction:
+        """Return a read transaction on the newest snapshot, to be used as a context manager, and shortly."""
+        return self._env.begin()
+
+    @contextmanager
+    def writing(self) -> Iterator[lmdb.Transaction]:
+        """Yield a write transaction that is durable when the block ends, or leaves nothing behind."""
+        try:
+            with self._env.begin(write=True) as txn:
+                yield txn
+        except (lmdb.MapFullError, lmdb.DiskError) as error:
+            raise DiskFullError(
+                f"{self.path} is full ({error}): free disk space or raise storage.map_size_gb; nothing was stored"
+            ) from error
+
+    def counter(self, txn: lmdb.Transaction, name: bytes) -> int:
+        """Return a counter; they start at 1."""
+        found = txn.get(name, db=self._meta)
+        return 1 if found is None else int.from_bytes(found, "little")
+
+    def set_counter(self, txn: lmdb.Transaction, name: bytes, value: int) -> None:
+        """Store a counter."""
+        txn.put(name, value.to_bytes(8, "little"), db=self._meta)
+
+    def used_bytes(self) -> int:
+        """Return how much of the map is in use."""
+        return int(self._env.info()["last_pgno"] + 1) * int(self._env.stat()["psize"])

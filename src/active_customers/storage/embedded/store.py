@@ -1,0 +1,43 @@
+"""The embedded store as a whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from active_customers.storage.embedded.catalog import EmbeddedCatalog
+from active_customers.storage.embedded.environment import Environment, StorageConfig
+from active_customers.storage.embedded.log import EmbeddedLog
+from active_customers.storage.embedded.sessions import EmbeddedSessions
+
+__all__ = ["EmbeddedStore", "StorageConfig"]
+
+
+class EmbeddedStore:
+    """`Store` on LMDB: `events`, `sessions` and `catalog` share one environment and so one transaction.
+
+    Open it as the writer in one process only (that process holds the data directory's lock).
+    """
+
+    events: EmbeddedLog
+    sessions: EmbeddedSessions
+    catalog: EmbeddedCatalog
+
+    def __init__(self, path: Path, config: StorageConfig | None = None, *, writer: bool = False) -> None:
+        self._env = Environment(path, config or StorageConfig(), writer=writer)
+
+    def open(self) -> Self:
+        """Open the environment and its parts; raises `StorageError` when a reader finds nothing there."""
+        self._env.open()
+        self.sessions = EmbeddedSessions(self._env)
+        self.catalog = EmbeddedCatalog(self._env)
+        self.events = EmbeddedLog(self._env, self.sessions, self.catalog)
+        return self
+
+    def close(self) -> None:
+        """Close the environment."""
+        self._env.close()
+
+    def used_bytes(self) -> int:
+        """Return how much of the map is in use."""
+        return self._env.used_bytes()

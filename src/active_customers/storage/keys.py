@@ -1,0 +1,42 @@
+"""Signing keys of a data directory: made at first use, readable by their owner only, rotated by adding one."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+import orjson
+
+from active_customers.core.errors import StorageError
+
+_KEY_BYTES = 32
+
+
+def load_keys(path: Path) -> dict[int, bytes]:
+    """Return the signing keys by id, making the first one where there is none yet.
+
+    Raises `StorageError` when the file is not what this module wrote.
+    """
+    try:
+        found: dict[str, str] = orjson.loads(path.read_bytes())
+        return {int(key_id): bytes.fromhex(key) for key_id, key in found.items()}
+    except FileNotFoundError:
+        return rotate_keys(path, {})
+    except (OSError, ValueError, AttributeError) as error:
+        raise StorageError(
+            f"{path} holds no signing keys ({error}): restore it, or remove it to make new ones"
+        ) from error
+
+
+def rotate_keys(path: Path, keys: dict[int, bytes], keep: int = 8) -> dict[int, bytes]:
+    """Add a key that signs from now on; the newest `keep` go on verifying. Ids count up from 0 to 255."""
+    fresh = dict(sorted(keys.items())[-(keep - 1) :]) | {max(keys, default=-1) + 1: secrets.token_bytes(_KEY_BYTES)}
+    temporary = path.with_suffix(".tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(orjson.dumps({str(key_id): key.hex() for key_id, key in fresh.items()}))
+        file.flush()
+        os.fsync(descriptor)
+    temporary.replace(path)
+    return fresh

@@ -1,0 +1,168 @@
+"""The in-memory adapter: every promise of the ports but durability; for tests and for looking around."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from active_customers.core.event import Event, LogEntry, Receipt
+from active_customers.core.identifiers import NO_NUMBER
+from active_customers.core.product import Product
+from active_customers.core.session import ACT_SESSION, MAX_WORDS, State, empty_state, given_session
+from active_customers.kernels.session_state import fold
+
+
+class _Numbers:
+    """Ids in the order of their numbers, and back."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self._numbers: dict[str, int] = {}
+
+    def number(self, text: str) -> int:
+        if text not in self._numbers:
+            self._numbers[text] = len(self.ids)
+            self.ids.append(text)
+        return self._numbers[text]
+
+    def find(self, text: str) -> int:
+        return self._numbers.get(text, NO_NUMBER)
+
+
+class MemorySessions:
+    """`SessionStore` in a dictionary."""
+
+    def __init__(self) -> None:
+        self.customers = _Numbers()
+        self._states: dict[int, State] = {}
+        self._out = np.empty(MAX_WORDS, np.int64)
+
+    def state(self, customer_id: str) -> State | None:
+        """Return the customer's state, or None when they are unknown."""
+        return self._states.get(self.customers.find(customer_id))
+
+    def state_of_number(self, customer: int) -> State | None:
+        """Return the state of a customer by number, or None."""
+        return self._states.get(customer)
+
+    def number_customers(self, customer_ids: Sequence[str]) -> list[int]:
+        """Return the numbers of customers, giving new ones where needed."""
+        return [self.customers.number(customer_id) for customer_id in customer_ids]
+
+    def n_customers(self) -> int:
+        """Return how many customer numbers have been given."""
+        return len(self.customers.ids)
+
+    def fold(self, customer: int, act: State) -> None:
+        """Fold acts int64[n, 6] of one customer into their state."""
+        length = fold(self._states.get(customer, empty_state()), act, self._out)
+        self._states[customer] = self._out[:length].copy()
+
+
+class MemoryCatalog:
+    """`CatalogStore` in dictionaries."""
+
+    def __init__(self) -> None:
+        self.numbers = _Numbers()
+        self._products: dict[int, Product] = {}
+        self._version = 1
+
+    def number_products(self, product_ids: Sequence[str]) -> list[int]:
+        """Return the numbers of products, giving new ones where needed."""
+        return [self.numbers.number(product_id) for product_id in product_ids]
+
+    def product_number(self, product_id: str) -> int:
+        """Return a product's number, or `NO_NUMBER`."""
+        return self.numbers.find(product_id)
+
+    def product_id(self, number: int) -> str | None:
+        """Return the id behind a product number, or None."""
+        return self.numbers.ids[number] if number < len(self.numbers.ids) else None
+
+    def put_products(self, products: Iterable[Product]) -> int:
+        """Store catalogue entries, replacing those with the same id; return how many."""
+        found = {self.numbers.number(product.product_id): product for product in products}
+        self._products.update(found)
+        self._version += 1
+        return len(found)
+
+    def product(self, number: int) -> Product | None:
+        """Return a catalogue entry, or None."""
+        return self._products.get(number)
+
+    def products(self) -> Iterator[tuple[int, Product]]:
+        """Iterate over the catalogue by number."""
+        yield from sorted(self._products.items())
+
+    def catalog_version(self) -> int:
+        """Return a number that grows with every change of the catalogue."""
+        return self._version
+
+    def n_products(self) -> int:
+        """Return how many product numbers have been given."""
+        return len(self.numbers.ids)
+
+
+class MemoryLog:
+    """`EventLog` in a list."""
+
+    def __init__(self, sessions: MemorySessions, catalog: MemoryCatalog) -> None:
+        self._sessions = sessions
+        self._catalog = catalog
+        self._entries: list[LogEntry] = []
+        self._seen: dict[bytes, int] = {}
+        self._next = 1
+
+    def append(self, events: Sequence[Event], arrival: int) -> list[Receipt]:
+        """Store events and fold them (see `EventLog`)."""
+        return [self._append_one(event, arrival) for event in events]
+
+    def _append_one(self, event: Event, arrival: int) -> Receipt:
+        seen = self._seen.get(event.dedup_key)
+        if seen is not None and (event.retry_window is None or arrival - seen <= event.retry_window):
+            return Receipt(None)
+        self._seen[event.dedup_key] = arrival
+        position, self._next = self._next, self._next + 1
+        customer = self._sessions.customers.number(event.customer_id)
+        product = NO_NUMBER if event.product_id is None else self._catalog.numbers.number(event.product_id)
+        given = 0 if event.session_id is None else given_session(customer, event.session_id)
+        act = np.array([[event.event_type, product, event.time, event.quantity, given, position]], np.int64)
+        self._sessions.fold(customer, act)
+        session = int(act[0, ACT_SESSION])
+        self._entries.append(LogEntry(position, arrival, customer, product, session, event))
+        return Receipt(position, session)
+
+    def read(self, start: int, limit: int) -> list[LogEntry]:
+        """Return up to `limit` entries from position `start` on."""
+        first = bisect_left(self._entries, start, key=lambda entry: entry.position)
+        return self._entries[first : first + limit]
+
+    def next_position(self) -> int:
+        """Return the position that the next event will get."""
+        return self._next
+
+    def reserve(self, count: int) -> int:
+        """Give away `count` positions; return the first."""
+        first, self._next = self._next, self._next + count
+        return first
+
+    def trim(self, below: int) -> int:
+        """Forget the entries below a position; return how many there were."""
+        count = bisect_left(self._entries, below, key=lambda entry: entry.position)
+        del self._entries[:count]
+        return count
+
+
+class MemoryStore:
+    """`Store` in memory."""
+
+    events: MemoryLog
+    sessions: MemorySessions
+    catalog: MemoryCatalog
+
+    def __init__(self) -> None:
+        self.sessions = MemorySessions()
+        self.catalog = MemoryCatalog()
+        self.events = MemoryLog(self.sessions, self.catalog)

@@ -1,0 +1,64 @@
+"""Compiles every kernel by running the whole job once, in small, so that no request and no command waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import orjson
+
+from active_customers.batch.daily_refresh import Refresh
+from active_customers.config.settings import Settings
+from active_customers.core.clock import SystemClock
+from active_customers.evaluation.simulator import SimulatorConfig, simulate
+from active_customers.importing.events import EventStore, import_events
+from active_customers.importing.request import ImportRequest
+from active_customers.realtime.hot_routes import Receive
+from active_customers.realtime.schemas import SERVED_CONTEXTS
+from active_customers.serving.writer_socket import open_for_writing
+from active_customers.storage.data_dir import DataDirectory
+from active_customers.terminal import Report
+from active_customers.wiring import build
+
+_STEPS = 4
+
+
+def compile_kernels(report: Report) -> None:
+    """Simulate, import, refresh and answer on a shop of a few customers, in a folder that is removed afterwards."""
+    settings, clock = Settings(), SystemClock()
+    with TemporaryDirectory(prefix="active-customers-") as folder:
+        directory = DataDirectory(Path(folder) / "data")
+        shop = Path(folder) / "shop"
+        simulate(SimulatorConfig(customers=40, products=30, days=3), shop)
+        report(1, _STEPS)
+        with open_for_writing(directory, settings.storage) as opened:
+            request = ImportRequest([shop / "events.parquet"], directory.root, None, settings.imports)
+            store = EventStore(opened.writer, opened.store.sessions.state_of_number)
+            import_events(request, store, clock)
+            report(2, _STEPS)
+            Refresh(directory, clock, settings.refresh, settings.models).run(opened.writer, lambda _done, _total: None)
+            report(3, _STEPS)
+        asyncio.run(_answer(settings, directory))
+        report(4, _STEPS)
+
+
+async def _answer(settings: Settings, directory: DataDirectory) -> None:
+    services = build(settings, directory)
+    await services.start()
+    try:
+        product = services.store.catalog.product_id(0)
+        event = {"customer_id": "warm-up", "event_type": "cart_add", "product_id": product}
+        await services.hot.events({"headers": []}, _receive(orjson.dumps(event)))
+        for context in SERVED_CONTEXTS:
+            query = f"customer_id=warm-up&context={context.name.lower()}&exclude={product}"
+            await services.hot.recommendations({"headers": [], "query_string": query.encode()}, _receive(b""))
+    finally:
+        await services.stop()
+
+
+def _receive(body: bytes) -> Receive:
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": body}
+
+    return receive

@@ -1,0 +1,62 @@
+"""Selection kernels against plain sorting."""
+
+import numpy as np
+import pytest
+
+from active_customers.kernels.top_n import Wanted, first_n, is_excluded, kth_largest, top_n
+
+
+def ascending(*numbers):
+    return np.array(sorted(numbers), np.uint32)
+
+
+def twin_top_n(products, scores, wanted):
+    rows = [
+        row for row in range(len(products)) if scores[row] > 0 and products[row] not in set(wanted.excluded.tolist())
+    ]
+    return sorted(rows, key=lambda row: (-scores[row], products[row]))[: max(wanted.n, 0)]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_top_n_equals_sorting(seed):
+    rng = np.random.default_rng(seed)
+    products = rng.permutation(400).astype(np.uint32)[: rng.integers(1, 400)]
+    scores = rng.integers(-2, 12, len(products)).astype(np.float64)  # many ties
+    wanted = Wanted(int(rng.integers(0, 60)), np.sort(rng.choice(products, len(products) // 3)))
+    assert top_n(products, scores, wanted).tolist() == twin_top_n(products, scores, wanted)
+
+
+def test_top_n_takes_equal_scores_by_ascending_product_number():
+    products = np.array([9, 3, 7], np.uint32)
+    assert top_n(products, np.ones(3), Wanted(2, ascending())).tolist() == [1, 2]
+
+
+def test_top_n_never_returns_nan_zero_or_negative_scores():
+    scores = np.array([np.nan, 0.0, -1.0, 2.0, np.inf])
+    assert top_n(np.arange(5, dtype=np.uint32), scores, Wanted(5, ascending())).tolist() == [4, 3]
+
+
+def test_an_excluded_product_does_not_take_a_place():
+    products = np.arange(4, dtype=np.uint32)
+    rows = top_n(products, np.array([4.0, 3.0, 2.0, 1.0]), Wanted(2, ascending(0, 0, 2, 99)))
+    assert rows.tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("product", range(12))
+def test_is_excluded_equals_membership(product):
+    excluded = ascending(0, 3, 4, 10, 10)
+    assert is_excluded(product, excluded) == (product in excluded)
+
+
+def test_first_n_keeps_the_order_and_skips_the_excluded():
+    ranked = np.array([5, 1, 4, 2], np.uint32)
+    assert first_n(ranked, Wanted(2, ascending(1))).tolist() == [5, 4]
+    assert first_n(ranked, Wanted(9, ascending(5, 2))).tolist() == [1, 4]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_kth_largest_equals_sorting(seed):
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 20, rng.integers(1, 200)).astype(np.float64)
+    k = int(rng.integers(1, len(values) + 1))
+    assert kth_largest(values.copy(), k) == np.sort(values)[-k]

@@ -1,0 +1,145 @@
+"""A small shop in memory, whose answers are known by construction."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from urllib.parse import urlencode
+
+import numpy as np
+import orjson
+import pytest
+from tests.conftest import NOW
+
+from active_customers.batch.daily_refresh import ModelConfigs
+from active_customers.core.attribution import TokenSigner
+from active_customers.core.clock import HOUR, SECOND, ManualClock, format_time
+from active_customers.core.event import TASTE_TYPES, Event, Receipt
+from active_customers.core.identifiers import NO_NUMBER
+from active_customers.core.product import Product
+from active_customers.models.artifacts import Manifest
+from active_customers.models.base import SessionLog
+from active_customers.models.item_knn import ItemKnn
+from active_customers.models.popularity import Popularity, PopularityConfig
+from active_customers.models.session_knn import SessionKnn
+from active_customers.realtime.access import Access, AccessConfig
+from active_customers.realtime.answers import AnswerEncoder
+from active_customers.realtime.engine import Engine
+from active_customers.realtime.hot_routes import HotRoutes
+from active_customers.realtime.problems import Reply
+from active_customers.realtime.product_cards import ProductCards
+from active_customers.realtime.schemas import RecommendationAnswer
+from active_customers.realtime.session_recommender import SessionRecommender
+from active_customers.storage.memory import MemoryStore
+
+KITCHEN = ["k0", "k1", "k2", "k3", "k4"]
+GARDEN = ["g0", "g1", "g2", "g3", "g4"]
+SIGNER = TokenSigner({0: b"k" * 32})
+
+
+class Shop:
+    """A service without a server: post events, train, ask, on a clock that stands still."""
+
+    def __init__(self, access: AccessConfig | None = None) -> None:
+        self.clock = ManualClock(NOW)
+        self.store = MemoryStore()
+        self.cards = ProductCards(self.store.catalog)
+        self.engine = Engine(self.store, self.cards, self.clock)
+        encoder = AnswerEncoder(self.cards, SIGNER)
+        self.hot = HotRoutes(Access(access or AccessConfig()), self.clock, (self.engine, encoder), self)
+
+    async def append(self, events: list[Event]) -> list[Receipt]:
+        return self.store.events.append(events, self.clock.now())
+
+    def reply_to_post(self, body: object, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:
+        raw = body if isinstance(body, bytes) else orjson.dumps(body)
+
+        async def receive() -> dict[str, object]:
+            return {"type": "http.request", "body": raw}
+
+        return asyncio.run(self.hot.events({"headers": headers}, receive))
+
+    def post(self, body: object) -> tuple[int, Any]:
+        """Return the status and the document that a body is answered with."""
+        reply = self.reply_to_post(body)
+        return reply.status, orjson.loads(reply.body)
+
+    def act(self, customer: object, kind: str, product: object = None, **fields: object) -> None:
+        """Post one event that must be accepted."""
+        fields.setdefault("event_id", f"act-{self.store.events.next_position()}")
+        event = {"customer_id": customer, "event_type": kind, **fields}
+        status, document = self.post(event if product is None else event | {"product_id": product})
+        assert (status, document["status"]) == (202, "accepted"), document
+
+    def reply_to_get(self, query: str | bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Reply:
+        raw = query if isinstance(query, bytes) else query.encode()
+        return asyncio.run(self.hot.recommendations({"headers": headers, "query_string": raw}, None))
+
+    def ask(self, customer: object, **parameters: object) -> dict[str, Any]:
+        """Return the answer to a query, which must be a good one in the declared shape."""
+        reply = self.reply_to_get(urlencode({"customer_id": customer, **parameters}, doseq=True))
+        assert reply.status == 200, reply.body
+        RecommendationAnswer.model_validate_json(reply.body, strict=True)
+        return orjson.loads(reply.body)
+
+    def products(self, customer: object, **parameters: object) -> list[object]:
+        """Return the ids in the answer to a query, in order."""
+        return [shown["product_id"] for shown in self.ask(customer, **parameters)["recommendations"]]
+
+    def session(self, number: int, products: list[str], kind: str = "view") -> None:
+        """Post a session of a customer of its own; higher numbers lie further back."""
+        for place, product in enumerate(products):
+            at = format_time(NOW - number * HOUR - (len(products) - place) * SECOND)
+            self.act(f"shopper-{number}-{kind}", kind, product, timestamp=at)
+
+    def learn(self, version: str = "v1") -> None:
+        """Train on everything posted so far and put it in force."""
+        configs = ModelConfigs(popularity=PopularityConfig(popular_sessions=3))
+        models = {
+            "popularity": Popularity(configs.popularity),
+            "item_knn": ItemKnn(configs.item_knn),
+            "session_knn": SessionKnn(configs.session_knn),
+        }
+        log = self.history()
+        for model in models.values():
+            model.fit(log)
+        arrays = {name: model.arrays() for name, model in models.items()}
+        manifest = Manifest(version, NOW, 1, log.n_products, configs.model_dump(mode="json"), {}, {})
+        self.engine.recommender = SessionRecommender(manifest, arrays)
+
+    def history(self) -> SessionLog:
+        entries = [e for e in self.store.events.read(1, 10**6) if e.product != NO_NUMBER]
+        entries = [entry for entry in entries if entry.event.event_type in TASTE_TYPES]
+        columns = {
+            "session": [entry.session for entry in entries],
+            "product": [entry.product for entry in entries],
+            "event_type": [int(entry.event.event_type) for entry in entries],
+            "time": [entry.event.time for entry in entries],
+            "customer": [entry.customer for entry in entries],
+        }
+        arrays = {name: np.array(values, np.int64) for name, values in columns.items()}
+        return SessionLog.from_rows(arrays, self.store.catalog.n_products(), NOW)
+
+
+def two_worlds() -> Shop:
+    """Kitchen and garden products that never meet in a session; whoever buys k0 buys k4; one product is rare."""
+    shop = Shop()
+    for number in range(1, 11):
+        shop.session(number, KITCHEN[number % 5 :] + KITCHEN[: number % 5])
+        shop.session(number + 20, GARDEN[number % 5 :] + GARDEN[: number % 5])
+    for number in range(1, 6):
+        shop.session(number + 50, ["k0", "k4"], "purchase")
+    shop.session(70, ["rare"])
+    shop.store.catalog.put_products([Product("k1", name="Pan"), Product("g1", name="Rake", replenishable=True)])
+    shop.learn()
+    return shop
+
+
+@pytest.fixture
+def empty_shop() -> Shop:
+    return Shop()
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return two_worlds()
