@@ -92,8 +92,8 @@ def serve(
             settings.server.host,
             "without API keys only loopback is served: set access.server_keys first",
         )
-    listener = listen(settings.server.host, settings.server.port)
     services = build(settings, DataDirectory(data_dir))
+    listener = listen(settings.server.host, settings.server.port)
     address, bound = listener.getsockname()[:2]
     url = f"http://{f'[{address}]' if ':' in address else address}:{bound}"
     if not run(build_app(services, settings.server.cors_origins), listener, lambda: say(f"ready: {url}")):
@@ -169,14 +169,18 @@ def refresh(data_dir: DataDir = DEFAULT_DATA, config: ConfigFile = None) -> None
 
 @app.command("simulate")
 def simulate_command(
-    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; `shop` in the data directory by default.")
+    ] = None,
     customers: Annotated[int, typer.Option(help="How many customers come.")] = 2_000,
     products: Annotated[int, typer.Option(help="Size of the catalogue.")] = 500,
     days: Annotated[int, typer.Option(help="Length of the period.")] = 30,
     seed: Annotated[int, typer.Option(help="Another seed is another shop.")] = 1,
     end: Annotated[str | None, typer.Option(help="End of the period, midnight UTC.")] = None,
+    data_dir: DataDir = DEFAULT_DATA,
 ) -> None:
     """Make a believable shop: catalogue, pictures, and a history of what its customers did."""
+    out = out or data_dir / "shop"
     given = {} if end is None else {"end": end}
     simulator = SimulatorConfig(customers=customers, products=products, days=days, seed=seed, **given)
     with progress("simulate") as report:
@@ -198,10 +202,13 @@ def evaluate_command(
     k: Annotated[int, typer.Option(help="Length of the lists.")] = 20,
     out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("report.json"),
     dump: Annotated[Path | None, typer.Option(help="Parquet file of every prediction.")] = None,
+    data_dir: DataDir = DEFAULT_DATA,
+    config: ConfigFile = None,
 ) -> None:
-    """Measure how well models predict the next product of sessions they have not seen."""
+    """Measure how well models predict the next product of sessions they have not seen; `models.*` settings count."""
+    configs = _loaded(config, data_dir).settings.models.model_dump()
     parts = tuple(read_interactions(path, preset) for path in [*train, *([valid] if valid else [])])
-    request = EvaluationRequest(parts, read_interactions(test, preset), tuple(model), protocol, k, dump)
+    request = EvaluationRequest(parts, read_interactions(test, preset), tuple(model), protocol, k, dump, configs)
     with progress("evaluate") as report:
         outcome = evaluate(request, report)
     outcome.write(out)

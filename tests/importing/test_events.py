@@ -276,3 +276,16 @@ def test_an_import_equals_appending_its_rows_one_by_one_in_the_order_of_time(liv
         assert states(imported) == states(posted)
         columns = ["position", "time", "event_type", "customer", "product", "session", "quantity", "session_id"]
         assert imported.archived().select(columns).equals(posted.archived().select(columns))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rejected"),
+    [
+        ("odd.csv", b"customer_id,event_type,product_id,timestamp\n1,2\n1,2,3\n", 2),
+        ("bad.jsonl", b"{]\n[]\n1\n", 3),
+        ("empty.jsonl", b"", 0),
+    ],
+)
+def test_files_without_one_good_row_are_told_row_by_row(shop, write_raw, name, content, rejected):
+    report = shop.bring_in(write_raw(name, content))
+    assert (report.read, report.accepted, report.rejected.total()) == (rejected, 0, rejected)

@@ -7,7 +7,7 @@ from active_customers.core.clock import parse_time
 from active_customers.core.errors import InvalidValueError
 from active_customers.core.event import EventType
 from active_customers.importing.event_files import read_events
-from active_customers.importing.preset import EVENT_FIELDS, PRODUCT_FIELDS, known_presets, preset_for, preset_named
+from active_customers.importing.preset import EVENT_FIELDS, PRODUCT_FIELDS, check_columns, known_presets, preset_named
 from active_customers.importing.report import ImportReport
 
 T = parse_time("2020-06-01T10:00:00Z")
@@ -56,14 +56,14 @@ def test_an_unknown_preset_lists_the_known_ones():
 )
 def test_columns_of_another_preset_are_recognised(columns, fitting):
     with pytest.raises(InvalidValueError, match=f"--preset {fitting}, which fits") as caught:
-        preset_for("shop.csv", columns, "events", None)
+        check_columns("shop.csv", columns, "events", preset_named("native"))
     assert "columns of shop.csv" in str(caught.value)
-    assert preset_for("shop.csv", columns, "events", fitting).name == fitting
+    check_columns("shop.csv", columns, "events", preset_named(fitting))
 
 
 def test_columns_of_no_preset_are_told_what_is_missing():
     with pytest.raises(InvalidValueError) as caught:
-        preset_for("shop.csv", ["who", "customer_id"], "events", None)
+        check_columns("shop.csv", ["who", "customer_id"], "events", preset_named("native"))
     assert str(caught.value) == (
         "columns of shop.csv: 'who, customer_id' is not valid: "
         "the preset native needs event_type, timestamp as well: rename the file's columns"
@@ -72,7 +72,7 @@ def test_columns_of_no_preset_are_told_what_is_missing():
 
 def test_a_preset_without_products_says_so():
     with pytest.raises(InvalidValueError, match="says nothing of products"):
-        preset_for("a.tsv", ["ItemId"], "products", "session-tsv")
+        check_columns("a.tsv", ["ItemId"], "products", preset_named("session-tsv"))
 
 
 @pytest.mark.parametrize("ending", ["tsv", "tsv.gz", "parquet"])

@@ -239,7 +239,9 @@ def test_any_answer_is_full_free_of_what_is_excluded_and_true(lasting_shop, hist
     met = _met(shop)
     for row in answer["recommendations"]:
         named = NAMES_EVIDENCE.fullmatch(row["reason"])
-        if named is None:
+        if row["reason"] == "You looked at this before":
+            assert row["product_id"] in own
+        elif named is None:
             assert row["reason"] in (POPULAR, "From the catalogue of this shop")
         else:
             evidence = {"Pan": "k1", "Rake": "g1"}.get(named[1], named[1])

@@ -145,7 +145,7 @@ def test_a_clock_may_run_ahead_by_five_minutes():
     ],
 )
 def test_what_is_no_json_object_in_utf8_is_refused(raw):
-    with pytest.raises(InvalidValueError, match="send (JSON in UTF-8|one event)") as refused:
+    with pytest.raises(InvalidValueError, match=r"send (JSON in UTF-8|one event)") as refused:
         parse_body(raw, NOW)
     assert refused.value.field == "body"
 

@@ -9,6 +9,8 @@ from enum import IntEnum
 from hashlib import blake2b
 from typing import Any
 
+from active_customers.core.clock import MINUTE
+
 
 class EventType(IntEnum):
     """Every kind of event; the number is stored and never changes its meaning."""
@@ -115,6 +117,30 @@ def event_type_named(name: str) -> EventType | None:
     return PUBLIC_WORDS.get(name) or _BY_PLAIN_NAME.get(_plain(name))
 
 
+# Limits of an event's fields, the same whether it is posted or imported.
+MAX_AHEAD = 5 * MINUTE
+"""How far a shop's clock may run ahead of ours."""
+MAX_QUANTITY = 1_000_000
+MAX_TEXT_LENGTH = 500
+"""Of a query or a category."""
+MAX_TOKEN_LENGTH = 1024
+"""Of a recommendation_id."""
+CONSENTS = ("none", "session", "profile")
+"""What a customer can agree to."""
+
+DETAIL_FIELDS = (
+    "event_id",
+    "currency",
+    "order_id",
+    "recommendation_id",
+    "query",
+    "category",
+    "consent",
+    "other_customer_id",
+)
+"""The rarer fields, which `Event.details` holds beside `metadata`."""
+
+
 def key_of_event_id(event_id: str) -> bytes:
     """Return the 16 bytes by which the log recognises a retry of an event with an id of its own."""
     return blake2b(event_id.encode(), digest_size=16).digest()
@@ -161,8 +187,7 @@ class Event:
     channel: Channel | None = None
     session_id: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
-    """The rarer fields by name: event_id, currency, order_id, recommendation_id, query, category, consent,
-    other_customer_id, metadata. Only those present."""
+    """`DETAIL_FIELDS` and `metadata` by name; only those present."""
     dedup_key: bytes = b""
     retry_window: int | None = None
 

@@ -13,6 +13,8 @@ class ReasonCode(StrEnum):
 
     SESSION = "session"
     """Sessions like this one went on to it; the evidence is the product of this session that they share with it."""
+    REVISIT = "revisit"
+    """The customer looked at it before, and customers come back to such products; the evidence is itself."""
     VIEWED_TOGETHER = "viewed_together"
     """Customers who looked at the evidence also looked at it."""
     BOUGHT_TOGETHER = "bought_together"

@@ -36,7 +36,7 @@ class DelimitedReader:
     def batches(self, path: Path, wanted: Wanted) -> Iterator[RawBatch]:
         """Read the file; rows with too many or too few values, or that are no UTF-8, are rejected."""
         names = self.column_names(path)
-        columns = tuple(name for name in wanted.columns if name in names) or tuple(names[:1])
+        columns = tuple(name for name in wanted.columns if name in names)
         odd = _OddRows()
         row = 1
         with open_text(path) as stream:

@@ -11,7 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from active_customers.core.event import NO_PRODUCT_NEEDED, Channel, Context, event_type_named
+from active_customers.core.event import (
+    CONSENTS,
+    MAX_QUANTITY,
+    MAX_TEXT_LENGTH,
+    MAX_TOKEN_LENGTH,
+    NO_PRODUCT_NEEDED,
+    Channel,
+    Context,
+    event_type_named,
+)
 from active_customers.importing.details import details_of, objects_of, quoted
 from active_customers.importing.preset import IGNORED, Preset
 from active_customers.importing.raw_fields import RawFields, RowCheck
@@ -46,10 +55,6 @@ SCHEMA: pa.Schema = pa.schema(
     ]
 )
 
-MOST_QUANTITY = 1_000_000
-CONSENTS = ("none", "session", "profile")
-
-_LONGEST_TEXT, _LONGEST_TOKEN = 500, 1024
 _SHORTER = "give at most {} characters"
 
 _IGNORED, _UNKNOWN = -2, -3
@@ -129,8 +134,8 @@ class EventRows:
             opposite = self._code_of(self._maps.negative_quantity)
             kinds = np.where(values < 0, opposite, kinds).astype(np.uint8)
             values = np.abs(values)
-        wrong = numbers.bad | (values < 1) | (values > MOST_QUANTITY) | (values != np.floor(values))
-        check.refuse(wrong, fields.label("quantity"), array, f"give an integer in 1..{MOST_QUANTITY}")
+        wrong = numbers.bad | (values < 1) | (values > MAX_QUANTITY) | (values != np.floor(values))
+        check.refuse(wrong, fields.label("quantity"), array, f"give an integer in 1..{MAX_QUANTITY}")
         return kinds, np.where(wrong, 1, values).astype(np.int32)
 
     def _times(self, fields: RawFields, check: RowCheck) -> NDArray[np.int64]:
@@ -201,8 +206,8 @@ def _metadata(fields: RawFields, check: RowCheck) -> pa.StringArray:
 def _details(fields: RawFields, check: RowCheck, columns: dict[str, pa.Array]) -> pa.StringArray:
     """Return what the API keeps as the details of an event, in its order."""
     texts = {name: columns[name] for name in ("event_id", "currency", "order_id")}
-    texts["recommendation_id"] = _texts(fields, check, "recommendation_id", _LONGEST_TOKEN)
-    texts |= {name: _texts(fields, check, name, _LONGEST_TEXT) for name in ("query", "category")}
+    texts["recommendation_id"] = _texts(fields, check, "recommendation_id", MAX_TOKEN_LENGTH)
+    texts |= {name: _texts(fields, check, name, MAX_TEXT_LENGTH) for name in ("query", "category")}
     texts["consent"] = _consents(fields, check)
     texts["other_customer_id"] = _ids(fields, check, "other_customer_id")
     members = {name: quoted(text) for name, text in texts.items()}

@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from active_customers.core.clock import Clock
+from active_customers.core.event import MAX_AHEAD
 from active_customers.importing.acts import ActsWriter, StateOf
 from active_customers.importing.event_files import EventFiles
 from active_customers.importing.folder import REJECTS, clear_leftovers, import_folder
@@ -26,7 +27,6 @@ from active_customers.importing.request import ImportRequest, Progress, no_progr
 from active_customers.importing.row_keys import event_keys
 from active_customers.importing.scratch import scratch_database
 from active_customers.importing.staging import Facts, Staging
-from active_customers.realtime.ingest import MAX_AHEAD
 from active_customers.storage.archive import Archive
 from active_customers.storage.base import StoreWriter
 from active_customers.storage.staged import seal

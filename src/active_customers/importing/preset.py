@@ -40,6 +40,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from active_customers.core.config import Config
 from active_customers.core.errors import InvalidValueError
+from active_customers.core.event import DETAIL_FIELDS
 from active_customers.importing.source import Wanted
 
 EVENT_FIELDS = (
@@ -52,14 +53,7 @@ EVENT_FIELDS = (
     "price",
     "context",
     "channel",
-    "event_id",
-    "currency",
-    "order_id",
-    "recommendation_id",
-    "query",
-    "category",
-    "consent",
-    "other_customer_id",
+    *DETAIL_FIELDS,
     "metadata",
 )
 PRODUCT_FIELDS = (
@@ -213,15 +207,14 @@ def preset_named(name: str) -> Preset:
     return Preset.model_validate({"name": name, **yaml.safe_load(text)})
 
 
-def preset_for(file: str, names: list[str], kind: Literal["events", "products"], name: str | None) -> Preset:
-    """Return the preset to read a file with, having checked that it has the columns the preset needs.
+def check_columns(file: str, names: list[str], kind: Literal["events", "products"], preset: Preset) -> None:
+    """Check that a file has the columns that the preset needs.
 
     Raises `InvalidValueError` that says what is missing, what the file has, and which preset would fit.
     """
-    preset = preset_named(name or DEFAULT)
     missing = preset.missing(kind, names)
     if not missing:
-        return preset
+        return
     fitting = [other for other in known_presets() if preset_named(other).fits(kind, names)]
     remedy = f"use --preset {' or --preset '.join(fitting)}, which fits" if fitting else "rename the file's columns"
     raise InvalidValueError(

@@ -38,6 +38,8 @@ class RecordRows:
 
         Raises `InvalidValueError` naming the column when a structure stands where a plain value belongs.
         """
+        if not self._wanted.nested:
+            return [self._flat(record)]
         row: list[str | None] = [None] * len(self._wanted.columns)
         for i, read in self._outer:
             row[i] = self._cell(i, read(record))
@@ -47,6 +49,14 @@ class RecordRows:
             for i, read in self._inner:
                 rows[-1][i] = self._cell(i, read(element))
         return rows or [row]
+
+    def _flat(self, record: Record) -> list[str | None]:
+        """Return the row of a record whose wanted values all lie on top: most are text or missing, so look at few."""
+        row = [record.get(column) for column in self._wanted.columns]
+        for i, value in enumerate(row):
+            if value is not None and value.__class__ is not str:
+                row[i] = self._cell(i, value)
+        return row
 
     def _elements(self, record: Record) -> list[Record]:
         name = self._wanted.explode

@@ -11,13 +11,13 @@ from pydantic import Field
 
 from active_customers.core.config import Config
 from active_customers.core.errors import InvalidValueError
-from active_customers.importing.preset import Preset, preset_for
+from active_customers.importing.preset import DEFAULT, Preset, check_columns, preset_named
 from active_customers.importing.readers import BATCH_ROWS, reader_for
 from active_customers.importing.scratch import ScratchConfig
 from active_customers.storage.data_dir import DataDirectory
 
 Progress = Callable[[int, int], None]
-"""Told how many bytes of all files have been read, and how many there are; the last third of the work comes after."""
+"""Told how many bytes of all files have been read, and how many there are; sorting and writing come after."""
 
 
 class ImportConfig(Config):
@@ -56,8 +56,12 @@ def chosen_preset(files: Sequence[Path], name: str | None, kind: Literal["events
     """Return the preset that reads these files; raises `InvalidValueError` that says what fails and what would fit."""
     if not files:
         raise InvalidValueError("FILE", "", "name at least one file")
-    presets = [preset_for(path.name, reader_for(path).column_names(path), kind, name) for path in files]
-    return presets[0]
+    preset = preset_named(name or DEFAULT)
+    for path in files:
+        names = reader_for(path).column_names(path)
+        if names:  # a file of JSON lines may have no object to tell
+            check_columns(path.name, names, kind, preset)
+    return preset
 
 
 def no_progress(done: int, total: int) -> None:

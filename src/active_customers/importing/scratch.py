@@ -16,7 +16,7 @@ from active_customers.core.errors import DiskFullError, StorageError
 class ScratchConfig(Config):
     """How much of the machine an import may take."""
 
-    memory_mb: int = 1024
+    memory_mb: int = 512
     """Memory of the database that sorts the rows; what goes beyond is on disk."""
     threads: int = 2
     """Threads that sort."""

@@ -85,7 +85,6 @@ class Staging:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         connection.execute(_TABLE)
-        connection.execute("BEGIN")  # one transaction for all batches: a commit for each would cost as much again
 
     def add(self, file: int, events: pa.RecordBatch, keys: pa.FixedSizeBinaryArray) -> None:
         """Add events (`event_rows.SCHEMA`) of the command's `file`-th file, with their keys."""
@@ -98,7 +97,6 @@ class Staging:
 
     def settle(self, parts: Sequence[Path]) -> Facts:
         """Take out duplicates, those of rows in the archive's `parts` among them, and put the rest in order."""
-        self._connection.execute("COMMIT")
         self._connection.execute(_REPEATED)
         quoted = ", ".join("'" + str(path).replace("'", "''") + "'" for path in parts)
         self._connection.execute(_FRESH.format(unknown=_UNKNOWN.format(parts=quoted) if parts else ""))

@@ -13,8 +13,9 @@ from active_customers.realtime.product_cards import ProductCards
 from active_customers.realtime.schemas import RecommendationQuery
 
 # Each sentence says what the source really knows; %b is the name of the evidence.
-_SENTENCES = {
+SENTENCES = {
     ReasonCode.SESSION: b"Chosen by customers who also looked at %b",
+    ReasonCode.REVISIT: b"You looked at this before",
     ReasonCode.VIEWED_TOGETHER: b"Customers who looked at %b also looked at this",
     ReasonCode.BOUGHT_TOGETHER: b"Often in one basket with %b",
     ReasonCode.POPULAR: b"Popular with customers of this shop",
@@ -55,7 +56,7 @@ class AnswerEncoder:
         )
 
     def _product(self, recommendation: Recommendation) -> bytes:
-        sentence = _SENTENCES[recommendation.reason]
+        sentence = SENTENCES[recommendation.reason]
         if b"%b" in sentence:
             sentence = sentence % self._cards.card(recommendation.evidence).name
         return b'%b%.4g,"reason":"%b"}' % (

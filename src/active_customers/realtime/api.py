@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
+from starlette.responses import PlainTextResponse
 
 from active_customers import __version__
 from active_customers.core.errors import ActiveCustomersError
@@ -90,21 +91,30 @@ def _operations_router(access: Access, health: Health) -> APIRouter:
     def needs_server_scope(request: Request) -> None:
         access.check(request.headers.raw, Scope.SERVER)
 
-    @router.get("/healthz", summary="Is the process alive?")
+    unwell: dict[int | str, dict[str, Any]] = {503: {"model": HealthReport, "description": "Something does not run"}}
+    closed: dict[int | str, dict[str, Any]] = {int(status): _problems()[status] for status in ("401", "403")}
+
+    @router.get("/healthz", summary="Is the process alive?", responses=unwell)
     async def healthz(response: Response) -> HealthReport:
         """Answer 200 while every part of the service runs, 503 otherwise."""
         report = health.report()
         response.status_code = 200 if report.alive else 503
         return report
 
-    @router.get("/readyz", summary="Can it answer and store?")
+    @router.get("/readyz", summary="Can it answer and store?", responses=unwell)
     async def readyz(response: Response) -> HealthReport:
         """Answer 200 when requests can be sent here, 503 otherwise; `degraded` says what is missing."""
         report = health.report()
         response.status_code = 200 if report.ready else 503
         return report
 
-    @router.get("/metrics", summary="Metrics for Prometheus", dependencies=[Depends(needs_server_scope)])
+    @router.get(
+        "/metrics",
+        summary="Metrics for Prometheus",
+        dependencies=[Depends(needs_server_scope)],
+        response_class=PlainTextResponse,
+        responses=closed,
+    )
     async def metrics() -> Response:
         """Return the metrics of this process."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -131,7 +131,8 @@ def _take(chosen: dict[int, Recommendation], proposals: Proposals, n: int) -> No
             return
         if product not in chosen:
             scale = scale or _below(chosen) / score
-            chosen[product] = Recommendation(product, score * scale, reason, evidence)
+            true_reason = ReasonCode.REVISIT if evidence == product else reason
+            chosen[product] = Recommendation(product, score * scale, true_reason, evidence)
 
 
 def _below(chosen: dict[int, Recommendation]) -> float:

@@ -12,25 +12,12 @@ from pydantic import ValidationError
 
 from active_customers.core.clock import MINUTE, format_time
 from active_customers.core.errors import BatchRejectedError, InvalidValueError
-from active_customers.core.event import Event, Receipt, key_of_event_id
+from active_customers.core.event import DETAIL_FIELDS, MAX_AHEAD, Event, Receipt, key_of_event_id
 from active_customers.core.identifiers import json_id
 from active_customers.realtime.schemas import MAX_BATCH, EventIn, first_error
 
-MAX_AHEAD = 5 * MINUTE
-"""How far a shop's clock may run ahead of ours."""
 BODY_RETRY_WINDOW = 10 * MINUTE
 """For so long a byte-identical body without event ids counts as a retry."""
-
-_DETAILS = (
-    "event_id",
-    "currency",
-    "order_id",
-    "recommendation_id",
-    "query",
-    "category",
-    "consent",
-    "other_customer_id",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +106,7 @@ def _checked(item: object, at: str, now: int, body: bytes, index: int = 0) -> Ev
 
 
 def _event(fields: EventIn, time: int, body: bytes, index: int) -> Event:
-    details = {name: value for name in _DETAILS if (value := getattr(fields, name)) is not None}
+    details = {name: value for name in DETAIL_FIELDS if (value := getattr(fields, name)) is not None}
     if fields.metadata:
         details["metadata"] = fields.metadata
     if fields.event_id is not None:

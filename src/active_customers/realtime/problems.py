@@ -19,7 +19,7 @@ from active_customers.core.errors import (
     shown,
 )
 
-_STATUSES: dict[type[ActiveCustomersError], tuple[int, str]] = {
+STATUSES: dict[type[ActiveCustomersError], tuple[int, str]] = {
     InvalidValueError: (400, "Invalid value"),
     BatchRejectedError: (400, "All events rejected"),
     UnauthorizedError: (401, "API key needed"),
@@ -52,9 +52,7 @@ def problem(status: int, title: str, detail: str, headers: Headers | None = None
 
 def problem_of(error: ActiveCustomersError) -> Reply:
     """Return the problem document of an error."""
-    status, title = next(
-        (_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES), (500, "Internal error")
-    )
+    status, title = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), (500, "Internal error"))
     if isinstance(error, InvalidValueError):
         value = None if error.value is None else shown(error.value)
         return problem(status, title, str(error), field=error.field, value=value, remedy=error.remedy)

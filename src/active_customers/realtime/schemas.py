@@ -19,7 +19,18 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from active_customers.core.clock import parse_time
 from active_customers.core.errors import InvalidValueError
-from active_customers.core.event import NO_PRODUCT_NEEDED, PUBLIC_WORDS, Channel, Context, EventType, event_type_named
+from active_customers.core.event import (
+    CONSENTS,
+    MAX_QUANTITY,
+    MAX_TEXT_LENGTH,
+    MAX_TOKEN_LENGTH,
+    NO_PRODUCT_NEEDED,
+    PUBLIC_WORDS,
+    Channel,
+    Context,
+    EventType,
+    event_type_named,
+)
 from active_customers.core.identifiers import MAX_ID_LENGTH, MAX_JSON_INTEGER, canonical_id
 
 MAX_BATCH = 1000
@@ -85,6 +96,12 @@ def _channel(value: object) -> Channel:
     raise PydanticCustomError("channel", "send one of {words}", {"words": ", ".join(c.name.lower() for c in Channel)})
 
 
+def _consent(value: object) -> object:
+    if value in CONSENTS:
+        return value
+    raise PydanticCustomError("consent", "send one of {words}", {"words": ", ".join(CONSENTS)})
+
+
 def _words(names: Sequence[str], default: str | None = None) -> WithJsonSchema:
     schema: dict[str, Any] = {"type": "string", "enum": list(names)}
     return WithJsonSchema(schema if default is None else schema | {"default": default})
@@ -102,7 +119,8 @@ _ID_SCHEMA = WithJsonSchema(
 Id = Annotated[str, BeforeValidator(canonical_id), _ID_SCHEMA]
 """An id as the shop writes it; `12345` and `"12345"` are one id."""
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=500, strict=True)]
+Token = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TOKEN_LENGTH, strict=True)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH, strict=True)]
 
 
 class EventIn(BaseModel):
@@ -126,7 +144,7 @@ class EventIn(BaseModel):
     """An id of this event by the shop's choice: a second event with it within 7 days is a duplicate."""
     session_id: Id | None = None
     """The session it belongs to; found by time when it is missing (a pause of 30 minutes ends a session)."""
-    quantity: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] = 1
+    quantity: Annotated[int, Field(ge=1, le=MAX_QUANTITY, strict=True)] = 1
     """How many, for cart, purchase and refund."""
     price: Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)] | None = None
     """Price of one, in `currency`."""
@@ -134,7 +152,9 @@ class EventIn(BaseModel):
     """ISO 4217 code, such as EUR."""
     order_id: Id | None = None
     """The order: several purchase events with one `order_id` are one order; a refund names it."""
-    recommendation_id: Annotated[str, StringConstraints(min_length=1, max_length=1024, strict=True)] | None = None
+    recommendation_id: (
+        Annotated[str, StringConstraints(min_length=1, max_length=MAX_TOKEN_LENGTH, strict=True)] | None
+    ) = None
     """`metadata.recommendation_id` of the answer that led here."""
     context: Annotated[Context, BeforeValidator(_context), _words([c.name.lower() for c in Context])] | None = None
     """Where in the shop it happened."""
@@ -144,7 +164,7 @@ class EventIn(BaseModel):
     """What was searched for."""
     category: Text | None = None
     """The category that was looked at."""
-    consent: Literal["none", "session", "profile"] | None = None
+    consent: Annotated[str, BeforeValidator(_consent), _words(CONSENTS)] | None = None
     """What the customer agrees to, for consent events."""
     other_customer_id: Id | None = None
     """For login: the id under which the customer acted before."""

@@ -20,13 +20,18 @@ def load_keys(path: Path) -> dict[int, bytes]:
     """
     try:
         found: dict[str, str] = orjson.loads(path.read_bytes())
-        return {int(key_id): bytes.fromhex(key) for key_id, key in found.items()}
+        keys = {int(key_id): bytes.fromhex(key) for key_id, key in found.items()}
     except FileNotFoundError:
         return rotate_keys(path, {})
-    except (OSError, ValueError, AttributeError) as error:
-        raise StorageError(
-            f"{path} holds no signing keys ({error}): restore it, or remove it to make new ones"
-        ) from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise _damaged(path, str(error)) from error
+    if not keys or any(key_id not in range(256) or len(key) != _KEY_BYTES for key_id, key in keys.items()):
+        raise _damaged(path, "ids lie in 0..255, keys have 32 bytes")
+    return keys
+
+
+def _damaged(path: Path, why: str) -> StorageError:
+    return StorageError(f"{path} holds no signing keys ({why}): restore it, or remove it to make new ones")
 
 
 def rotate_keys(path: Path, keys: dict[int, bytes], keep: int = 8) -> dict[int, bytes]:

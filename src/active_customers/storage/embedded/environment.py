@@ -56,7 +56,8 @@ class Environment:
 
     def database(self, name: bytes) -> lmdb._Database:
         """Open a sub-database; the writer creates it where it is missing."""
-        return self._env.open_db(name, create=self.writer)
+        with self._full_disk_told():
+            return self._env.open_db(name, create=self.writer)
 
     def database_names(self) -> list[bytes]:
         """Return the names of all sub-databases."""
@@ -70,9 +71,13 @@ class Environment:
     @contextmanager
     def writing(self) -> Iterator[lmdb.Transaction]:
         """Yield a write transaction that is durable when the block ends, or leaves nothing behind."""
+        with self._full_disk_told(), self._env.begin(write=True) as txn:
+            yield txn
+
+    @contextmanager
+    def _full_disk_told(self) -> Iterator[None]:
         try:
-            with self._env.begin(write=True) as txn:
-                yield txn
+            yield
         except (lmdb.MapFullError, lmdb.DiskError) as error:
             raise DiskFullError(
                 f"{self.path} is full ({error}): free disk space or raise storage.map_size_gb; nothing was stored"

@@ -1,0 +1,153 @@
+"""A refresh reads what was logged, publishes one version, and never leaves the shop without one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.conftest import NOW
+
+from active_customers.batch.daily_refresh import ModelConfigs, Refresh, RefreshConfig, check
+from active_customers.core.clock import HOUR
+from active_customers.core.errors import ArtifactError, NoDataError
+from active_customers.core.event import EventType
+from active_customers.core.session import SessionQuery
+from active_customers.models.artifacts import ArtifactStore
+from active_customers.models.base import Candidates
+from active_customers.models.session_knn import SessionKnnConfig
+from active_customers.realtime.session_recommender import SessionRecommender
+from active_customers.storage.data_dir import DataDirectory
+from active_customers.storage.embedded import EmbeddedStore
+from active_customers.storage.writer import DirectWriter
+
+
+@pytest.fixture
+def directory(tmp_path):
+    directory = DataDirectory(tmp_path / "data")
+    directory.prepare()
+    return directory
+
+
+@pytest.fixture
+def embedded(directory):
+    store = EmbeddedStore(directory.store, writer=True).open()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def refresh(directory, embedded, clock):
+    """Runs a refresh and returns its manifest."""
+
+    def run(models=None, **config):
+        job = Refresh(directory, clock, RefreshConfig(**config), models or ModelConfigs())
+        return job.run(DirectWriter(directory, embedded), lambda _done, _total: None)
+
+    return run
+
+
+@pytest.fixture
+def visits(embedded, make_event):
+    """Posts sessions of two products each, which are always the same pair."""
+
+    def post(first, count):
+        events = [
+            make_event(f"c{i}", EventType.VIEW, f"{side}{i % 3}", NOW - (first + count - i) * HOUR)
+            for i in range(first, first + count)
+            for side in "ab"
+        ]
+        embedded.events.append(events, NOW)
+
+    return post
+
+
+def test_a_shop_without_events_has_nothing_to_learn_from(refresh, embedded, directory, make_event):
+    with pytest.raises(NoDataError, match="import-events"):
+        refresh()
+    embedded.events.append([make_event("a", EventType.SEARCH), make_event("a", EventType.IMPRESSION, "p")], NOW)
+    with pytest.raises(NoDataError):
+        refresh()
+    assert ArtifactStore(directory.models).current() is None
+
+
+def test_a_refresh_publishes_what_it_learned_and_says_what_it_read(refresh, visits, embedded, directory):
+    visits(0, 12)
+    embedded.events.reserve(5)
+    manifest = refresh()
+    assert manifest.facts | {"seconds": 0} == {"acts": 24, "sessions": 12, "customers": 12, "products": 6, "seconds": 0}
+    assert (manifest.version, manifest.created, manifest.n_products) == ("v2025.01.15-001", NOW, 6)
+    assert manifest.watermark == 25
+    artifacts = ArtifactStore(directory.models)
+    assert artifacts.current() == manifest.version
+    recommender = SessionRecommender(*artifacts.load(manifest.version))
+    number = embedded.catalog.product_number
+    query = SessionQuery(np.array([number("a1")], np.uint32), np.ones(1, np.uint8), np.array([NOW]), NOW)
+    found = recommender._sessions.candidates(query, 1, query.products)
+    assert found.products.tolist() == [number("b1")]
+
+
+def test_the_next_refresh_learns_what_came_since_and_takes_over(refresh, visits, embedded, directory, make_event):
+    visits(0, 6)
+    refresh()
+    embedded.events.append([make_event("z", EventType.PURCHASE, "new")], NOW)
+    second = refresh()
+    assert second.facts["acts"] == 13
+    assert second.n_products == 7
+    assert ArtifactStore(directory.models).current() == second.version == "v2025.01.15-002"
+
+
+def test_old_versions_go(refresh, visits, directory):
+    visits(0, 6)
+    for _ in range(4):
+        refresh(keep_versions=2)
+    assert ArtifactStore(directory.models).versions() == ["v2025.01.15-003", "v2025.01.15-004"]
+
+
+def test_only_the_newest_acts_are_read_when_there_are_too_many(refresh, visits):
+    visits(0, 12)
+    assert refresh(newest_acts=10).facts["acts"] == 10
+
+
+def test_the_models_are_fitted_as_configured_and_the_version_says_how(refresh, visits, directory):
+    visits(0, 6)
+    manifest = refresh(ModelConfigs(session_knn=SessionKnnConfig(neighbours=7)))
+    assert manifest.configs["session_knn"]["neighbours"] == 7
+    recommender = SessionRecommender(*ArtifactStore(directory.models).load(manifest.version))
+    assert recommender._sessions.config.neighbours == 7
+
+
+def test_progress_is_reported_to_the_end(directory, embedded, clock, visits):
+    visits(0, 3)
+    seen = []
+    job = Refresh(directory, clock, RefreshConfig(), ModelConfigs())
+    job.run(DirectWriter(directory, embedded), lambda done, total: seen.append((done, total)))
+    assert seen == [(step, 5) for step in range(6)]
+
+
+class Wrong:
+    """A model that answers what it is told to."""
+
+    def __init__(self, products, scores):
+        self._answer = Candidates(np.array(products, np.uint32), np.array(scores, np.float32), np.zeros(len(products)))
+
+    def candidates(self, session, n, excluded=None):
+        return self._answer
+
+
+@pytest.mark.parametrize(
+    ("products", "scores"),
+    [
+        ([1, 1], [2, 1]),
+        ([1, 99], [2, 1]),
+        ([1, 2], [1, 2]),
+        ([1, 2], [1, 0]),
+        ([1, 2], [np.nan, 1]),
+        ([1, 2], [np.inf, 1]),
+    ],
+)
+def test_a_model_whose_answer_cannot_be_right_is_not_published(refresh, visits, directory, clock, products, scores):
+    visits(0, 3)
+    refresh()
+    log = Refresh(directory, clock, RefreshConfig(), ModelConfigs())._history()
+    with pytest.raises(ArtifactError, match="wrong gave an answer"):
+        check("wrong", Wrong(products, scores), log)
+    check("right", Wrong([1, 2], [2, 1]), log)

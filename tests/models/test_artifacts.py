@@ -1,0 +1,126 @@
+"""Published models: whole or not at all, and never altered unnoticed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.conftest import NOW
+
+from active_customers.core.clock import DAY
+from active_customers.core.errors import ArtifactError
+from active_customers.models.artifacts import ArtifactStore, Manifest
+
+ARRAYS = {
+    "popularity": {"scores": np.arange(5, dtype=np.float32), "empty": np.empty(0, np.int64)},
+    "item_knn": {"viewed_offsets": np.arange(3)},
+}
+
+
+@pytest.fixture
+def artifacts(tmp_path):
+    return ArtifactStore(tmp_path / "models")
+
+
+def publish(artifacts, version="v2025.01.15-001"):
+    configs = {"popularity": {"half_life_days": 3.0}, "item_knn": {}}
+    manifest = Manifest(version, NOW, 7, 5, configs, {}, {"acts": 12})
+    artifacts.publish(manifest, ARRAYS)
+    return manifest
+
+
+def test_nothing_published_is_no_version(artifacts):
+    assert artifacts.current() is None
+    assert artifacts.versions() == []
+
+
+def test_what_was_published_comes_back_whole_and_read_only(artifacts):
+    manifest = publish(artifacts)
+    assert artifacts.current() == manifest.version
+    found, arrays = artifacts.load(manifest.version)
+    assert (found.created, found.watermark, found.n_products, found.facts) == (NOW, 7, 5, {"acts": 12})
+    assert found.configs == manifest.configs
+    for model, columns in ARRAYS.items():
+        for name, array in columns.items():
+            np.testing.assert_array_equal(arrays[model][name], array)
+            assert arrays[model][name].dtype == array.dtype
+            assert not arrays[model][name].flags.writeable
+
+
+@pytest.mark.parametrize("file", ["popularity.scores.npy", "item_knn.viewed_offsets.npy", "manifest.json"])
+@pytest.mark.parametrize("change", ["altered", "cut", "emptied", "removed"])
+def test_a_version_with_a_damaged_file_is_refused(artifacts, tmp_path, file, change):
+    version = publish(artifacts).version
+    path = tmp_path / "models" / version / file
+    content = path.read_bytes()
+    if change == "removed":
+        path.unlink()
+    else:
+        altered = content[:-1] + bytes([content[-1] ^ 1])
+        path.write_bytes({"altered": altered, "cut": content[:-1], "emptied": b""}[change])
+    with pytest.raises(ArtifactError, match="publish again or roll back"):
+        artifacts.load(version)
+
+
+def test_a_manifest_that_was_edited_by_hand_is_refused(artifacts, tmp_path):
+    version = publish(artifacts).version
+    path = tmp_path / "models" / version / "manifest.json"
+    path.write_text(path.read_text().replace("3.0", "4.0"))
+    with pytest.raises(ArtifactError, match=r"manifest\.json does not match its hash"):
+        artifacts.load(version)
+
+
+@pytest.mark.parametrize("version", ["v2025.01.15-002", "", "."])
+def test_a_version_that_is_not_there_is_refused(artifacts, version):
+    publish(artifacts)
+    with pytest.raises(ArtifactError):
+        artifacts.load(version)
+
+
+def test_versions_count_within_their_day(artifacts):
+    names = []
+    for now in (NOW, NOW, NOW + DAY):
+        names.append(artifacts.next_version(now))
+        publish(artifacts, names[-1])
+    assert names == ["v2025.01.15-001", "v2025.01.15-002", "v2025.01.16-001"]
+    assert artifacts.versions() == names
+    assert artifacts.current() == names[-1]
+
+
+def test_a_publisher_that_dies_before_the_rename_leaves_the_old_version_in_force(artifacts):
+    publish(artifacts)
+
+    class Dies:
+        """Arrays whose second one cannot be written any more."""
+
+        def items(self):
+            yield "scores", np.arange(3)
+            raise KeyboardInterrupt
+
+    manifest = Manifest("v2025.01.15-002", NOW, 7, 5, {}, {}, {})
+    with pytest.raises(KeyboardInterrupt):
+        artifacts.publish(manifest, {"popularity": Dies()})
+    assert artifacts.current() == "v2025.01.15-001"
+    assert artifacts.versions() == ["v2025.01.15-001"]
+    assert artifacts.next_version(NOW) == "v2025.01.15-002"
+    publish(artifacts, "v2025.01.15-002")
+    assert artifacts.current() == "v2025.01.15-002"
+    artifacts.load("v2025.01.15-002")
+
+
+def test_a_publisher_that_dies_before_pointing_leaves_the_old_version_in_force(artifacts, tmp_path):
+    publish(artifacts)
+    (tmp_path / "models" / ".current.tmp").mkdir()  # the pointer cannot be written
+    with pytest.raises(IsADirectoryError):
+        publish(artifacts, "v2025.01.15-002")
+    assert artifacts.current() == "v2025.01.15-001"
+    assert artifacts.next_version(NOW) == "v2025.01.15-003"
+
+
+def test_pruning_keeps_the_newest_and_the_one_in_force(artifacts):
+    for number in range(1, 6):
+        publish(artifacts, f"v2025.01.15-00{number}")
+    artifacts.point_to("v2025.01.15-001")
+    assert artifacts.prune(2) == ["v2025.01.15-002", "v2025.01.15-003"]
+    assert artifacts.versions() == ["v2025.01.15-001", "v2025.01.15-004", "v2025.01.15-005"]
+    artifacts.load("v2025.01.15-001")
+    assert artifacts.prune(5) == []

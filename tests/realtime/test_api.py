@@ -1,0 +1,307 @@
+"""The whole API as it is declared: the hot routes and FastAPI's own agree, and all replies are as documented."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import httpx
+import orjson
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from tests.conftest import NOW
+
+from active_customers import __version__
+from active_customers.asgi import Application, build_app
+from active_customers.batch.daily_refresh import ModelConfigs, Refresh, RefreshConfig
+from active_customers.config.settings import Settings
+from active_customers.core.clock import ManualClock
+from active_customers.core.event import Event, EventType
+from active_customers.realtime.access import AccessConfig
+from active_customers.realtime.api import EVENTS, RECOMMENDATIONS, build_api
+from active_customers.serving.writer_socket import open_for_writing
+from active_customers.storage.data_dir import DataDirectory
+from active_customers.wiring import Services, build
+
+PUBLIC, SERVER = "pub-0123456789abcdef", "srv-0123456789abcdef"
+
+
+class Running:
+    """A service whose background parts run in a loop of their own, so that any loop can send it requests."""
+
+    def __init__(self, settings: Settings, directory: DataDirectory) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self.services: Services = build(settings, directory, ManualClock(NOW))
+        self._in_loop(self.services.start())
+
+    def _in_loop(self, work) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+    def stop(self) -> None:
+        self._in_loop(self.services.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+def trained(directory: DataDirectory) -> DataDirectory:
+    """Fill a data directory with a few sessions, and train on them."""
+    with open_for_writing(directory, Settings().storage) as opened:
+        opened.store.events.append(
+            [
+                Event(f"c{i}", EventType.VIEW, NOW - i, f"p{j}", dedup_key=bytes([i, j]) * 8)
+                for i in range(8)
+                for j in range(5)
+            ],
+            NOW,
+        )
+        job = Refresh(directory, ManualClock(NOW), RefreshConfig(), ModelConfigs())
+        job.run(opened.writer, lambda _done, _total: None)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory):
+    running = Running(Settings(), trained(DataDirectory(tmp_path_factory.mktemp("api") / "data")))
+    yield running.services
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    access = AccessConfig(public_keys=(PUBLIC,), server_keys=(SERVER,))
+    running = Running(Settings(access=access), DataDirectory(tmp_path_factory.mktemp("api") / "data"))
+    yield running.services
+    running.stop()
+
+
+def call(app, method, url, **request) -> httpx.Response:
+    async def send():
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as client:
+            return await client.request(method, url, **request)
+
+    return asyncio.run(send())
+
+
+VIEW = {"customer_id": 1, "event_type": "view", "product_id": "p1", "event_id": "contract-1"}
+REQUESTS = [
+    ("GET", "?customer_id=1", None),
+    ("GET", "?customer_id=c1&n=3&context=cart&channel=mobile&product_id=p1&exclude=p2&deadline_ms=5", None),
+    ("GET", "?customer_id=k%C3%BCrbis", None),
+    ("GET", "", None),
+    ("GET", "?customer_id=1&n=0", None),
+    ("GET", "?customer_id=1&customer_id=2", None),
+    ("GET", "?customer_id=1&colour=red", None),
+    ("GET", "?customer_id=1&context=email", None),
+    ("GET", "?customer_id=%FF", None),
+    ("POST", "", orjson.dumps(VIEW)),
+    ("POST", "", orjson.dumps({"events": [VIEW, VIEW | {"event_id": 2}, {}]})),
+    ("POST", "", orjson.dumps({"events": [{}]})),
+    ("POST", "", orjson.dumps({"events": []})),
+    ("POST", "", orjson.dumps({"events": [VIEW] * 1001})),
+    ("POST", "", orjson.dumps(VIEW | {"metadata": 5})),
+    ("POST", "", b""),
+    ("POST", "", b"{"),
+    ("POST", "", b"\xff"),
+    ("POST", "", b'{"customer_id": NaN}'),
+    ("POST", "", b" " * (1 << 20) + b"{}"),
+    ("POST", "", b" " * (9 << 20)),
+]
+
+
+@pytest.mark.parametrize(("method", "query", "body"), REQUESTS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize("key", [None, PUBLIC, "wrong-0123456789abcdef"])
+def test_the_hot_routes_and_the_declared_ones_give_the_same_reply(services, guarded, method, query, body, key):
+    parts = services if key is None else guarded
+    headers = {} if key is None else {"x-api-key": key}
+    hot, declared = Application(parts), build_api(parts.hot, parts.access, parts.health)
+    url = (RECOMMENDATIONS if method == "GET" else EVENTS) + query
+    call(hot, method, url, content=body, headers=headers)  # so that both find the same events known
+    replies = [call(app, method, url, content=body, headers=headers) for app in (hot, declared)]
+    assert replies[0].status_code == replies[1].status_code
+    assert sorted(replies[0].headers.multi_items()) == sorted(replies[1].headers.multi_items())
+    assert replies[0].content == replies[1].content
+    assert replies[0].headers["content-length"] == str(len(replies[0].content))
+
+
+@pytest.fixture(scope="module")
+def api_schema(services):
+    application = build_app(services, ())
+
+    async def started(scope, receive, send):
+        """Pass requests on; the parts were started before and stay so."""
+        if scope["type"] != "lifespan":
+            await application(scope, receive, send)
+            return
+        for event in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{event}.complete"})
+
+    return schemathesis.openapi.from_asgi("/openapi.json", started)
+
+
+@pytest.mark.parametrize(
+    ("label", "mode"),
+    [
+        (f"GET {RECOMMENDATIONS}", GenerationMode.POSITIVE),
+        (f"GET {RECOMMENDATIONS}", GenerationMode.NEGATIVE),
+        (f"POST {EVENTS}", GenerationMode.POSITIVE),
+        (f"POST {EVENTS}", GenerationMode.NEGATIVE),
+        ("GET /healthz", GenerationMode.POSITIVE),
+        ("GET /readyz", GenerationMode.POSITIVE),
+        ("GET /metrics", GenerationMode.POSITIVE),
+    ],
+)
+def test_every_reply_to_whatever_is_sent_is_as_documented(api_schema, label, mode):
+    operation = next(found.ok() for found in api_schema.get_all_operations() if found.ok().label == label)
+
+    @settings(max_examples=60, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(operation.as_strategy(generation_mode=mode))
+    def replies_conform(case) -> None:
+        case.call_and_validate(
+            checks=[not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+        )
+
+    replies_conform()
+
+
+def test_no_operation_is_left_out_above(api_schema):
+    assert {found.ok().label for found in api_schema.get_all_operations()} == {
+        f"GET {RECOMMENDATIONS}",
+        f"POST {EVENTS}",
+        "GET /healthz",
+        "GET /readyz",
+        "GET /metrics",
+    }
+
+
+def test_the_document_names_both_hot_routes_with_their_parameters_and_bodies(services):
+    document = call(build_app(services, ()), "GET", "/openapi.json").json()
+    assert document["info"]["version"] == __version__
+    get, post = document["paths"][RECOMMENDATIONS]["get"], document["paths"][EVENTS]["post"]
+    assert [parameter["name"] for parameter in get["parameters"] if parameter["required"]] == ["customer_id"]
+    assert {p["name"]: p["schema"].get("maximum") for p in get["parameters"]}["n"] == 100
+    assert set(get["responses"]) == {"200", "400", "401", "403", "503"}
+    assert set(post["responses"]) == {"202", "400", "401", "403", "413", "503", "507"}
+    names = {
+        reference["$ref"].rpartition("/")[2]
+        for reference in post["requestBody"]["content"]["application/json"]["schema"]["anyOf"]
+    }
+    assert names == {"EventIn", "EventBatch"} <= set(document["components"]["schemas"])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "title"),
+    [
+        ("GET", "/", 404, "Not found"),
+        ("GET", "/api/v1/nothing", 404, "Not found"),
+        ("POST", RECOMMENDATIONS, 405, "Method not allowed"),
+        ("DELETE", EVENTS, 405, "Method not allowed"),
+        ("PUT", "/healthz", 405, "Method not allowed"),
+    ],
+)
+def test_what_is_not_there_is_answered_with_a_problem_document(services, method, path, status, title):
+    reply = call(build_app(services, ()), method, path)
+    assert reply.status_code == status
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert (reply.json()["title"], reply.json()["status"]) == (title, status)
+    assert ("allow" in reply.headers) == (status == 405)
+
+
+def test_health_says_what_is_there(services):
+    for path in ("/healthz", "/readyz"):
+        reply = call(build_app(services, ()), "GET", path)
+        assert reply.status_code == 200
+        report = reply.json()
+        assert (report["alive"], report["ready"], report["degraded"]) == (True, True, [])
+        assert report["model_version"] == "v2025.01.15-001"
+        assert report["products"] >= 5
+
+
+def test_a_service_whose_committer_ended_is_not_ready(tmp_path):
+    running = Running(Settings(), DataDirectory(tmp_path / "data"))
+    try:
+        app = build_app(running.services, ())
+        assert call(app, "GET", "/readyz").json()["degraded"] == ["no_model"]
+        running.services.committer.stop()
+        for path in ("/healthz", "/readyz"):
+            reply = call(app, "GET", path)
+            assert (reply.status_code, reply.json()["degraded"]) == (503, ["committer", "no_model"])
+        assert call(app, "GET", f"{RECOMMENDATIONS}?customer_id=1").status_code == 200
+        refused = call(app, "POST", EVENTS, content=orjson.dumps(VIEW))
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    finally:
+        running.stop()
+
+
+def test_metrics_count_what_happened(services):
+    app = build_app(services, ())
+
+    def counted(line: str) -> float:
+        found = [row for row in call(app, "GET", "/metrics").text.splitlines() if row.startswith(line)]
+        return float(found[0].split()[-1]) if found else 0.0
+
+    lines = [
+        'active_customers_requests_total{route="recommendations",status="200"}',
+        'active_customers_requests_total{route="recommendations",status="400"}',
+        'active_customers_events_total{status="rejected"}',
+        'active_customers_events_total{status="accepted"}',
+        'active_customers_events_total{status="duplicate"}',
+    ]
+    before = [counted(line) for line in lines]
+    call(app, "GET", f"{RECOMMENDATIONS}?customer_id=1")
+    call(app, "GET", RECOMMENDATIONS)
+    event = VIEW | {"event_id": "metrics"}
+    call(app, "POST", EVENTS, content=orjson.dumps({"events": [event, event, {}]}))
+    assert [counted(line) - was for line, was in zip(lines, before, strict=True)] == [1, 1, 1, 1, 1]
+    assert call(app, "GET", "/metrics").headers["content-type"].startswith("text/plain")
+
+
+def test_metrics_need_the_server_scope_and_health_and_docs_need_none(guarded):
+    app = build_app(guarded, ())
+    for key, status in ((None, 401), (PUBLIC, 403), (SERVER, 200)):
+        reply = call(app, "GET", "/metrics", headers={} if key is None else {"authorization": f"Bearer {key}"})
+        assert reply.status_code == status
+        if status != 200:
+            assert reply.headers["content-type"] == "application/problem+json"
+    for path in ("/healthz", "/readyz", "/docs", "/openapi.json"):
+        assert call(app, "GET", path).status_code == 200
+
+
+def test_pages_of_named_origins_may_call_and_others_may_not(services):
+    app = build_app(services, ["https://shop.example"])
+    url = f"{RECOMMENDATIONS}?customer_id=1"
+    for origin, allowed in (("https://shop.example", "https://shop.example"), ("https://evil.example", None)):
+        assert call(app, "GET", url, headers={"origin": origin}).headers.get("access-control-allow-origin") == allowed
+    preflight = {
+        "origin": "https://shop.example",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "content-type,x-api-key",
+    }
+    assert call(app, "OPTIONS", EVENTS, headers=preflight).status_code == 200
+    assert "access-control-allow-origin" not in call(build_app(services, ()), "GET", url, headers=preflight).headers
+
+
+def test_what_nobody_foresaw_is_answered_with_a_problem_document_and_logged(services, caplog):
+    class Broken:
+        async def recommendations(self, scope, receive):
+            raise RuntimeError("a bug")
+
+        events = recommendations
+
+    app = Application(services)
+    app._hot = {("GET", RECOMMENDATIONS): Broken().recommendations}
+    reply = call(app, "GET", RECOMMENDATIONS)
+    assert (reply.status_code, reply.json()["title"]) == (500, "Internal error")
+    assert "a bug" in caplog.text
+    assert "a bug" not in reply.text

@@ -1,0 +1,112 @@
+"""What is published is picked up, what is damaged is refused, and nothing ends the looking."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from tests.conftest import NOW
+from tests.serving.conftest import publish, running, until
+
+from active_customers.core.event import EventType
+from active_customers.core.product import Product
+from active_customers.models.artifacts import ArtifactStore
+from active_customers.storage.archive import Archive
+from active_customers.storage.writer import DirectWriter
+
+
+def version_in_force(services):
+    return services.health.report().model_version
+
+
+def test_the_first_answer_has_its_model(trained, clock):
+    async def run():
+        async with running(trained, clock) as services:
+            return services.health.report()
+
+    report = asyncio.run(run())
+    assert (report.model_version, report.degraded, report.alive, report.ready) == ("v2025.01.15-001", [], True, True)
+    assert (report.events, report.products) == (18, 3)
+
+
+def test_a_new_version_is_picked_up(trained, clock):
+    async def run():
+        async with running(trained, clock) as services:
+            await asyncio.to_thread(publish, trained, DirectWriter(trained, services.store), clock)
+            await until(lambda: version_in_force(services) == "v2025.01.15-002")
+
+    asyncio.run(run())
+
+
+def test_a_damaged_version_is_refused_and_the_one_before_stays_until_a_good_one_comes(trained, clock, caplog):
+    artifacts = ArtifactStore(trained.models)
+
+    async def run():
+        async with running(trained, clock) as services:
+            await asyncio.to_thread(publish, trained, DirectWriter(trained, services.store), clock)
+            await until(lambda: version_in_force(services) == "v2025.01.15-002")
+            damaged = trained.models / "v2025.01.15-001" / "popularity.scores.npy"
+            damaged.write_bytes(damaged.read_bytes()[:-1])
+            artifacts.point_to("v2025.01.15-001")
+            await until(lambda: "is refused" in caplog.text)
+            assert version_in_force(services) == "v2025.01.15-002"
+            artifacts.point_to("v0000.00.00-000")
+            await until(lambda: caplog.text.count("is refused") == 2)
+            assert version_in_force(services) == "v2025.01.15-002"
+            await asyncio.to_thread(publish, trained, DirectWriter(trained, services.store), clock)
+            await until(lambda: version_in_force(services) == "v2025.01.15-003")
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(run())
+    assert "does not match its hash" in caplog.text
+
+
+def test_a_service_starts_without_the_model_that_it_cannot_read(trained, clock, caplog):
+    (trained.models / "v2025.01.15-001" / "manifest.json").write_text("{}")
+
+    async def run():
+        async with running(trained, clock) as services:
+            return services.health.report()
+
+    report = asyncio.run(run())
+    assert (report.ready, report.model_version, report.degraded) == (True, "none", ["no_model"])
+    assert "is refused" in caplog.text
+
+
+def test_the_log_moves_to_the_archive_and_the_catalogue_is_followed(directory, clock, make_event):
+    async def run():
+        async with running(directory, clock) as services:
+            await services.committer.append([make_event("a", EventType.VIEW, "p")])
+            await until(lambda: Archive(directory.archive).parts())
+            await until(lambda: services.store.events.read(1, 10) == [])
+            cards = services.updater._cards
+            assert cards.card(0).name == b"p"
+            services.store.catalog.put_products([Product("p", name="Pan")])
+            await until(lambda: cards.card(0).name == b"Pan")
+
+    asyncio.run(run())
+
+
+def test_a_failure_is_logged_and_the_work_goes_on(directory, clock, make_event, caplog):
+    async def run():
+        async with running(directory, clock) as services:
+            directory.archive.write_text("in the way")
+            await services.committer.append([make_event("a", EventType.VIEW, "p")])
+            await until(lambda: "will be tried again" in caplog.text)
+            assert services.health.report().ready
+            directory.archive.unlink()
+            await until(lambda: Archive(directory.archive).parts())
+
+    asyncio.run(run())
+
+
+def test_stopping_waits_for_the_work_that_is_under_way(directory, clock, make_event):
+    async def run():
+        for _ in range(15):
+            async with running(directory, clock, poll_seconds=0.0001) as services:
+                for _ in range(10):
+                    await services.committer.append([make_event("a", EventType.VIEW, "p")])
+
+    asyncio.run(run())
+    archived = Archive(directory.archive).columns(["position", "time"])
+    assert archived["time"].tolist() == [NOW] * len(archived["position"])

@@ -1,0 +1,170 @@
+"""The commands, in this process: what they print, where they write, how they fail."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import orjson
+import pytest
+
+from active_customers import __version__
+from active_customers.cli import main
+from active_customers.config.settings import default_yaml
+from active_customers.models.artifacts import ArtifactStore
+from active_customers.storage.archive import Archive
+from active_customers.storage.data_dir import DataDirectory
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch, tmp_path):
+    """Run in an empty folder, with nothing set from outside."""
+    for name in [name for name in os.environ if name.startswith("ACTIVE_CUSTOMERS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs a command; returns (exit code, output, errors)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["active-customers", *(str(argument) for argument in arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, err
+
+    return run
+
+
+@pytest.fixture
+def history(tmp_path):
+    path = tmp_path / "events.jsonl"
+    rows = [
+        {
+            "customer_id": f"c{i}",
+            "event_type": "view",
+            "product_id": f"p{j}",
+            "timestamp": f"2025-01-{1 + i:02d}T12:00:0{j}Z",
+        }
+        for i in range(9)
+        for j in range(3)
+    ]
+    path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows) + b"{}\n")
+    return path
+
+
+def test_the_version_is_printed(command):
+    assert command("--version") == (0, f"{__version__}\n", "")
+
+
+def test_every_command_is_named_and_explained(command):
+    code, out, _ = command("--help")
+    assert code == 0
+    for name in ("serve", "import-events", "import-products", "refresh", "simulate", "evaluate", "config", "demo"):
+        assert name in out
+    assert "compile" not in out
+
+
+def test_the_defaults_are_a_settings_file(command):
+    assert command("config", "--defaults") == (0, default_yaml().rstrip() + "\n", "")
+
+
+def test_settings_are_printed_with_where_they_came_from_and_without_keys(command, tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    file = tmp_path / "data" / "config.yaml"
+    file.write_text("refresh: {keep_versions: 9}\naccess: {server_keys: [srv-0123456789abcdef]}\n")
+    monkeypatch.setenv("ACTIVE_CUSTOMERS_SERVER__PORT", "81")
+    code, out, _ = command("config", "--data-dir", "data")
+    assert code == 0
+    found = dict(line.split("  # ") for line in out.splitlines())
+    found = {setting.strip(): origin for setting, origin in found.items()}
+    assert found["refresh.keep_versions: 9"] == "data/config.yaml"
+    assert found["server.port: 81"] == "environment ACTIVE_CUSTOMERS_SERVER__PORT"
+    assert found["access.server_keys: (1 keys)"] == "data/config.yaml"
+    assert found["server.host: 127.0.0.1"] == "default"
+
+
+def test_a_named_file_is_read_instead_of_the_directorys_own(command, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "config.yaml").write_text("refresh: {keep_versions: 9}")
+    (tmp_path / "other.yaml").write_text("server: {port: 82}")
+    _, out, _ = command("config", "--config", "other.yaml")
+    assert "server.port: 82 " in out
+    assert "refresh.keep_versions: 5 " in out
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("server: {prot: 1}", "server.prot"), ("server: {port: x}", "server.port"), ("[", "cannot be read as YAML")],
+)
+def test_a_wrong_settings_file_ends_every_command_with_one_line(command, tmp_path, text, said):
+    (tmp_path / "c.yaml").write_text(text)
+    for name in ("config", "refresh", "serve"):
+        code, out, err = command(name, "--config", "c.yaml", *(["--port", 0] if name == "serve" else []))
+        assert (code, out) == (2, "")
+        assert said in err
+        assert "c.yaml" in err
+    assert not (tmp_path / "data").exists()
+
+
+def test_events_are_imported_once_and_trained_on(command, history):
+    code, out, _ = command("import-events", history, "--data-dir", "d")
+    assert code == 0
+    assert "27" in out
+    code, out, _ = command("refresh", "--data-dir", "d")
+    assert code == 0
+    assert ": 27 acts in 9 sessions of 9 customers on 3 products" in out
+    code, _, _ = command("import-events", history, "--data-dir", "d")
+    assert code == 0
+    directory = DataDirectory(history.parent / "d")
+    assert len(Archive(directory.archive).columns(["position"])["position"]) == 27
+    assert ArtifactStore(directory.models).current() is not None
+
+
+def test_a_dry_run_changes_nothing(command, history, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    code, out, _ = command("import-events", history, "--dry-run", "--data-dir", "d")
+    assert code == 0
+    assert "27" in out
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_products_are_imported(command, tmp_path):
+    (tmp_path / "products.jsonl").write_text('{"product_id":1,"name":"Pan"}\n{"product_id":2,"name":"Pot"}\n')
+    code, out, err = command("import-products", "products.jsonl", "--data-dir", "d")
+    assert (code, err) == (0, "")
+    assert "2" in out
+
+
+def test_without_events_there_is_nothing_to_train_on_and_it_is_said(command):
+    code, out, err = command("refresh", "--data-dir", "d")
+    assert (code, out) == (2, "")
+    assert err.startswith("active-customers: there are no events on products yet")
+    assert err.count("\n") == 1
+
+
+def test_a_file_that_is_not_there_is_said(command):
+    code, _, err = command("import-events", "nowhere.jsonl", "--data-dir", "d")
+    assert code == 2
+    assert "nowhere.jsonl" in err
+    assert "Traceback" not in err
+
+
+def test_a_simulated_shop_can_be_imported_trained_and_evaluated(command):
+    arguments = ["--customers", 60, "--products", 40, "--days", 4, "--end", "2025-02-01T00:00:00Z"]
+    code, out, _ = command("simulate", "--out", "shop", *arguments)
+    assert code == 0
+    assert "of 60 customers on 40 products" in out
+    for line in (
+        ["import-products", "shop/products.jsonl", "--data-dir", "d"],
+        ["import-events", "shop/events.parquet", "--data-dir", "d"],
+        ["refresh", "--data-dir", "d"],
+    ):
+        assert command(*line)[0] == 0
+    models = ["--model", "popularity", "--model", "session_knn"]
+    code, out, _ = command("evaluate", "--train", "shop/events.parquet", "--test", "shop/events.parquet", *models)
+    assert code == 0
+    assert "session_knn: HR@20" in out
+    assert set(orjson.loads(open("report.json", "rb").read())["models"]) == {"popularity", "session_knn"}

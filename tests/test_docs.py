@@ -1,0 +1,94 @@
+"""The docs say what is true: everything a user can meet is in them, and every link leads somewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import typer
+from prometheus_client import REGISTRY
+
+from active_customers.cli import app
+from active_customers.config.settings import default_yaml
+from active_customers.core.event import PUBLIC_WORDS
+from active_customers.core.recommendation import ReasonCode
+from active_customers.models.registry import MODELS
+from active_customers.realtime.answers import SENTENCES
+from active_customers.realtime.problems import STATUSES
+from active_customers.realtime.schemas import EventIn, RecommendationQuery
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / f"{name}.md").read_text()
+
+
+def links() -> Iterator[tuple[Path, str]]:
+    for path in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text()):
+            if "://" not in target:
+                yield path, target
+
+
+@pytest.mark.parametrize(("path", "target"), list(links()), ids=str)
+def test_every_link_leads_somewhere(path, target):
+    assert (path.parent / target).exists()
+
+
+def test_every_page_can_be_reached_from_the_readme():
+    linked = {(path.parent / target).resolve() for path, target in links()}
+    decisions = (ROOT / "docs" / "decisions").resolve()
+    missing = [path for path in PAGES[2:] if path.resolve() not in linked and decisions not in path.resolve().parents]
+    assert missing == []
+
+
+def test_every_setting_is_documented_with_its_default():
+    assert default_yaml().rstrip() in page("configuration")
+
+
+def test_every_command_is_documented():
+    text = "".join(path.read_text() for path in PAGES)
+    commands = typer.main.get_command(app).commands
+    shown = [name for name, command in commands.items() if not command.hidden]
+    assert [name for name in shown if f"active-customers {name}" not in text and f"make {name}" not in text] == []
+
+
+def test_every_metric_is_documented():
+    names = {metric.name for metric in REGISTRY.collect() if metric.name.startswith("active_customers_")}
+    assert names
+    assert [name for name in names if name not in page("monitoring")] == []
+
+
+@pytest.mark.parametrize("name", [*EventIn.model_fields, *RecommendationQuery.model_fields, *PUBLIC_WORDS])
+def test_every_field_parameter_and_event_type_is_documented(name):
+    assert re.search(rf"\b{name}\b", page("api"))
+
+
+@pytest.mark.parametrize("status", sorted({status for status, _ in STATUSES.values()}))
+def test_every_error_status_is_documented(status):
+    assert str(status) in page("api")
+
+
+@pytest.mark.parametrize("reason", list(ReasonCode))
+def test_every_reason_is_documented(reason):
+    beginning = (
+        SENTENCES[reason].decode().split("%b")[0].split(":")[0].split(" of this shop")[0].split(" with customers")[0]
+    )
+    assert beginning.strip() in page("api")
+
+
+@pytest.mark.parametrize("model", list(MODELS))
+def test_every_model_is_documented(model):
+    assert f"`{model}`" in page("models")
+
+
+def test_every_preset_is_documented():
+    presets = [entry.name.removesuffix(".yaml") for entry in files("active_customers.importing.presets").iterdir()]
+    presets = [name for name in presets if not name.startswith("_")]
+    assert len(presets) > 5
+    assert [name for name in presets if f"`{name}`" not in page("import")] == []
