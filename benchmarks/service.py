@@ -64,8 +64,8 @@ def wrk(url: str, script: str, seconds: int, connections: int = 16) -> Load:
     sockets = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", found)
     return Load(
         requests_per_second=float(_found(r"Requests/sec:\s+([\d.]+)", found)),
-        p50_ms=_milliseconds(_found(r"50%\s+(\S+)", found)),
-        p99_ms=_milliseconds(_found(r"99%\s+(\S+)", found)),
+        p50_ms=_milliseconds(_found(r"(?m)^ +50% +(\S+)", found)),
+        p99_ms=_milliseconds(_found(r"(?m)^ +99% +(\S+)", found)),
         requests=int(_found(r"(\d+) requests in", found)),
         errors=int(failed[1] if failed else 0) + sum(int(count) for count in (sockets.groups() if sockets else ())),
     )

@@ -51,7 +51,7 @@ async def _answer(settings: Settings, directory: DataDirectory) -> None:
         event = {"customer_id": "warm-up", "event_type": "cart_add", "product_id": product}
         await services.hot.events({"headers": []}, _receive(orjson.dumps(event)))
         for context in SERVED_CONTEXTS:
-            query = f"customer_id=warm-up&context={context.name.lower()}&exclude={product}"
+            query = f"customer_id=warm-up&context={context.word}&exclude={product}"
             await services.hot.recommendations({"headers": [], "query_string": query.encode()}, _receive(b""))
     finally:
         await services.stop()

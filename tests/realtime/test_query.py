@@ -60,7 +60,7 @@ def test_the_four_contexts_are_served(context):
         ("customer_id=1&limit=5", "limit", "no such field; known are customer_id, context, n"),
         ("customer_id=%FF", "query", "UTF-8"),
         ("customer_id=%ED%A0%80", "query", "UTF-8"),
-        ("customer_id=1" + "&exclude=1" * 600, "query", "fields"),
+        ("customer_id=1" + "&exclude=1" * 600, "exclude", "200"),
     ],
 )
 def test_a_wrong_parameter_is_refused_with_its_name_and_what_to_send_instead(query, field, remedy):

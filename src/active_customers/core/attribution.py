@@ -12,7 +12,9 @@ import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
+from typing import NamedTuple
 
 from active_customers.core.clock import SECOND
 from active_customers.core.event import Channel, Context
@@ -22,8 +24,7 @@ _HEAD = struct.Struct(">BBI4sBBB8sBB")
 _MAC_BYTES = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """What one answer showed; products are numbers, in order."""
 
     customer_id: str
@@ -73,7 +74,7 @@ class TokenSigner:
             _VERSION,
             self._current,
             shown.time // SECOND,
-            blake2b(shown.model_version.encode(), digest_size=4).digest(),
+            _model_hash(shown.model_version),
             shown.strategy,
             shown.context,
             shown.channel,
@@ -81,7 +82,7 @@ class TokenSigner:
             len(shown.variants),
             len(shown.products),
         )
-        rest = [*shown.variants, *(_product_hash(key, product) for product in shown.products)]
+        rest = [*shown.variants, *_product_hashes(key, shown.products)]
         body = head + struct.pack(f">{len(rest)}H", *rest)
         return urlsafe_b64encode(body + _mac(key, body)).rstrip(b"=").decode()
 
@@ -115,7 +116,7 @@ class TokenSigner:
         key = self._keys[shown.key_id]
         if not hmac.compare_digest(shown.customer, _customer_hash(key, customer_id)):
             return None
-        wanted = _product_hash(key, product)
+        wanted = _product_hashes(key, [product])[0]
         return shown.products.index(wanted) if wanted in shown.products else None
 
 
@@ -127,7 +128,12 @@ def _customer_hash(key: bytes, customer_id: str) -> bytes:
     return blake2b(customer_id.encode(), digest_size=8, key=key, person=b"customer").digest()
 
 
-def _product_hash(key: bytes, product: int) -> int:
-    """Mix the key into the number with one multiplication: the MAC protects the token, this only hides numbers."""
-    mixed = (product + 1) * (int.from_bytes(key[:8], "big") | 1)
-    return (mixed >> 24) & 0xFFFF
+@lru_cache(maxsize=16)
+def _model_hash(version: str) -> bytes:
+    return blake2b(version.encode(), digest_size=4).digest()
+
+
+def _product_hashes(key: bytes, products: Sequence[int]) -> list[int]:
+    """Mix the key into each number with one multiplication: the MAC protects the token, this only hides numbers."""
+    factor = int.from_bytes(key[:8], "big") | 1
+    return [((product + 1) * factor >> 24) & 0xFFFF for product in products]

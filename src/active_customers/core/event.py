@@ -12,7 +12,16 @@ from typing import Any
 from active_customers.core.clock import MINUTE
 
 
-class EventType(IntEnum):
+class Word(IntEnum):
+    """A number that is stored, with a word for people: the name used in the API, the docs and the archive."""
+
+    @property
+    def word(self) -> str:
+        """The name in small letters."""
+        return self.name.lower()
+
+
+class EventType(Word):
     """Every kind of event; the number is stored and never changes its meaning."""
 
     VIEW = 1
@@ -42,11 +51,6 @@ class EventType(IntEnum):
     CHOICE = 69
     ERASE = 70
     CONFIG_CHANGE = 71
-
-    @property
-    def word(self) -> str:
-        """The name used in the API, the docs and the archive."""
-        return self.name.lower()
 
     @property
     def is_public(self) -> bool:
@@ -146,7 +150,7 @@ def key_of_event_id(event_id: str) -> bytes:
     return blake2b(event_id.encode(), digest_size=16).digest()
 
 
-class Context(IntEnum):
+class Context(Word):
     """Where an answer is shown."""
 
     HOME = 0
@@ -160,7 +164,7 @@ class Context(IntEnum):
     PUSH = 8
 
 
-class Channel(IntEnum):
+class Channel(Word):
     """The medium through which the customer meets the shop."""
 
     WEB = 0

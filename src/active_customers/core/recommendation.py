@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from active_customers.core.identifiers import NO_NUMBER
 
@@ -27,8 +27,7 @@ class ReasonCode(StrEnum):
     """Nothing is known yet; it is in the catalogue."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recommendation:
+class Recommendation(NamedTuple):
     """One recommended product, by number, with its score (higher is better, comparable within one answer only)."""
 
     product: int

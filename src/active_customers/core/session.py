@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,8 +108,7 @@ class CustomerState:
         return cls(events, cart, bought, hidden, sessions, int(state[H_NEWEST]))
 
 
-@dataclass(frozen=True, slots=True)
-class SessionQuery:
+class SessionQuery(NamedTuple):
     """What a model is asked about: products a customer showed interest in, oldest first.
 
     Shapes: products uint32[n], event_types uint8[n], times int64[n] (microseconds). `now` is the time of the question.

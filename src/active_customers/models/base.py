@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,8 +81,7 @@ class SessionLog:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Candidates:
+class Candidates(NamedTuple):
     """Products that one source proposes, best first.
 
     Shapes: products uint32[n], scores float32[n], evidence uint32[n] (the product of the query that brought each

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import orjson
 
 from active_customers.core.attribution import Shown, TokenSigner
 from active_customers.core.clock import SECOND, format_time
+from active_customers.core.event import Channel, Context
 from active_customers.core.identifiers import json_id
-from active_customers.core.recommendation import ReasonCode, Recommendation
+from active_customers.core.recommendation import ReasonCode
 from active_customers.realtime.engine import Answer
 from active_customers.realtime.product_cards import ProductCards
 from active_customers.realtime.schemas import RecommendationQuery
@@ -24,6 +27,15 @@ SENTENCES = {
 }
 
 
+_NAMING = frozenset(reason for reason, sentence in SENTENCES.items() if b"%b" in sentence)
+
+_CONTEXT_WORDS = [context.word.encode() for context in Context]
+_CHANNEL_WORDS = [channel.word.encode() for channel in Channel]
+
+# Scores are written with four digits; looking them up is several times faster than formatting them.
+_SCORES = [b"%.4g" % (rank / 10_000) for rank in range(10_001)]
+
+
 class AnswerEncoder:
     """Writes answers in the shape of `schemas.RecommendationAnswer`."""
 
@@ -33,34 +45,46 @@ class AnswerEncoder:
 
     def encode(self, query: RecommendationQuery, answer: Answer) -> bytes:
         """Return the body of the answer to a query."""
-        token = self._signer.sign(
-            Shown(
-                query.customer_id,
-                answer.now,
-                answer.model_version,
-                query.context,
-                query.channel,
-                [recommendation.product for recommendation in answer.recommendations],
-            )
+        shown = Shown(
+            query.customer_id,
+            answer.now,
+            answer.model_version,
+            query.context,
+            query.channel,
+            [recommendation.product for recommendation in answer.recommendations],
         )
-        return b'{"customer_id":%b,"recommendations":[%b],"metadata":{"model_version":%b,"timestamp":"%b",' % (
-            orjson.dumps(json_id(query.customer_id)),
-            b",".join([self._product(recommendation) for recommendation in answer.recommendations]),
-            orjson.dumps(answer.model_version),
-            format_time(answer.now - answer.now % SECOND).encode(),
-        ) + b'"recommendation_id":"%b","context":"%b","channel":"%b","degraded":%b}}' % (
-            token.encode(),
-            query.context.name.lower().encode(),
-            query.channel.name.lower().encode(),
-            orjson.dumps(answer.degraded),
+        parts = [b'{"customer_id":', orjson.dumps(json_id(query.customer_id)), b',"recommendations":[']
+        parts += self._products(answer)
+        parts += (
+            b'],"metadata":{"model_version":"',
+            answer.model_version.encode(),
+            b'","timestamp":"',
+            _second(answer.now // SECOND),
+            b'","recommendation_id":"',
+            self._signer.sign(shown).encode(),
+            b'","context":"',
+            _CONTEXT_WORDS[query.context],
+            b'","channel":"',
+            _CHANNEL_WORDS[query.channel],
+            b'","degraded":',
+            orjson.dumps(answer.degraded) if answer.degraded else b"[]",
+            b"}}",
         )
+        return b"".join(parts)
 
-    def _product(self, recommendation: Recommendation) -> bytes:
-        sentence = SENTENCES[recommendation.reason]
-        if b"%b" in sentence:
-            sentence = sentence % self._cards.card(recommendation.evidence).name
-        return b'%b%.4g,"reason":"%b"}' % (
-            self._cards.card(recommendation.product).head,
-            recommendation.score,
-            sentence,
-        )
+    def _products(self, answer: Answer) -> list[bytes]:
+        card = self._cards.card
+        parts: list[bytes] = []
+        for product, score, reason, evidence in answer.recommendations:
+            sentence = SENTENCES[reason]
+            if reason in _NAMING:
+                sentence = sentence % card(evidence).name
+            parts += (card(product).head, _SCORES[int(score * 10_000 + 0.5)], b',"reason":"', sentence, b'"},')
+        if parts:
+            parts[-1] = b'"}'
+        return parts
+
+
+@lru_cache(maxsize=8)
+def _second(seconds: int) -> bytes:
+    return format_time(seconds * SECOND).encode()

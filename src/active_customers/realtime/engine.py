@@ -6,16 +6,18 @@ State of the customer -> question -> sources in turn until there are enough prod
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from active_customers.core.clock import Clock
-from active_customers.core.event import Context, EventType
+from active_customers.core.event import Context
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import ReasonCode, Recommendation
-from active_customers.core.session import CustomerState, SessionQuery, empty_state
+from active_customers.core.session import SessionQuery, empty_state
+from active_customers.kernels.state_sections import Numbers, StateSections, read_sections
+from active_customers.models.base import NO_PRODUCTS
 from active_customers.realtime.product_cards import ProductCards
 from active_customers.realtime.schemas import RecommendationQuery
 from active_customers.realtime.session_recommender import Proposals, Question, SessionRecommender
@@ -25,8 +27,11 @@ NO_MODEL = "none"
 """What `model_version` says before anything was trained."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+_NOTHING_DONE = empty_state()
+_NOTHING_DONE.flags.writeable = False  # like the states that come from the store, so that kernels see one type
+
+
+class Answer(NamedTuple):
     """What the engine found, best first; `degraded` says what it could not use."""
 
     recommendations: list[Recommendation]
@@ -77,33 +82,30 @@ class Engine:
     def _question(self, query: RecommendationQuery, now: int) -> Question:
         """Put together what the sources need to know."""
         stored = self._store.sessions.state(query.customer_id)
-        state = CustomerState.of(empty_state() if stored is None else stored)
-        products = (state.events[:, 2] & NO_NUMBER).astype(np.uint32)
-        event_types = (state.events[:, 2] >> 32).astype(np.uint8)
-        times = state.events[:, 0]
         asked = self._numbers(query.product_id)
-        if asked:
-            products = np.concatenate((products, np.array(asked, np.uint32)))
-            event_types = np.concatenate((event_types, np.full(len(asked), EventType.VIEW, np.uint8)))
-            times = np.concatenate((times, np.full(len(asked), now)))
-        on_page = products[-1:].tolist() if query.context == Context.BROWSE and not query.product_id else asked
+        state = read_sections(_NOTHING_DONE if stored is None else stored, asked, now)
+        on_page = state.products[-1:] if query.context == Context.BROWSE and not query.product_id else asked
         return Question(
-            context=query.context,
-            session=SessionQuery(products, event_types, times, now),
-            cart=state.cart[:, 0].astype(np.uint32),
-            excluded=self._excluded(state, [*on_page, *self._numbers(query.exclude)]),
+            query.context,
+            SessionQuery(state.products, state.event_types, state.times, now),
+            state.cart,
+            self._excluded(state, (on_page, self._numbers(query.exclude))),
         )
 
-    def _excluded(self, state: CustomerState, also: Iterable[int]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+    def _excluded(self, state: StateSections, also: tuple[Numbers, Numbers]) -> Numbers:
         """Return what must not be proposed: in the cart, hidden, bought for good, on the page, or named by the shop."""
-        bought = [product for product in state.bought[:, 0].tolist() if not self._cards.card(product).replenishable]
-        numbers = {*state.cart[:, 0].tolist(), *state.hidden.tolist(), *bought, *also}
-        return np.array(sorted(numbers), np.uint32)
+        bought = [product for product in state.bought.tolist() if not self._cards.card(product).replenishable]
+        groups = [group for group in (state.cart, state.hidden, *also) if len(group)]
+        if not groups and not bought:
+            return NO_PRODUCTS
+        return np.sort(np.concatenate((*groups, np.array(bought, np.uint32))))
 
-    def _numbers(self, product_ids: Iterable[str]) -> list[int]:
+    def _numbers(self, product_ids: Sequence[str]) -> Numbers:
         """Return the numbers of the products that the shop has told us of; others are passed over."""
+        if not product_ids:
+            return NO_PRODUCTS
         numbers = [self._store.catalog.product_number(product_id) for product_id in product_ids]
-        return [number for number in numbers if number != NO_NUMBER]
+        return np.array([number for number in numbers if number != NO_NUMBER], np.uint32)
 
     def _take_from_catalog(self, chosen: dict[int, Recommendation], question: Question, n: int) -> None:
         """Fill up with the products that became known last, so that an answer is not empty on the first day."""
@@ -121,12 +123,10 @@ def _take(chosen: dict[int, Recommendation], proposals: Proposals, n: int) -> No
     The scores of a source are scaled so that its best one gets the least score so far (1 to begin with): they fall
     through the whole answer, and within a source they keep their proportions.
     """
-    products, scores, evidences = (
-        column.tolist()
-        for column in (proposals.candidates.products, proposals.candidates.scores, proposals.candidates.evidence)
-    )
+    products, scores, evidences = proposals.candidates
+    rows = zip(products.tolist(), scores.tolist(), evidences.tolist(), proposals.reasons, strict=True)
     scale = 0.0
-    for product, score, evidence, reason in zip(products, scores, evidences, proposals.reasons, strict=True):
+    for product, score, evidence, reason in rows:
         if len(chosen) == n:
             return
         if product not in chosen:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Protocol
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_to_bytes
 
 import orjson
 from pydantic import ValidationError
@@ -139,11 +139,7 @@ async def read_body(receive: Receive) -> bytes | None:
 def parse_query(query_string: bytes) -> RecommendationQuery:
     """Return the query behind a URL; raises `InvalidValueError` naming the parameter."""
     fields: dict[str, Any] = {}
-    try:
-        pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=500)
-    except ValueError as error:
-        raise InvalidValueError("query", query_string[:60], f"percent-encode UTF-8 ({error})") from error
-    for name, value in pairs:
+    for name, value in _pairs(query_string):
         if name in REPEATABLE:
             fields.setdefault(name, []).append(value)
         elif name in fields:
@@ -154,3 +150,17 @@ def parse_query(query_string: bytes) -> RecommendationQuery:
         return RecommendationQuery.model_validate(fields)
     except ValidationError as error:
         raise first_error(error, RecommendationQuery) from error
+
+
+def _pairs(query_string: bytes) -> list[tuple[str, str]]:
+    """Return names and values of a query string; raises `InvalidValueError` for what is no percent-encoded UTF-8."""
+    if not query_string:
+        return []
+    try:
+        if b"%" not in query_string and b"+" not in query_string:
+            halves = [pair.partition("=") for pair in query_string.decode("ascii").split("&")]
+            return [(name, value) for name, _, value in halves]
+        parts = [pair.partition(b"=") for pair in query_string.replace(b"+", b" ").split(b"&")]
+        return [(unquote_to_bytes(name).decode(), unquote_to_bytes(value).decode()) for name, _, value in parts]
+    except UnicodeDecodeError as error:
+        raise InvalidValueError("query", query_string[:60], f"percent-encode UTF-8 ({error})") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -14,8 +14,7 @@ _MOST_CARDS = 100_000
 """About 40 MB; a larger catalogue's cards are made again when they are needed."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProductCard:
+class ProductCard(NamedTuple):
     """One product as JSON fragments; a product without a catalogue entry is named by its id."""
 
     head: bytes
@@ -23,41 +22,49 @@ class ProductCard:
     name: bytes
     """The name as a JSON string, without its quotes."""
     replenishable: bool
-    in_catalog: bool
+
+
+class _Cards(dict[int, ProductCard]):
+    """Cards by product number, made when they are first looked up."""
+
+    def __init__(self, catalog: CatalogStore) -> None:
+        super().__init__()
+        self._catalog = catalog
+
+    def __missing__(self, product: int) -> ProductCard:
+        if len(self) >= _MOST_CARDS:
+            self.clear()
+        entry = self._catalog.product(product)
+        if entry is None:
+            entry = Product(self._catalog.product_id(product) or str(product))
+        card = self[product] = _card(entry)
+        return card
 
 
 class ProductCards:
-    """Cards by product number, made on first use and dropped when the catalogue changes."""
+    """The cards of the catalogue as it is; they are dropped when it changes."""
 
     def __init__(self, catalog: CatalogStore) -> None:
         self._catalog = catalog
-        self._cards: dict[int, ProductCard] = {}
+        self._cards = _Cards(catalog)
         self._version = -1
 
     def refresh(self) -> None:
-        """Drop the cards if the catalogue has changed; the service calls this every second."""
+        """Drop the cards if the catalogue has changed; the service calls this every second.
+
+        They are replaced, not cleared: whoever makes a card meanwhile puts it where nobody will look.
+        """
         version = self._catalog.catalog_version()
         if version != self._version:
-            self._cards = {}
+            self._cards = _Cards(self._catalog)
             self._version = version
 
     def card(self, product: int) -> ProductCard:
         """Return the card of a product number that the store has given."""
-        cards = self._cards  # a refresh meanwhile replaces them, and must not be given a card of before
-        card = cards.get(product)
-        if card is None:
-            if len(cards) >= _MOST_CARDS:
-                cards = self._cards = {}
-            card = cards[product] = self._make(product)
-        return card
-
-    def _make(self, product: int) -> ProductCard:
-        entry = self._catalog.product(product)
-        product_id = entry.product_id if entry else self._catalog.product_id(product) or str(product)
-        return _card(entry or Product(product_id), in_catalog=entry is not None)
+        return self._cards[product]
 
 
-def _card(product: Product, *, in_catalog: bool) -> ProductCard:
+def _card(product: Product) -> ProductCard:
     name = orjson.dumps(product.name or product.product_id)
     head = b'{"product_id":%b,"product_name":%b,"score":' % (orjson.dumps(json_id(product.product_id)), name)
-    return ProductCard(head, name[1:-1], product.replenishable, in_catalog)
+    return ProductCard(head, name[1:-1], product.replenishable)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -29,6 +29,7 @@ from active_customers.core.event import (
     Channel,
     Context,
     EventType,
+    Word,
     event_type_named,
 )
 from active_customers.core.identifiers import MAX_ID_LENGTH, MAX_JSON_INTEGER, canonical_id
@@ -73,27 +74,17 @@ def _time(value: object) -> int:
     )
 
 
-def _context(value: object) -> Context:
-    for context in Context:
-        if value == context.name.lower():
-            return context
-    raise PydanticCustomError("context", "send one of {words}", {"words": ", ".join(c.name.lower() for c in Context)})
+def _one_of(members: Iterable[Word]) -> BeforeValidator:
+    """Accept the word of one of the members."""
+    by_word = {member.word: member for member in members}
 
+    def member_of(value: object) -> Word:
+        member = by_word.get(value) if isinstance(value, str) else None
+        if member is None:
+            raise PydanticCustomError("word", "send one of {words}", {"words": ", ".join(by_word)})
+        return member
 
-def _served_context(value: object) -> Context:
-    for context in SERVED_CONTEXTS:
-        if value == context.name.lower():
-            return context
-    raise PydanticCustomError(
-        "context", "ask for one of {words}", {"words": ", ".join(c.name.lower() for c in SERVED_CONTEXTS)}
-    )
-
-
-def _channel(value: object) -> Channel:
-    for channel in Channel:
-        if value == channel.name.lower():
-            return channel
-    raise PydanticCustomError("channel", "send one of {words}", {"words": ", ".join(c.name.lower() for c in Channel)})
+    return BeforeValidator(member_of)
 
 
 def _consent(value: object) -> object:
@@ -156,9 +147,9 @@ class EventIn(BaseModel):
         Annotated[str, StringConstraints(min_length=1, max_length=MAX_TOKEN_LENGTH, strict=True)] | None
     ) = None
     """`metadata.recommendation_id` of the answer that led here."""
-    context: Annotated[Context, BeforeValidator(_context), _words([c.name.lower() for c in Context])] | None = None
+    context: Annotated[Context, _one_of(Context), _words([context.word for context in Context])] | None = None
     """Where in the shop it happened."""
-    channel: Annotated[Channel, BeforeValidator(_channel), _words([c.name.lower() for c in Channel])] | None = None
+    channel: Annotated[Channel, _one_of(Channel), _words([channel.word for channel in Channel])] | None = None
     """Through which medium it happened."""
     query: Text | None = None
     """What was searched for."""
@@ -207,15 +198,13 @@ class RecommendationQuery(BaseModel):
     """Who is looking, known or anonymous; an id never seen before is fine."""
     context: Annotated[
         Context,
-        BeforeValidator(_served_context),
-        _words([c.name.lower() for c in SERVED_CONTEXTS], "home"),
+        _one_of(SERVED_CONTEXTS),
+        _words([context.word for context in SERVED_CONTEXTS], "home"),
     ] = Context.HOME
     """Where the answer is shown."""
     n: Annotated[int, Field(ge=1, le=MAX_N)] = 10
     """How many products."""
-    channel: Annotated[Channel, BeforeValidator(_channel), _words([c.name.lower() for c in Channel], "web")] = (
-        Channel.WEB
-    )
+    channel: Annotated[Channel, _one_of(Channel), _words([channel.word for channel in Channel], "web")] = Channel.WEB
     """The medium of the answer."""
     product_id: Annotated[list[Id], Field(max_length=20)] = Field(default_factory=list)
     """The product on the page (repeatable); for browse, the last product viewed when it is missing."""

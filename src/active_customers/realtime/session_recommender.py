@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,7 @@ from active_customers.models.popularity import Popularity
 from active_customers.models.session_knn import SessionKnn
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What the sources are asked: the session so far, the cart, and what must not come back (uint32, ascending)."""
 
     context: Context
@@ -29,8 +27,7 @@ class Question:
     excluded: NDArray[np.uint32]
 
 
-@dataclass(frozen=True, slots=True)
-class Proposals:
+class Proposals(NamedTuple):
     """What one source proposed, and why: a reason for each candidate."""
 
     candidates: Candidates

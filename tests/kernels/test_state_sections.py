@@ -1,0 +1,29 @@
+"""Reading a state by kernel, held equal to the readable view of it."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from active_customers.core.event import EventType
+from active_customers.core.identifiers import NO_NUMBER
+from active_customers.core.session import MAX_WORDS, CustomerState, empty_state
+from active_customers.kernels.session_state import fold
+from active_customers.kernels.state_sections import read_sections
+
+kinds = st.sampled_from([EventType.VIEW, EventType.CART_ADD, EventType.PURCHASE, EventType.HIDE, EventType.SEARCH])
+acts = st.lists(st.tuples(kinds, st.integers(0, 30), st.integers(0, 10**9)), max_size=60)
+
+
+@given(acts, st.lists(st.integers(0, 50), max_size=3))
+def test_the_sections_are_those_of_the_readable_view(rows, asked):
+    table = np.array([[kind, product, time, 1, 0, i + 1] for i, (kind, product, time) in enumerate(rows)], np.int64)
+    out = np.empty(MAX_WORDS, np.int64)
+    state = out[: fold(empty_state(), table.reshape(-1, 6), out)].copy()
+    view = CustomerState.of(state)
+    sections = read_sections(state, np.array(asked, np.uint32), 77)
+    assert sections.products.tolist() == [*(view.events[:, 2] & NO_NUMBER).tolist(), *asked]
+    assert sections.event_types.tolist() == [*(view.events[:, 2] >> 32).tolist(), *[EventType.VIEW] * len(asked)]
+    assert sections.times.tolist() == [*view.events[:, 0].tolist(), *[77] * len(asked)]
+    assert sections.cart.tolist() == view.cart[:, 0].tolist()
+    assert sections.bought.tolist() == view.bought[:, 0].tolist()
+    assert sections.hidden.tolist() == view.hidden.tolist()
