@@ -1,0 +1,141 @@
+"""A service as its users run it: a process of its own, spoken to over TCP."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from active_customers.core.event import key_of_event_id
+from active_customers.storage.archive import Archive
+from active_customers.storage.data_dir import DataDirectory
+from active_customers.storage.embedded import EmbeddedStore
+
+COMMAND = [sys.executable, "-m", "active_customers.cli"]
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("ACTIVE_CUSTOMERS_")}
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    line = [*COMMAND, *(str(argument) for argument in arguments)]
+    return subprocess.run(line, capture_output=True, text=True, timeout=120, check=False, env=ENVIRONMENT)
+
+
+class Client:
+    """One connection that stays open."""
+
+    def __init__(self, port: int) -> None:
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def send(self, method: str, path: str, body: bytes | None = None) -> tuple[int, Any]:
+        self.connection.request(method, path, body)
+        response = self.connection.getresponse()
+        content = response.read()
+        return response.status, orjson.loads(content) if "json" in response.headers["content-type"] else content
+
+    def post(self, event: dict[str, Any]) -> tuple[int, Any]:
+        return self.send("POST", "/api/v1/events", orjson.dumps(event))
+
+    def products(self, query: str) -> list[object]:
+        status, answer = self.send("GET", f"/api/v1/recommendations?{query}")
+        assert status == 200
+        return [row["product_id"] for row in answer["recommendations"]]
+
+    def health(self) -> dict[str, Any]:
+        return self.send("GET", "/readyz")[1]
+
+
+class Service:
+    """`active-customers serve` on a data directory, on a port of its own choosing."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self._clients: list[Client] = []
+        self.start()
+
+    def start(self) -> None:
+        line = [*COMMAND, "serve", "--data-dir", str(self.data), "--port", "0"]
+        self.log = (self.data.parent / f"{self.data.name}.log").open("ab")
+        self.process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=self.log, env=ENVIRONMENT)
+        ready = self.process.stdout.readline().decode()
+        assert ready.startswith("ready: http://127.0.0.1:"), self.log_text()
+        self.port = int(ready.rpartition(":")[2])
+
+    def log_text(self) -> str:
+        return Path(self.log.name).read_text()
+
+    def client(self) -> Client:
+        """Return a connection that is closed with the service."""
+        self._clients.append(Client(self.port))
+        return self._clients[-1]
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """Ask it to end, and return the code it ends with."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: int) -> int:
+        self.process.send_signal(number)
+        code = self.process.wait(60)
+        for client in self._clients:
+            client.close()
+        self.process.stdout.close()
+        self.log.close()
+        return code
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def serve():
+    """Starts services, and kills in the end those that still run."""
+    started: list[Service] = []
+
+    def start(data: Path) -> Service:
+        data.parent.mkdir(parents=True, exist_ok=True)
+        started.append(Service(data))
+        return started[-1]
+
+    yield start
+    for service in started:
+        if service.process.poll() is None:
+            service.kill()
+
+
+@pytest.fixture
+def service(serve, data) -> Service:
+    return serve(data)
+
+
+def stored_keys(data: Path) -> list[bytes]:
+    """Return the retry keys of all events on disk, in order of position, from archive and log."""
+    directory = DataDirectory(data)
+    archived = Archive(directory.archive).columns(["position", "dedup_key"])
+    found = {int(p): bytes(key) for p, key in zip(archived["position"], archived["dedup_key"], strict=True)}
+    assert len(found) == len(archived["position"])
+    store = EmbeddedStore(directory.store, writer=True).open()
+    found |= {entry.position: entry.event.dedup_key for entry in store.events.read(1, 10**6)}
+    store.close()
+    return [found[position] for position in sorted(found)]
+
+
+def assert_each_once(data: Path, acknowledged: set[str]) -> None:
+    """Check that every acknowledged event is on disk, and none twice."""
+    keys = stored_keys(data)
+    assert len(set(keys)) == len(keys)
+    assert {key_of_event_id(event_id) for event_id in acknowledged} <= set(keys)
