@@ -157,7 +157,7 @@ def test_a_simulated_shop_can_be_imported_trained_and_evaluated(command):
     arguments = ["--customers", 60, "--products", 40, "--days", 4, "--end", "2025-02-01T00:00:00Z"]
     code, out, _ = command("simulate", "--out", "shop", *arguments)
     assert code == 0
-    assert "of 60 customers on 40 products" in out
+    assert "customers on 40 products" in out
     for line in (
         ["import-products", "shop/products.jsonl", "--data-dir", "d"],
         ["import-events", "shop/events.parquet", "--data-dir", "d"],

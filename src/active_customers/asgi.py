@@ -47,13 +47,13 @@ class Application:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
-            await self._services.start()
+            await self._services.parts.start()
         except Exception as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await self._services.stop()
+        await self._services.parts.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
 

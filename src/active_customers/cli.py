@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,6 @@ from typing import Annotated
 import typer
 
 from active_customers import __version__
-from active_customers.asgi import build_app
 from active_customers.batch.daily_refresh import Refresh
 from active_customers.config.settings import LoadedSettings, default_yaml, explain, load_settings
 from active_customers.core.clock import DAY, SystemClock, format_time
@@ -23,13 +21,13 @@ from active_customers.importing.interactions import read_interactions
 from active_customers.importing.products import check_products, import_products
 from active_customers.importing.request import ImportRequest
 from active_customers.models.artifacts import ArtifactStore
+from active_customers.processes import log_to_stderr, serve_alone, serve_together
 from active_customers.realtime.access import Access
-from active_customers.serving.server import listen, run
+from active_customers.serving.server import listen
 from active_customers.serving.writer_socket import open_for_writing
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.terminal import progress, say
 from active_customers.warm_up import compile_kernels
-from active_customers.wiring import build
 
 app = typer.Typer(
     name="active-customers",
@@ -85,18 +83,20 @@ def serve(
     """Answer requests until stopped."""
     flags: dict[str, object] = {"server.host": host, "server.port": port, "server.workers": workers}
     settings = _loaded(config, data_dir, flags).settings
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr()
     if Access(settings.access).is_open and not _is_loopback(settings.server.host):
         raise SettingsError(
             "server.host",
             settings.server.host,
             "without API keys only loopback is served: set access.server_keys first",
         )
-    services = build(settings, DataDirectory(data_dir))
+    directory = DataDirectory(data_dir)
+    directory.check_free()
     listener = listen(settings.server.host, settings.server.port)
     address, bound = listener.getsockname()[:2]
     url = f"http://{f'[{address}]' if ':' in address else address}:{bound}"
-    if not run(build_app(services, settings.server.cors_origins), listener, lambda: say(f"ready: {url}")):
+    start = serve_alone if settings.server.workers == 1 else serve_together
+    if not start(settings, directory, listener, lambda: say(f"ready: {url}")):
         sys.exit(1)
 
 

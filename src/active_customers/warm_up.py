@@ -45,7 +45,7 @@ def compile_kernels(report: Report) -> None:
 
 async def _answer(settings: Settings, directory: DataDirectory) -> None:
     services = build(settings, directory)
-    await services.start()
+    await services.parts.start()
     try:
         product = services.store.catalog.product_id(0)
         event = {"customer_id": "warm-up", "event_type": "cart_add", "product_id": product}
@@ -54,7 +54,7 @@ async def _answer(settings: Settings, directory: DataDirectory) -> None:
             query = f"customer_id=warm-up&context={context.word}&exclude={product}"
             await services.hot.recommendations({"headers": [], "query_string": query.encode()}, _receive(b""))
     finally:
-        await services.stop()
+        await services.parts.stop()
 
 
 def _receive(body: bytes) -> Receive:

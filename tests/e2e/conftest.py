@@ -58,13 +58,14 @@ class Client:
 class Service:
     """`active-customers serve` on a data directory, on a port of its own choosing."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, workers: int = 1) -> None:
         self.data = data
+        self.workers = workers
         self._clients: list[Client] = []
         self.start()
 
     def start(self) -> None:
-        line = [*COMMAND, "serve", "--data-dir", str(self.data), "--port", "0"]
+        line = [*COMMAND, "serve", "--data-dir", str(self.data), "--port", "0", "--workers", str(self.workers)]
         self.log = (self.data.parent / f"{self.data.name}.log").open("ab")
         self.process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=self.log, env=ENVIRONMENT)
         ready = self.process.stdout.readline().decode()
@@ -106,9 +107,9 @@ def serve():
     """Starts services, and kills in the end those that still run."""
     started: list[Service] = []
 
-    def start(data: Path) -> Service:
+    def start(data: Path, workers: int = 1) -> Service:
         data.parent.mkdir(parents=True, exist_ok=True)
-        started.append(Service(data))
+        started.append(Service(data, workers))
         return started[-1]
 
     yield start

@@ -42,13 +42,13 @@ class Running:
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
         self.services: Services = build(settings, directory, ManualClock(NOW))
-        self._in_loop(self.services.start())
+        self._in_loop(self.services.parts.start())
 
     def _in_loop(self, work) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     def stop(self) -> None:
-        self._in_loop(self.services.stop())
+        self._in_loop(self.services.parts.stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -233,7 +233,7 @@ def test_a_service_whose_committer_ended_is_not_ready(tmp_path):
     try:
         app = build_app(running.services, ())
         assert call(app, "GET", "/readyz").json()["degraded"] == ["no_model"]
-        running.services.committer.stop()
+        running.services.parts.committer.stop()
         for path in ("/healthz", "/readyz"):
             reply = call(app, "GET", path)
             assert (reply.status_code, reply.json()["degraded"]) == (503, ["committer", "no_model"])

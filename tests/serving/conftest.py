@@ -53,11 +53,11 @@ async def running(directory: DataDirectory, clock: ManualClock, poll_seconds: fl
     """Yield the parts of a started service."""
     settings = Settings(updater=UpdaterConfig(poll_seconds=poll_seconds, archive_seconds=poll_seconds))
     services = build(settings, directory, clock)
-    await services.start()
+    await services.parts.start()
     try:
         yield services
     finally:
-        await services.stop()
+        await services.parts.stop()
 
 
 async def until(condition) -> None:

@@ -59,7 +59,7 @@ def test_every_call_does_through_the_socket_what_it_does_directly(directory, clo
 
     async def run():
         async with running(directory, clock, poll_seconds=60) as services:
-            await services.committer.append([event])
+            await services.parts.committer.append([event])
             remote = await asyncio.to_thread(RemoteWriter.connect, directory.socket)
             found = await asyncio.to_thread(use, remote, services.store, directory)
             remote.close()

@@ -245,6 +245,20 @@ def test_dying_between_archiving_and_trimming_doubles_nothing(directory, make_ev
         assert store.events.read(1, 100) == []
 
 
+def test_what_was_archived_untrimmed_and_then_merged_is_not_archived_again(directory, make_event):
+    with opened(directory) as store:
+        store.events.append([make_event("a", EventType.VIEW, "p") for _ in range(2)], NOW)
+        DirectWriter(directory, store).archive_log()
+        store.events.append([make_event("a", EventType.VIEW, "p") for _ in range(2)], NOW)
+        with pytest.raises(Crash):
+            DirectWriter(directory, DyingStore(store, 0)).archive_log()
+    with opened(directory) as store:
+        assert Archive(directory.archive).compact() == 1
+        store.events.append([make_event("a", EventType.VIEW, "p")], NOW)
+        DirectWriter(directory, store).archive_log()
+        assert Archive(directory.archive).columns(["position"])["position"].tolist() == [1, 2, 3, 4, 5]
+
+
 def test_many_small_parts_are_compacted_and_few_are_not(directory, make_event):
     with opened(directory) as store:
         writer = DirectWriter(directory, store)

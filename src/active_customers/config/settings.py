@@ -16,6 +16,7 @@ from active_customers.core.errors import SettingsError
 from active_customers.importing.request import ImportConfig
 from active_customers.realtime.access import AccessConfig
 from active_customers.serving.committer import CommitterConfig
+from active_customers.serving.supervisor import SupervisorConfig
 from active_customers.serving.updater import UpdaterConfig
 from active_customers.storage.embedded import StorageConfig
 
@@ -30,8 +31,8 @@ class ServerConfig(Config):
     """Address to bind to; anything but loopback needs API keys."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """TCP port; 0 takes a free one."""
-    workers: Annotated[int, Field(ge=1, le=1)] = 1
-    """Processes that answer; one for now, it holds the committer and the updater too."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes that answer. One holds everything; with more, the committer has a process of its own."""
     cors_origins: StringList = ()
     """Origins whose pages may call the API from the browser, such as https://shop.example."""
 
@@ -43,6 +44,7 @@ class Settings(Config):
     access: AccessConfig = AccessConfig()
     storage: StorageConfig = StorageConfig()
     committer: CommitterConfig = CommitterConfig()
+    supervisor: SupervisorConfig = SupervisorConfig()
     updater: UpdaterConfig = UpdaterConfig()
     imports: ImportConfig = ImportConfig()
     refresh: RefreshConfig = RefreshConfig()

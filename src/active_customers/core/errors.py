@@ -58,10 +58,10 @@ class ForbiddenError(ActiveCustomersError):
 
 
 class OverloadedError(ActiveCustomersError):
-    """A bounded queue is full; the caller should come back after `retry_after` seconds."""
+    """Events cannot be taken at the moment; the caller should come back after `retry_after` seconds."""
 
-    def __init__(self, what: str, retry_after: int = 1) -> None:
-        super().__init__(f"{what} is full: retry after {retry_after} s")
+    def __init__(self, reason: str, retry_after: int = 1) -> None:
+        super().__init__(f"{reason}: retry after {retry_after} s")
         self.retry_after = retry_after
 
 

@@ -14,7 +14,16 @@ COMMIT_EVENTS = Histogram(
     "active_customers_commit_events", "Events in one commit", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 )
 COMMIT_SECONDS = Histogram("active_customers_commit_seconds", "Time of one durable commit", buckets=_LATENCY)
-MODEL_AGE = Gauge("active_customers_model_age_seconds", "Seconds since the model in force was trained; -1 without one")
-MODEL_INFO = Gauge("active_customers_model_info", "1 for the model version in force", ["version"])
-LOG_POSITION = Gauge("active_customers_log_position", "Position that the next event will get")
-STORE_BYTES = Gauge("active_customers_store_bytes", "Bytes in use in the store's file")
+# Of several processes the largest value counts.
+MODEL_AGE = Gauge(
+    "active_customers_model_age_seconds",
+    "Seconds since the model in force was trained; -1 without one",
+    multiprocess_mode="livemax",
+)
+MODEL_INFO = Gauge(
+    "active_customers_model_info", "1 for the model version in force", ["version"], multiprocess_mode="livemax"
+)
+LOG_POSITION = Gauge(
+    "active_customers_log_position", "Position that the next event will get", multiprocess_mode="livemax"
+)
+STORE_BYTES = Gauge("active_customers_store_bytes", "Bytes in use in the store's file", multiprocess_mode="livemax")

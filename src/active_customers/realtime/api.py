@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse
 
 from active_customers import __version__
 from active_customers.core.errors import ActiveCustomersError
+from active_customers.monitoring.exposition import exposition
 from active_customers.realtime.access import Access, Scope
 from active_customers.realtime.hot_routes import HotRoutes
 from active_customers.realtime.problems import Reply, problem, problem_of
@@ -117,7 +118,7 @@ def _operations_router(access: Access, health: Health) -> APIRouter:
     )
     async def metrics() -> Response:
         """Return the metrics of this process."""
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        return Response(exposition(), media_type=CONTENT_TYPE_LATEST)
 
     return router
 

@@ -39,7 +39,12 @@ _ACCEPTED, _DUPLICATE, _REJECTED = (EVENTS.labels(status) for status in ("accept
 
 
 class Appender(Protocol):
-    """Where events go: the committer, or what stands for it."""
+    """Where events go: the committer, or the link to it."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether events can be appended."""
+        ...
 
     async def append(self, events: Sequence[Event]) -> list[Receipt]:
         """Return the receipts of events once they are durable."""

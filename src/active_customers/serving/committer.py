@@ -76,7 +76,7 @@ class Committer:
         waiting = _Waiting(events, loop.create_future(), loop)
         with self._wake:
             if self._stopping or self._queued + len(events) > self._config.max_queued_events:
-                raise OverloadedError("the queue of events")
+                raise OverloadedError("the queue of events is full")
             self._queue.append(waiting)
             self._queued += len(events)
             self._wake.notify()

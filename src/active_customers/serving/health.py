@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from active_customers.realtime.engine import NO_MODEL, Engine
-from active_customers.serving.committer import Committer
+from active_customers.realtime.hot_routes import Appender
 from active_customers.storage.base import Store
 
 
@@ -28,14 +28,14 @@ class HealthReport(BaseModel):
 class Health:
     """Looks at the parts of a service."""
 
-    def __init__(self, store: Store, engine: Engine, committer: Committer) -> None:
+    def __init__(self, store: Store, engine: Engine, appender: Appender) -> None:
         self._store = store
         self._engine = engine
-        self._committer = committer
+        self._appender = appender
 
     def report(self) -> HealthReport:
         """Return how things are now."""
-        commits = self._committer.is_running
+        commits = self._appender.is_running
         recommender = self._engine.recommender
         return HealthReport(
             alive=commits,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
@@ -14,12 +15,9 @@ from active_customers.core.clock import SECOND, Clock
 from active_customers.core.config import Config
 from active_customers.core.errors import ActiveCustomersError
 from active_customers.models.artifacts import ArtifactStore
-from active_customers.monitoring.metrics import LOG_POSITION, MODEL_AGE, MODEL_INFO, STORE_BYTES
+from active_customers.monitoring.metrics import MODEL_AGE, MODEL_INFO
 from active_customers.realtime.engine import Engine
-from active_customers.realtime.product_cards import ProductCards
 from active_customers.realtime.session_recommender import SessionRecommender
-from active_customers.storage.embedded import EmbeddedStore
-from active_customers.storage.writer import DirectWriter
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +39,7 @@ class ModelFollower:
         self._engine = engine
         self._clock = clock
         self._seen: str | None = None
+        self._in_force: str | None = None
 
     def follow(self) -> None:
         """Load the current version if it is another than the last one seen; call it from any one thread."""
@@ -52,61 +51,53 @@ class ModelFollower:
             except (ActiveCustomersError, KeyError, ValueError):  # the last two: of models that this version knows not
                 _log.exception("model %s is refused, the one before stays in force", current)
             else:
-                MODEL_INFO.clear()
+                if self._in_force is not None:
+                    MODEL_INFO.labels(self._in_force).set(0)
                 MODEL_INFO.labels(current).set(1)
+                self._in_force = current
                 _log.info("model %s is in force", current)
         recommender = self._engine.recommender
         created = recommender.manifest.created if recommender else None
         MODEL_AGE.set(-1 if created is None else (self._clock.now() - created) / SECOND)
 
 
-class Updater:
-    """Periodic work of a service: models, catalogue, archive, gauges."""
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Something to do again and again, with a pause in between."""
 
-    def __init__(
-        self,
-        follower: ModelFollower,
-        cards: ProductCards,
-        owned: tuple[EmbeddedStore, DirectWriter],
-        config: UpdaterConfig,
-    ) -> None:
-        self._follower = follower
-        self._cards = cards
-        self._store, self._writer = owned
-        self._config = config
+    run: Callable[[], None]
+    seconds: float
+    at_start: bool = False
+    """Whether it is done once before the service answers."""
+
+
+class Updater:
+    """Periodic work beside the answers, each kind in a thread while it runs."""
+
+    def __init__(self, works: Sequence[Work]) -> None:
+        self._works = works
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
 
     def start(self) -> None:
-        """Look once, so that the first answer has its model; then go on in the background of the running loop."""
-        self._look()
-        self._tasks = [
-            asyncio.create_task(self._every(self._config.poll_seconds, self._look)),
-            asyncio.create_task(self._every(self._config.archive_seconds, self._archive)),
-        ]
+        """Do what is to be done before the first answer; then go on in the background of the running loop."""
+        for work in self._works:
+            if work.at_start:
+                work.run()
+        self._tasks = [asyncio.create_task(self._every(work)) for work in self._works]
 
     async def stop(self) -> None:
         """End the background work; what is under way is finished first, since it uses the store."""
         self._stopping.set()
         await asyncio.gather(*self._tasks)
 
-    def _look(self) -> None:
-        self._follower.follow()
-        self._cards.refresh()
-        LOG_POSITION.set(self._store.events.next_position())
-        STORE_BYTES.set(self._store.used_bytes())
-
-    def _archive(self) -> None:
-        self._writer.archive_log()
-        self._writer.compact()
-
-    async def _every(self, seconds: float, work: Callable[[], None]) -> None:
+    async def _every(self, work: Work) -> None:
         """Do some work in a thread, again and again until `stop`; what goes wrong is logged and does not end it."""
-        while not await self._stops_within(seconds):
+        while not await self._stops_within(work.seconds):
             try:
-                await asyncio.to_thread(work)
+                await asyncio.to_thread(work.run)
             except Exception:  # noqa: BLE001 - the libraries below have errors of their own
-                _log.exception("%s failed and will be tried again in %s s", work.__qualname__, seconds)
+                _log.exception("%s failed and will be tried again in %s s", work.run.__qualname__, work.seconds)
 
     async def _stops_within(self, seconds: float) -> bool:
         with suppress(TimeoutError):

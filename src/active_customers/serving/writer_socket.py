@@ -17,38 +17,25 @@ from typing import Any, Self
 
 import orjson
 
-from active_customers.core import errors
 from active_customers.core.errors import ActiveCustomersError, StorageError, StoreLockedError
 from active_customers.core.product import Product
+from active_customers.serving.append_link import LENGTH_BYTES, error_named, event_of
+from active_customers.serving.committer import Committer
+from active_customers.serving.unix_path import short_path
 from active_customers.storage.base import StoreWriter
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore, StorageConfig
 from active_customers.storage.writer import DirectWriter
 
-_LENGTH_BYTES = 4
 _MAX_MESSAGE = 64 << 20
-_LONGEST_PATH = 100
-"""Unix socket paths end at 108 bytes."""
-
-
-@contextmanager
-def _short(path: Path) -> Iterator[str]:
-    """Yield a path of bounded length to a socket, wherever the data directory lies."""
-    if len(os.fsencode(path)) <= _LONGEST_PATH:
-        yield str(path)
-        return
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)
 
 
 class WriterServer:
-    """Serves a `StoreWriter` on the data directory's socket, each call in a thread."""
+    """Serves a `StoreWriter` on the data directory's socket, each call in a thread, and appends of other processes."""
 
-    def __init__(self, path: Path, writer: DirectWriter) -> None:
+    def __init__(self, path: Path, writer: DirectWriter, committer: Committer) -> None:
         self._path = path
+        self._committer = committer
         self._stopping = False
         self._under_way: set[asyncio.Task[dict[str, object]]] = set()
         self._calls: dict[str, Callable[..., object]] = {
@@ -63,7 +50,7 @@ class WriterServer:
     async def start(self) -> None:
         """Listen; a socket that a dead owner left behind is replaced (the caller holds the lock)."""
         self._path.unlink(missing_ok=True)
-        with _short(self._path) as path:
+        with short_path(self._path) as path:
             self._server = await asyncio.start_unix_server(self._serve, path)
         self._path.chmod(0o600)
 
@@ -77,19 +64,27 @@ class WriterServer:
     async def _serve(self, reader: asyncio.StreamReader, stream: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, ConnectionError, orjson.JSONDecodeError):
             while not self._stopping:
-                request = orjson.loads(await reader.readexactly(_length(await reader.readexactly(_LENGTH_BYTES))))
+                request = orjson.loads(await reader.readexactly(_length(await reader.readexactly(LENGTH_BYTES))))
                 body = orjson.dumps(await self._answered(request))
-                stream.write(len(body).to_bytes(_LENGTH_BYTES, "big") + body)
+                stream.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
                 await stream.drain()
         stream.close()
 
     async def _answered(self, request: dict[str, Any]) -> dict[str, object]:
         if self._stopping:
             return {"error": ["StorageError", "the service is stopping: run this again"]}
-        call = asyncio.create_task(asyncio.to_thread(self._answer, request))
+        append = isinstance(request, dict) and request.get("call") == "append"
+        call = asyncio.create_task(self._append(request) if append else asyncio.to_thread(self._answer, request))
         self._under_way.add(call)
         call.add_done_callback(self._under_way.discard)
         return await call
+
+    async def _append(self, request: dict[str, Any]) -> dict[str, object]:
+        try:
+            receipts = await self._committer.append([event_of(fields) for fields in request["args"]])
+        except ActiveCustomersError as error:
+            return {"error": [type(error).__name__, str(error)]}
+        return {"result": [(receipt.position, receipt.session) for receipt in receipts]}
 
     def _answer(self, request: dict[str, Any]) -> dict[str, object]:
         try:
@@ -119,7 +114,7 @@ class RemoteWriter:
         """Connect to the owner of a data directory; raises `OSError` when nobody listens."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            with _short(path) as short:
+            with short_path(path) as short:
                 connection.connect(short)
         except OSError:
             connection.close()
@@ -162,22 +157,16 @@ class RemoteWriter:
     def _call(self, name: str, *args: object) -> Any:
         body = orjson.dumps({"call": name, "args": args})
         try:
-            self._connection.sendall(len(body).to_bytes(_LENGTH_BYTES, "big") + body)
-            answer = orjson.loads(self._stream.read(_length(self._stream.read(_LENGTH_BYTES))))
+            self._connection.sendall(len(body).to_bytes(LENGTH_BYTES, "big") + body)
+            answer = orjson.loads(self._stream.read(_length(self._stream.read(LENGTH_BYTES))))
         except (OSError, ValueError) as error:
             raise StorageError(
                 f"the running service hung up during {name}: see its log, then run this again"
             ) from error
         if "error" in answer:
             kind, message = answer["error"]
-            raise _error(kind, message)
+            raise error_named(kind, message)
         return answer["result"]
-
-
-def _error(kind: str, message: str) -> ActiveCustomersError:
-    found = getattr(errors, kind, StorageError)
-    simple = issubclass(found, StorageError)
-    return found(message) if simple else StorageError(message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,3 +93,8 @@ class DataDirectory:
                 f"{self.root} is in use by another process: stop it first, or name another --data-dir"
             ) from error
         return descriptor
+
+    def check_free(self) -> None:
+        """Raise what `prepare` and `lock` raise when this process could not own the directory."""
+        self.prepare()
+        os.close(self.lock())

@@ -73,6 +73,11 @@ class DirectWriter:
         with self._archiving:
             return self._archive.compact() if len(self._archive.parts()) > _COMPACT_ABOVE else 0
 
+    def archive_and_compact(self) -> None:
+        """Do what keeps log and archive small."""
+        self.archive_log()
+        self.compact()
+
     def adopt(self, staged: Path) -> None:
         """Take a staged import into archive and states; from its first line on, a crash only delays it."""
         StagedImport.open(staged)

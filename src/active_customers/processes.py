@@ -1,0 +1,93 @@
+"""`serve`: everything in one process, or a committer and workers under a supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from active_customers.asgi import build_app
+from active_customers.config.settings import Settings
+from active_customers.core.errors import ActiveCustomersError
+from active_customers.monitoring.exposition import FOLDER_VARIABLE
+from active_customers.serving.server import run
+from active_customers.serving.supervisor import Part, Pulse, Supervisor, leave_with_supervisor
+from active_customers.serving.updater import Work
+from active_customers.storage.data_dir import DataDirectory
+from active_customers.wiring import build, build_owner, build_worker
+
+_BEAT_SECONDS = 0.5
+
+
+def log_to_stderr() -> None:
+    """Write log lines of this process to standard error."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(processName)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+
+
+def serve_alone(
+    settings: Settings, directory: DataDirectory, listener: socket.socket, on_ready: Callable[[], None]
+) -> bool:
+    """Serve in this process until it is asked to end; return whether the service came up at all."""
+    services = build(settings, directory)
+    return run(build_app(services, settings.server.cors_origins), listener, on_ready)
+
+
+def serve_together(
+    settings: Settings, directory: DataDirectory, listener: socket.socket, on_ready: Callable[[], None]
+) -> bool:
+    """Serve with a committer's process and several workers; return whether the service came up at all."""
+    workers = [
+        Part(f"worker-{number}", run_worker, (settings, directory.root, listener))
+        for number in range(1, settings.server.workers + 1)
+    ]
+    parts = [Part("committer", run_committer, (settings, directory.root)), *workers]
+    with TemporaryDirectory(prefix="active-customers-metrics-") as metrics:
+        os.environ[FOLDER_VARIABLE] = metrics  # read by prometheus_client when the processes import it
+        return Supervisor(parts, settings.supervisor, on_ready).run(__name__)
+
+
+def run_worker(pulse: Pulse, settings: Settings, root: Path, listener: socket.socket) -> None:
+    """Be a worker: answer, and pass events on to the committer."""
+    with _process(pulse):
+        services = build_worker(settings, DataDirectory(root), Work(pulse.beat, _BEAT_SECONDS))
+        if not run(build_app(services, settings.server.cors_origins), listener, pulse.beat):
+            sys.exit(1)
+
+
+def run_committer(pulse: Pulse, settings: Settings, root: Path) -> None:
+    """Be the owner of the data directory: commit, archive, serve commands."""
+    with _process(pulse):
+        asyncio.run(_commit(pulse, settings, DataDirectory(root)))
+
+
+async def _commit(pulse: Pulse, settings: Settings, directory: DataDirectory) -> None:
+    asked_to_end = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked_to_end.set)
+    owner = build_owner(settings, directory, Work(pulse.beat, _BEAT_SECONDS))
+    await owner.start()
+    pulse.beat()
+    await asked_to_end.wait()
+    await owner.stop()
+
+
+@contextmanager
+def _process(pulse: Pulse) -> Iterator[None]:
+    """Set a process of the service up: logs, signals, and the end of its supervisor."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches all processes; the supervisor ends them in order
+    log_to_stderr()
+    threading.Thread(target=leave_with_supervisor, args=(pulse,), daemon=True).start()
+    try:
+        yield
+    except ActiveCustomersError as error:
+        sys.stderr.write(f"active-customers: {error}\n")
+        sys.exit(2)
