@@ -23,8 +23,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	@$(PIP) install -qq --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
-$(VENV)/.compiled: $(VENV)/.installed $(wildcard src/active_customers/kernels/*.py)
-	@rm -f src/active_customers/kernels/__pycache__/*.nb? # a cached kernel does not notice a changed callee in another file
+$(VENV)/.compiled: $(VENV)/.installed $(wildcard src/active_customers/kernels/*.py src/active_customers/core/*.py)
+	@rm -f src/active_customers/kernels/__pycache__/*.nb? # a cached kernel does not notice a changed callee or constant of another file
 	@$(BIN)/active-customers compile
 	@touch $@
 

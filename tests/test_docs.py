@@ -12,7 +12,7 @@ import typer
 from prometheus_client import REGISTRY
 
 from active_customers.cli import app
-from active_customers.config.settings import default_yaml
+from active_customers.config.settings import Settings, default_yaml, explain, load_settings
 from active_customers.core.event import PUBLIC_WORDS
 from active_customers.core.recommendation import ReasonCode
 from active_customers.models.registry import MODELS
@@ -49,6 +49,19 @@ def test_every_page_can_be_reached_from_the_readme():
 
 def test_every_setting_is_documented_with_its_default():
     assert default_yaml().rstrip() in page("configuration")
+
+
+def test_every_setting_that_the_docs_name_exists():
+    sections = set(Settings.model_fields)
+    known = {key for key, _, _ in explain(load_settings(None, {}))}
+    named = {
+        name
+        for path in PAGES
+        for name in re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)`", path.read_text())
+        if name.split(".")[0] in sections and not name.endswith((".py", ".sock"))
+    }
+    assert named
+    assert {name for name in named if name not in known} == set()
 
 
 def test_every_command_is_documented():

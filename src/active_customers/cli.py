@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import pyarrow as pa
 import typer
 
 from active_customers import __version__
@@ -57,6 +58,9 @@ def main() -> None:
     except ActiveCustomersError as error:
         sys.stderr.write(f"active-customers: {error}\n")
         sys.exit(2)
+    except (OSError, pa.ArrowException) as error:  # a file that cannot be read or written says so itself
+        sys.stderr.write(f"active-customers: {error}\n")
+        sys.exit(1)
 
 
 def _loaded(config: Path | None, data_dir: Path, flags: dict[str, object] | None = None) -> LoadedSettings:

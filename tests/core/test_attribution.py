@@ -38,7 +38,7 @@ def test_any_altered_byte_is_noticed(place, change):
         assert found is None or found == signer.verify(token.decode())
 
 
-@pytest.mark.parametrize("text", ["", "x", "!!!", "A" * 200, "ü"])
+@pytest.mark.parametrize("text", ["", "x", "!!!", "A" * 200, "ü", "*"])
 def test_rubbish_is_no_token(text):
     assert TokenSigner({0: b"k" * 32}).verify(text) is None
 
@@ -48,3 +48,9 @@ def test_rotated_keys_still_verify_and_foreign_ones_do_not():
     assert new.verify(old.sign(shown([1]))) is not None
     assert old.verify(new.sign(shown([1]))) is None
     assert TokenSigner({0: b"c" * 32}).verify(old.sign(shown([1]))) is None
+
+
+def test_a_token_with_anything_put_into_it_is_none():
+    signer = TokenSigner({0: b"k" * 32})
+    token = signer.sign(shown([1, 2, 3]))
+    assert all(signer.verify(token[:place] + "*" + token[place:]) is None for place in range(len(token) + 1))

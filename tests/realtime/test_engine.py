@@ -12,9 +12,11 @@ from tests.realtime.conftest import GARDEN, KITCHEN, Shop, two_worlds
 
 from active_customers.core.clock import SECOND, format_time
 from active_customers.core.event import TASTE_TYPES
+from active_customers.core.product import Product
 from active_customers.realtime.schemas import MAX_N
 
 EVERYTHING = {*KITCHEN, *GARDEN, "rare"}
+SEEN = "Looked at by other customers of this shop"
 POPULAR = "Popular with customers of this shop"
 TASTES = {kind.word for kind in TASTE_TYPES}
 NAMES_EVIDENCE = re.compile(
@@ -95,7 +97,7 @@ def test_a_stranger_gets_what_is_popular(shop, query):
 
 def test_what_is_rarely_seen_is_not_called_popular(shop):
     reasons = {shown["product_id"]: shown["reason"] for shown in shop.ask("new", n=MAX_N)["recommendations"]}
-    assert reasons.pop("rare") == "From the catalogue of this shop"
+    assert reasons.pop("rare") == SEEN
     assert set(reasons.values()) == {POPULAR}
 
 
@@ -122,12 +124,21 @@ def test_scores_never_rise_and_begin_with_one(shop):
         assert scores[-1] > 0
 
 
+def test_where_there_is_a_catalogue_only_its_products_fill_an_answer_up(empty_shop):
+    empty_shop.store.catalog.put_products([Product("pan"), Product("pot")])
+    empty_shop.cards.refresh()
+    empty_shop.act("someone", "view", "typed-by-a-stranger")
+    answer = empty_shop.ask("anna")
+    assert [shown["product_id"] for shown in answer["recommendations"]] == ["pot", "pan"]
+    assert {shown["reason"] for shown in answer["recommendations"]} == {"From the catalogue of this shop"}
+
+
 def test_without_a_model_the_newest_products_of_the_catalogue_are_shown(empty_shop):
     for product in ("a", "b", "c"):
         empty_shop.act("someone", "view", product)
     answer = empty_shop.ask("anna", n=2)
     assert [shown["product_id"] for shown in answer["recommendations"]] == ["c", "b"]
-    assert {shown["reason"] for shown in answer["recommendations"]} == {"From the catalogue of this shop"}
+    assert {shown["reason"] for shown in answer["recommendations"]} == {SEEN}
     assert answer["metadata"]["degraded"] == ["no_model"]
     assert answer["metadata"]["model_version"] == "none"
 
@@ -242,7 +253,7 @@ def test_any_answer_is_full_free_of_what_is_excluded_and_true(lasting_shop, hist
         if row["reason"] == "You looked at this before":
             assert row["product_id"] in own
         elif named is None:
-            assert row["reason"] in (POPULAR, "From the catalogue of this shop")
+            assert row["reason"] in (POPULAR, SEEN, "From the catalogue of this shop")
         else:
             evidence = {"Pan": "k1", "Rake": "g1"}.get(named[1], named[1])
             assert evidence in own

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import struct
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -89,7 +89,7 @@ class TokenSigner:
     def verify(self, token: str) -> Attribution | None:
         """Return what a token says, or None when it is not one of ours or was altered."""
         try:
-            raw = urlsafe_b64decode(token + "=" * (-len(token) % 4))
+            raw = b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
             body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
             version, key_id, seconds, _, strategy, context, channel, customer, n_variants, n_products = (
                 _HEAD.unpack_from(body)

@@ -23,8 +23,10 @@ class ReasonCode(StrEnum):
     """Many customers chose it lately."""
     TRENDING = "trending"
     """Its share of customers' attention is growing."""
+    SEEN = "seen"
+    """A few customers looked at it: too few to call it popular."""
     CATALOG = "catalog"
-    """Nothing is known yet; it is in the catalogue."""
+    """Nothing is known of it yet but that it is in the catalogue."""
 
 
 class Recommendation(NamedTuple):

@@ -23,6 +23,7 @@ SENTENCES = {
     ReasonCode.BOUGHT_TOGETHER: b"Often in one basket with %b",
     ReasonCode.POPULAR: b"Popular with customers of this shop",
     ReasonCode.TRENDING: b"Trending: more and more customers look at this",
+    ReasonCode.SEEN: b"Looked at by other customers of this shop",
     ReasonCode.CATALOG: b"From the catalogue of this shop",
 }
 

@@ -6,7 +6,7 @@ State of the customer -> question -> sources in turn until there are enough prod
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,11 @@ NO_MODEL = "none"
 """What `model_version` says before anything was trained."""
 
 
+_MOST_LOOKED_THROUGH = 10_000
+"""Products that are looked at to fill an answer up; bounds the time of the rarest case."""
+_LEAST_SHARE = 0.1
+"""Of a source's best score, what its weakest product has at least: so that the next source still has room below."""
+
 _NOTHING_DONE = empty_state()
 _NOTHING_DONE.flags.writeable = False  # like the states that come from the store, so that kernels see one type
 
@@ -46,15 +51,18 @@ class Engine:
     `recommender` is None until a model is published and is replaced, whole, by each later one.
     """
 
-    def __init__(self, store: Store, cards: ProductCards, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, cards: ProductCards, clock: Clock, timer: Callable[[], int] = time.perf_counter_ns
+    ) -> None:
         self._store = store
         self._cards = cards
         self._clock = clock
+        self._timer = timer
         self.recommender: SessionRecommender | None = None
 
     def recommend(self, query: RecommendationQuery) -> Answer:
         """Return `query.n` products; fewer only when the shop has no more that may be shown."""
-        deadline = time.perf_counter_ns() + query.deadline_ms * 1_000_000
+        deadline = self._timer() + query.deadline_ms * 1_000_000
         now = self._clock.now()
         recommender = self.recommender
         question = self._question(query, now)
@@ -67,7 +75,7 @@ class Engine:
                 _take(chosen, proposals, query.n)
                 if len(chosen) == query.n:
                     break
-                if time.perf_counter_ns() > deadline:
+                if self._timer() > deadline:
                     degraded.append("deadline")
                     break
             if len(chosen) < query.n:
@@ -108,31 +116,38 @@ class Engine:
         return np.array([number for number in numbers if number != NO_NUMBER], np.uint32)
 
     def _take_from_catalog(self, chosen: dict[int, Recommendation], question: Question, n: int) -> None:
-        """Fill up with the products that became known last, so that an answer is not empty on the first day."""
-        excluded = set(question.excluded.tolist())
-        for product in range(self._store.catalog.n_products() - 1, -1, -1):
+        """Fill up with the products that became known last, so that an answer is not empty on the first day.
+
+        Where there is a catalogue only its products are shown: any other id may be a slip, or a stranger's.
+        """
+        passed_over = {*question.excluded.tolist(), *chosen}
+        newest = self._store.catalog.n_products() - 1
+        for product in range(newest, max(newest - _MOST_LOOKED_THROUGH, -1), -1):
             if len(chosen) == n:
                 return
-            if product not in excluded and product not in chosen:
-                chosen[product] = Recommendation(product, _below(chosen), ReasonCode.CATALOG)
+            in_catalog = self._cards.card(product).in_catalog
+            if product not in passed_over and (in_catalog or not self._cards.has_catalog):
+                reason = ReasonCode.CATALOG if in_catalog else ReasonCode.SEEN
+                chosen[product] = Recommendation(product, _below(chosen), reason)
 
 
 def _take(chosen: dict[int, Recommendation], proposals: Proposals, n: int) -> None:
     """Add a source's products that are not there yet, with scores below those already chosen.
 
-    The scores of a source are scaled so that its best one gets the least score so far (1 to begin with): they fall
-    through the whole answer, and within a source they keep their proportions.
+    Its best one gets the least score so far (1 to begin with), the others their share of that: so scores fall through
+    the whole answer.
     """
     products, scores, evidences = proposals.candidates
     rows = zip(products.tolist(), scores.tolist(), evidences.tolist(), proposals.reasons, strict=True)
-    scale = 0.0
+    top, best = _below(chosen), 0.0
     for product, score, evidence, reason in rows:
         if len(chosen) == n:
             return
         if product not in chosen:
-            scale = scale or _below(chosen) / score
+            best = best or score
+            share = _LEAST_SHARE + (1 - _LEAST_SHARE) * score / best
             true_reason = ReasonCode.REVISIT if evidence == product else reason
-            chosen[product] = Recommendation(product, score * scale, true_reason, evidence)
+            chosen[product] = Recommendation(product, top * share, true_reason, evidence)
 
 
 def _below(chosen: dict[int, Recommendation]) -> float:

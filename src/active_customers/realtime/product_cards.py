@@ -22,6 +22,7 @@ class ProductCard(NamedTuple):
     name: bytes
     """The name as a JSON string, without its quotes."""
     replenishable: bool
+    in_catalog: bool
 
 
 class _Cards(dict[int, ProductCard]):
@@ -35,9 +36,8 @@ class _Cards(dict[int, ProductCard]):
         if len(self) >= _MOST_CARDS:
             self.clear()
         entry = self._catalog.product(product)
-        if entry is None:
-            entry = Product(self._catalog.product_id(product) or str(product))
-        card = self[product] = _card(entry)
+        shown = entry or Product(self._catalog.product_id(product) or str(product))
+        card = self[product] = _card(shown, in_catalog=entry is not None)
         return card
 
 
@@ -48,6 +48,8 @@ class ProductCards:
         self._catalog = catalog
         self._cards = _Cards(catalog)
         self._version = -1
+        self.has_catalog = False
+        """Whether the catalogue has any entry."""
 
     def refresh(self) -> None:
         """Drop the cards if the catalogue has changed; the service calls this every second.
@@ -58,13 +60,14 @@ class ProductCards:
         if version != self._version:
             self._cards = _Cards(self._catalog)
             self._version = version
+            self.has_catalog = next(self._catalog.products(), None) is not None
 
     def card(self, product: int) -> ProductCard:
         """Return the card of a product number that the store has given."""
         return self._cards[product]
 
 
-def _card(product: Product) -> ProductCard:
+def _card(product: Product, *, in_catalog: bool) -> ProductCard:
     name = orjson.dumps(product.name or product.product_id)
     head = b'{"product_id":%b,"product_name":%b,"score":' % (orjson.dumps(json_id(product.product_id)), name)
-    return ProductCard(head, name[1:-1], product.replenishable)
+    return ProductCard(head, name[1:-1], product.replenishable, in_catalog)

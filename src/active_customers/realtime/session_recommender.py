@@ -70,4 +70,4 @@ class SessionRecommender:
     def _standing(self, product: int) -> ReasonCode:
         if self._popularity.is_trending(product):
             return ReasonCode.TRENDING
-        return ReasonCode.POPULAR if self._popularity.is_popular(product) else ReasonCode.CATALOG
+        return ReasonCode.POPULAR if self._popularity.is_popular(product) else ReasonCode.SEEN

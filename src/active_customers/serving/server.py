@@ -66,6 +66,7 @@ def run(app: ASGIApp, listener: socket.socket, on_ready: Callable[[], None]) -> 
     server = _Server(config, on_ready)
     with _signals_ignored():
         server.run([listener])
+    gc.unfreeze()
     return server.started
 
 
