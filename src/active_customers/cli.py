@@ -20,6 +20,7 @@ from active_customers.evaluation.simulator import SimulatorConfig, simulate
 from active_customers.importing.events import EventStore, check_events, import_events
 from active_customers.importing.interactions import read_interactions
 from active_customers.importing.products import check_products, import_products
+from active_customers.importing.report import ImportReport
 from active_customers.importing.request import ImportRequest
 from active_customers.models.artifacts import ArtifactStore
 from active_customers.processes import log_to_stderr, serve_alone, serve_together
@@ -131,8 +132,7 @@ def import_events_command(
             with open_for_writing(request.directory, settings.storage) as opened:
                 store = EventStore(opened.writer, opened.store.sessions.state_of_number)
                 outcome = import_events(request, store, SystemClock(), report)
-    for line in outcome.lines():
-        say(line)
+    _report(outcome)
 
 
 @app.command("import-products")
@@ -152,8 +152,15 @@ def import_products_command(
         else:
             with open_for_writing(request.directory, settings.storage) as opened:
                 outcome = import_products(request, opened.writer, SystemClock(), report)
+    _report(outcome)
+
+
+def _report(outcome: ImportReport) -> None:
+    """Print what became of the rows; when none of them could be read that is a failure."""
     for line in outcome.lines():
         say(line)
+    if outcome.rejected and not (outcome.accepted or outcome.duplicates):
+        sys.exit(1)
 
 
 @app.command("refresh")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -138,10 +139,15 @@ _Answering = tuple[EmbeddedStore, Engine, AnswerEncoder]
 def _own(settings: Settings, directory: DataDirectory) -> tuple[int, EmbeddedStore, DirectWriter]:
     """Become the owner of a directory and complete what a crash interrupted."""
     directory.prepare()
-    lock = directory.lock()
-    store = EmbeddedStore(directory.store, settings.storage, writer=True).open()
-    writer = DirectWriter(directory, store)
-    writer.resume()
+    with ExitStack() as undo:
+        lock = directory.lock()
+        undo.callback(os.close, lock)
+        load_keys(directory.keys)  # made here, by the one owner, where there are none yet
+        store = EmbeddedStore(directory.store, settings.storage, writer=True).open()
+        undo.callback(store.close)
+        writer = DirectWriter(directory, store)
+        writer.resume()
+        undo.pop_all()
     return lock, store, writer
 
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import pytest
 from tests.conftest import NOW
 
 from active_customers.batch.daily_refresh import ModelConfigs, Refresh, RefreshConfig, check
+from active_customers.batch.history import holes_between, read_history
 from active_customers.core.clock import HOUR
-from active_customers.core.errors import ArtifactError, NoDataError
+from active_customers.core.errors import ArtifactError, NoDataError, StorageError, StoreLockedError
 from active_customers.core.event import EventType
 from active_customers.core.session import SessionQuery
 from active_customers.models.artifacts import ArtifactStore
-from active_customers.models.base import Candidates
+from active_customers.models.base import Candidates, SessionLog
+from active_customers.models.registry import MODELS
 from active_customers.models.session_knn import SessionKnnConfig
 from active_customers.realtime.session_recommender import SessionRecommender
+from active_customers.storage.archive import Archive, Part
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore
 from active_customers.storage.writer import DirectWriter
@@ -102,9 +108,89 @@ def test_old_versions_go(refresh, visits, directory):
     assert ArtifactStore(directory.models).versions() == ["v2025.01.15-003", "v2025.01.15-004"]
 
 
-def test_only_the_newest_acts_are_read_when_there_are_too_many(refresh, visits):
+def test_positions_that_were_given_away_below_the_watermark_are_holes(refresh, visits, embedded, directory):
+    visits(0, 3)
+    embedded.events.reserve(5)
+    visits(3, 2)
+    manifest = refresh()
+    assert (manifest.watermark, manifest.holes) == (16, [(7, 11)])
+    stored, _ = ArtifactStore(directory.models).load(manifest.version)
+    assert stored.holes == [[7, 11]]
+
+
+@pytest.mark.parametrize(
+    ("ranges", "holes"),
+    [
+        ([], []),
+        ([(1, 4), (5, 6)], []),
+        ([(3, 4)], [(1, 2)]),
+        ([(1, 4), (3, 9), (11, 11), (20, 30)], [(10, 10), (12, 19)]),
+    ],
+)
+def test_holes_are_what_parts_leave_out(ranges, holes):
+    assert holes_between([Part(first, last, Path("part")) for first, last in ranges]) == holes
+
+
+def test_a_second_refresh_beside_one_that_runs_fails_at_once(refresh, visits, directory):
+    visits(0, 3)
+    with ArtifactStore(directory.models).exclusive(), pytest.raises(StoreLockedError, match="another refresh"):
+        refresh()
+    assert refresh().version == "v2025.01.15-001"
+
+
+def test_refreshes_side_by_side_never_publish_the_same_version(directory, embedded, clock, visits):
+    visits(0, 12)
+    writer = DirectWriter(directory, embedded)
+    writer.archive_log()
+
+    def publish(_):
+        try:
+            job = Refresh(directory, clock, RefreshConfig(), ModelConfigs())
+            return job.run(writer, lambda _done, _total: None).version
+        except StoreLockedError:
+            return None
+
+    with ThreadPoolExecutor(4) as pool:
+        published = [version for version in pool.map(publish, range(8)) if version]
+    artifacts = ArtifactStore(directory.models)
+    assert len(set(published)) == len(published) > 0
+    assert set(artifacts.versions()) <= set(published)
+    for version in artifacts.versions():
+        artifacts.load(version)
+
+
+def test_an_archive_that_cannot_be_read_is_said_with_what_to_do(refresh, visits, directory):
+    visits(0, 3)
+    refresh()
+    part = Archive(directory.archive).parts()[0].path
+    part.write_bytes(part.read_bytes()[:-10])
+    with pytest.raises(StorageError, match="refresh again"):
+        refresh()
+    part.unlink()
+    part.mkdir()
+    with pytest.raises(StorageError, match="refresh again"):
+        refresh()
+
+
+def test_every_registered_model_is_fitted_and_has_its_settings(refresh, visits, directory):
+    assert {name: field.annotation for name, field in ModelConfigs.model_fields.items()} == {
+        name: entry.config for name, entry in MODELS.items()
+    }
+    visits(0, 3)
+    _, arrays = ArtifactStore(directory.models).load(refresh().version)
+    assert set(arrays) == set(MODELS)
+
+
+def test_only_the_newest_acts_are_read_when_there_are_too_many(refresh, visits, directory):
     visits(0, 12)
     assert refresh(newest_acts=10).facts["acts"] == 10
+    newest = read_history(
+        Archive(directory.archive), RefreshConfig(newest_acts=10), directory.models / "scratch"
+    ).columns
+    whole = read_history(
+        Archive(directory.archive), RefreshConfig(newest_acts=100), directory.models / "scratch"
+    ).columns
+    assert all(newest[name].tolist() == whole[name][-10:].tolist() for name in whole)
 
 
 def test_the_models_are_fitted_as_configured_and_the_version_says_how(refresh, visits, directory):
@@ -147,7 +233,30 @@ class Wrong:
 def test_a_model_whose_answer_cannot_be_right_is_not_published(refresh, visits, directory, clock, products, scores):
     visits(0, 3)
     refresh()
-    log = Refresh(directory, clock, RefreshConfig(), ModelConfigs())._history()
+    job = Refresh(directory, clock, RefreshConfig(), ModelConfigs())
+    log = job._log(
+        read_history(Archive(directory.archive), RefreshConfig(newest_acts=100), directory.models / "scratch")
+    )
     with pytest.raises(ArtifactError, match="wrong gave an answer"):
         check("wrong", Wrong(products, scores), log)
     check("right", Wrong([1, 2], [2, 1]), log)
+
+
+class WrongOnce(Wrong):
+    """A model that answers one session wrongly, and all others rightly."""
+
+    def __init__(self, product):
+        self._product = product
+
+    def candidates(self, session, n, excluded=None):
+        scores = [1, 2] if self._product in session.products else [2, 1]
+        return Candidates(np.array([1, 2], np.uint32), np.array(scores, np.float32), np.zeros(2))
+
+
+@pytest.mark.parametrize("session", [0, 11, 23])
+def test_sessions_from_all_over_the_log_are_asked(session):
+    n = np.arange(24)
+    columns = {"session": n, "product": n, "event_type": np.ones(24), "time": n, "customer": n}
+    log = SessionLog.from_rows(columns, 24, NOW)
+    with pytest.raises(ArtifactError):
+        check("wrong", WrongOnce(session), log)

@@ -61,7 +61,7 @@ class MemoryShop:
             target = self.archive.path_for(first, last, opened.arrival)
             target.parent.mkdir(parents=True, exist_ok=True)
             part.replace(target)
-        for name in ("customers.npy", "starts.npy", "acts.npy", "staged.json"):
+        for name in ("customers.npy", "starts.npy", "acts.npy", "keys.npy", "staged.json"):
             (staged / name).unlink()
         self.adopted += 1
 

@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.importing.conftest import NOW, MemoryShop, write_rows
 
-from active_customers.core.clock import DAY, MINUTE, format_time
-from active_customers.core.errors import DiskFullError, InvalidValueError
+from active_customers.core.clock import DAY, MINUTE, ManualClock, format_time
+from active_customers.core.errors import DiskFullError, InvalidValueError, StoreLockedError
 from active_customers.core.event import Event, EventType, key_of_event_id
 from active_customers.core.session import GIVEN_SESSION, CustomerState
 from active_customers.importing.events import EventStore, import_events
-from active_customers.importing.request import ImportConfig
+from active_customers.importing.products import import_products
+from active_customers.importing.request import ImportConfig, ImportRequest
 from active_customers.storage.archive import SCHEMA
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore
@@ -37,7 +38,7 @@ def states(shop: MemoryShop) -> dict[str, list[int]]:
 
 
 def leftovers(shop: MemoryShop) -> list[str]:
-    return [str(path) for path in (shop.data_dir / "imports").rglob("*") if path.is_file()]
+    return [str(path) for path in (shop.data_dir / "imports").glob("*/**/*") if path.is_file()]
 
 
 def test_rows_are_archived_in_the_order_of_time_with_positions_without_a_gap(shop, write):
@@ -229,9 +230,60 @@ def test_the_embedded_store_takes_an_import_beside_live_events(tmp_path, shop, w
         assert (embedded.accepted, embedded.duplicates) == (2, 1)
         for customer in ("a", "b"):
             np.testing.assert_array_equal(store.sessions.state(customer), shop.store.sessions.state(customer))
-        assert list(directory.imports.iterdir()) == []
+        assert [path.name for path in directory.imports.iterdir()] == ["lock"]
     finally:
         store.close()
+
+
+def embedded_import(directory, store, files):
+    writer = EventStore(DirectWriter(directory, store), store.sessions.state_of_number)
+    return import_events(ImportRequest(files, directory.root), writer, ManualClock(NOW))
+
+
+@pytest.fixture
+def embedded(tmp_path):
+    directory = DataDirectory(tmp_path / "embedded")
+    directory.prepare()
+    store = EmbeddedStore(directory.store, writer=True).open()
+    yield directory, store
+    store.close()
+
+
+def test_an_event_that_was_imported_is_a_duplicate_when_it_is_posted(embedded, write):
+    directory, store = embedded
+    week = (NOW - T) / MINUTE - 7 * 24 * 60
+    rows = [
+        row("a", "p", week - 1, event_id="old"),
+        row("a", "q", week, event_id="young"),
+        row("a", "r", week + 1, event_id="younger"),
+        row("a", "s", week + 2),
+    ]
+    assert embedded_import(directory, store, [write("e.csv", rows)]).accepted == 4
+    ids = ["old", "young", "younger", "other"]
+    events = [Event("a", EventType.VIEW, NOW, "p", dedup_key=key_of_event_id(event_id)) for event_id in ids]
+    assert [receipt.is_duplicate for receipt in store.events.append(events, NOW)] == [False, True, True, False]
+
+
+class Impatient(MemoryShop):
+    """A shop that starts a second import in the middle of the first."""
+
+    def adopt(self, staged: Path) -> None:
+        for again in (self.bring_in, self.bring_in_products):
+            with pytest.raises(StoreLockedError, match=r"another import .* is running: start this one when it is done"):
+                again(self.path)
+        super().adopt(staged)
+
+    def bring_in_products(self, path: Path) -> None:
+        import_products(self.request(path), self, self.clock)
+
+
+def test_while_an_import_runs_no_other_can_and_afterwards_it_knows_the_rows(tmp_path, write):
+    shop = Impatient(tmp_path / "data")
+    shop.path = write("e.csv", [row("a", "p"), row("a", "p"), row("b", "q", 3)])
+    assert shop.bring_in(shop.path).accepted == 3
+    report = shop.bring_in(shop.path)
+    assert (report.accepted, report.duplicates) == (0, 3)
+    assert shop.archived().num_rows == 3
 
 
 acts = st.fixed_dictionaries(

@@ -4,7 +4,8 @@ import pytest
 from tests.importing.conftest import NOW
 
 from active_customers.core.clock import DAY
-from active_customers.importing.folder import REJECTS, clear_leftovers, import_folder
+from active_customers.core.errors import StoreLockedError
+from active_customers.importing.folder import REJECTS, clear_leftovers, import_folder, import_lock
 
 
 def test_a_folder_is_gone_when_the_import_is(tmp_path):
@@ -44,7 +45,7 @@ def aborted(imports, now, *names):
     with import_folder(imports, now) as folder:
         pass
     folder.mkdir()
-    for name in ("lock", *names):
+    for name in names:
         (folder / name).write_bytes(b"")
     return folder
 
@@ -57,13 +58,21 @@ def test_leftovers_go_at_the_next_import(tmp_path):
     assert [path.name for path in with_rejects.iterdir()] == [REJECTS]
 
 
-def test_imports_under_way_and_adoptions_are_left_alone(tmp_path):
+def test_an_adoption_is_left_alone(tmp_path):
     sealed = aborted(tmp_path, NOW, "acts.npy", "staged.json")
-    with import_folder(tmp_path, NOW) as folder:
-        (folder / "acts.npy").write_bytes(b"x")
-        clear_leftovers(tmp_path, NOW + 3 * DAY)
-        assert (folder / "acts.npy").exists()
-        assert (sealed / "acts.npy").exists()
+    clear_leftovers(tmp_path, NOW + 3 * DAY)
+    assert (sealed / "acts.npy").exists()
+
+
+def test_there_is_one_import_at_a_time(tmp_path):
+    imports = tmp_path / "data" / "imports"
+    locked = pytest.raises(StoreLockedError, match=r"another import into .*data is running")
+    with import_lock(imports), locked, import_lock(imports):
+        pass
+    with pytest.raises(RuntimeError), import_lock(imports):
+        raise RuntimeError
+    with import_lock(imports):
+        assert [path.name for path in imports.iterdir()] == ["lock"]
 
 
 def test_rejected_rows_are_kept_for_a_week(tmp_path):

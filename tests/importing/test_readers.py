@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from decimal import Decimal
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -150,3 +153,18 @@ def test_an_empty_csv_is_told_to_have_a_header(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(InvalidValueError, match="the first line names the columns"):
         list(read_batches(path, WANTED))
+
+
+@pytest.mark.parametrize("value", [datetime(2020, 6, 1, tzinfo=UTC), Decimal("1.50"), b"\xff"], ids=type)
+@pytest.mark.parametrize("column", ["a.b", "m"])
+def test_a_nested_value_that_is_neither_text_nor_number_rejects_its_row(tmp_path, column, value):
+    path = tmp_path / "nested.parquet"
+    rows = [{"a": {"b": None}, "m": {"x": None}}, {"a": {"b": "x"}, "m": {"x": None}}]
+    rows[0][column[0]] = {"b" if column == "a.b" else "x": value}
+    if column == "a.b":
+        rows[1]["a"] = {"b": None}
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    (batch,) = ParquetReader(100).batches(path, Wanted(("a.b", "m"), frozenset({"m"})))
+    assert [(reject.row, reject.field) for reject in batch.rejects] == [(1, column)]
+    assert batch.rejects[0].remedy.startswith("give a")
+    assert batch.rows.tolist() == [2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import orjson
 import pytest
@@ -116,3 +117,35 @@ def test_the_report_reads_as_sentences(shop, write):
     assert "1 customers, 1 products, 2020-06-01T10:00:00Z to 2020-06-01T10:00:00Z" in text
     assert "for example e.csv, row 2: quantity: '0' is not valid: give an integer in 1..1000000" in text
     assert "rejects.jsonl" in text
+
+
+def nested(levels):
+    value: object = 1
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("levels", [51, 300, 900])
+@pytest.mark.parametrize("as_text", [False, True], ids=["object", "text"])
+def test_metadata_that_the_api_would_not_take_is_rejected_as_a_row(shop, write_raw, levels, as_text):
+    def line(levels):
+        text = '{"a":' * levels + "1" + "}" * levels
+        metadata = orjson.dumps(text).decode() if as_text else text
+        return orjson.dumps(GOOD).decode()[:-1] + f',"metadata":{metadata}}}\n'
+
+    path = write_raw("e.jsonl", (line(50) + line(levels) + line(1)).encode())
+    report = shop.bring_in(path)
+    assert (report.accepted, report.rejected.total()) == (2, 1)
+    ((_, reject),) = report.examples
+    assert (reject.row, reject.field) == (2, "metadata")
+    assert "nested at most 50 levels deep" in reject.reason
+    assert [event["details"]["metadata"] for event in shop.events()] == [nested(50), nested(1)]
+
+
+@pytest.mark.parametrize("value", [datetime(2020, 6, 1, tzinfo=UTC), Decimal("1.50"), b"\xff"], ids=type)
+def test_what_json_has_no_word_for_is_rejected_as_a_row(shop, write, value):
+    rows = [GOOD | {"metadata": {"a": given}} for given in (value, None)]
+    report = shop.bring_in(write("e.parquet", rows))
+    assert (report.accepted, [(reject.row, reject.field) for _, reject in report.examples]) == (1, [(1, "metadata")])
+    assert "JSON object of texts, numbers" in report.examples[0][1].reason

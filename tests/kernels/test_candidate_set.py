@@ -61,6 +61,13 @@ def test_what_the_memory_held_before_changes_nothing():
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_the_best_proposals_never_score_zero():
+    votes = Votes(np.array([3, 4], np.uint32), np.array([1e-60, 1.0]), np.array([7, 8], np.uint32))
+    candidates = candidate_set(N_PRODUCTS)
+    products, scores, _ = best(candidates, tally(candidates, 0, votes, 2), Wanted(9, NOTHING))
+    assert (products.tolist(), scores.tolist()) == ([4], [1.0])
+
+
 def test_a_query_takes_the_first_slots_newest_first_each_product_once():
     candidates = candidate_set(N_PRODUCTS)
     count = insert_query(candidates, np.array([4, 7, 99, 4, 2, NO_NUMBER], np.uint32), 10)

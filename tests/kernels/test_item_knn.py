@@ -51,18 +51,22 @@ def twin_related(baskets, pairing, product):
                 met = int(baskets.products[other])
                 weights[met] += strength * pairing.by_distance[distance] * pairing.session_weights[session]
                 support[met] += int(strength == 1.0)
-    damped = {met: w / (seen[product] * seen[met]) ** pairing.damping for met, w in weights.items() if support[met]}
+    damped = {
+        met: w / (seen[product] * seen[met]) ** pairing.damping
+        for met, w in weights.items()
+        if support[met] >= pairing.min_support
+    }
     order = sorted(damped, key=lambda met: (-damped[met], met))[: pairing.kept]
     return [(met, damped[met], support[met]) for met in order]
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("kept", [3, 100])
-def test_related_rows_equal_their_twin(seed, kept):
+@pytest.mark.parametrize(("kept", "min_support"), [(3, 1), (100, 1), (100, 2)])
+def test_related_rows_equal_their_twin(seed, kept, min_support):
     rng = np.random.default_rng(seed)
     baskets = random_baskets(rng)
     recency = rng.uniform(0.1, 1, len(baskets.offsets) - 1).astype(np.float32)
-    pairing = Pairing(np.exp(-np.arange(5) / 2.0), recency, 0.4, kept)
+    pairing = Pairing(np.exp(-np.arange(5) / 2.0), recency, 0.4, kept, min_support)
     memory = PairScratch(candidate_set(N_PRODUCTS), np.full(N_PRODUCTS, 9, np.uint32))
     lengths, products, weights, support = related_rows(baskets, pairing, memory, 4, N_PRODUCTS)
     expected = [twin_related(baskets, pairing, product) for product in range(4, N_PRODUCTS)]

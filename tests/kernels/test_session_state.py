@@ -32,7 +32,7 @@ class Twin:
     """The rules of the session state in the plainest Python there is."""
 
     events: list[tuple[int, int, int, int]] = field(default_factory=list)
-    cart: dict[int, int] = field(default_factory=dict)
+    cart: dict[int, tuple[int, int]] = field(default_factory=dict)
     bought: dict[int, tuple[int, int]] = field(default_factory=dict)
     hidden: list[int] = field(default_factory=list)
     sessions: list[list[int]] = field(default_factory=list)
@@ -44,30 +44,39 @@ class Twin:
         if kind in TASTE_TYPES:
             self._remember(time, session, product, kind)
         if kind == EventType.CART_ADD:
-            self.cart[product] = self.cart.get(product, 0) + quantity
-            self._bound(self.cart, CART_KEPT)
-        elif kind == EventType.CART_REMOVE and product in self.cart:
-            self.cart[product] -= quantity
-            if self.cart[product] <= 0:
-                del self.cart[product]
+            if product not in self.bought or self.bought[product][1] <= time:
+                self._add(self.cart, CART_KEPT, product, quantity, time)
+        elif kind == EventType.CART_REMOVE:
+            self._take(self.cart, product, quantity)
         elif kind == EventType.PURCHASE:
-            self.cart.pop(product, None)
-            before, latest = self.bought.pop(product, (0, 0))
-            self.bought[product] = (before + quantity, max(latest, time))
-            self._bound(self.bought, BOUGHT_KEPT)
-        elif kind == EventType.REFUND and product in self.bought:
-            before, latest = self.bought[product]
-            self.bought[product] = (before - quantity, latest)
-            if before <= quantity:
-                del self.bought[product]
+            if product in self.cart and self.cart[product][1] <= time:
+                del self.cart[product]
+            self._add(self.bought, BOUGHT_KEPT, product, quantity, time)
+        elif kind == EventType.REFUND:
+            self._take(self.bought, product, quantity)
         elif kind == EventType.HIDE and product not in self.hidden:
             self.hidden = [*self.hidden, product][-HIDDEN_KEPT:]
         return session
 
     @staticmethod
-    def _bound(rows, kept):
-        while len(rows) > kept:
-            del rows[next(iter(rows))]
+    def _add(rows, kept, product, quantity, time):
+        """A product's row lies where its latest time puts it; of too many the one longest ago goes."""
+        before, latest = rows.pop(product, (0, time))
+        rows[product] = (before + quantity, max(latest, time))
+        ordered = sorted(rows.items(), key=lambda row: row[1][1])
+        if len(ordered) > kept:
+            # As long ago as another: the one that came last stays.
+            ordered.pop(0)
+        rows.clear()
+        rows.update(ordered)
+
+    @staticmethod
+    def _take(rows, product, quantity):
+        if product in rows:
+            before, latest = rows[product]
+            rows[product] = (before - quantity, latest)
+            if before <= quantity:
+                del rows[product]
 
     def _remember(self, time, session, product, kind):
         if len(self.events) == EVENTS_KEPT:
@@ -87,7 +96,9 @@ class Twin:
             row = holding[0]
             row[1], row[2] = min(row[1], time), max(row[2], time)
             return row[0]
-        self.sessions = [*self.sessions, [given or position, time, time]][-SESSIONS_KEPT:]
+        self.sessions.append([given or position, time, time])
+        if len(self.sessions) > SESSIONS_KEPT:  # whichever ended longest ago is forgotten, be it the new one
+            self.sessions.remove(min(self.sessions, key=lambda row: row[2]))
         return given or position
 
 
@@ -118,8 +129,10 @@ def assert_equal(state, twin):
     seen = CustomerState.of(state)
     events = [(time, session, packed & NO_NUMBER, packed >> 32) for time, session, packed in seen.events.tolist()]
     assert events == twin.events
-    assert dict(seen.cart.tolist()) == twin.cart
-    assert {product: (quantity, time) for product, quantity, time in seen.bought.tolist()} == twin.bought
+    assert [(product, (quantity, time)) for product, quantity, time in seen.cart.tolist()] == list(twin.cart.items())
+    assert [(product, (quantity, time)) for product, quantity, time in seen.bought.tolist()] == list(
+        twin.bought.items()
+    )
     assert seen.hidden.tolist() == twin.hidden
     assert seen.sessions.tolist() == twin.sessions
 
@@ -156,7 +169,7 @@ def test_every_section_is_bounded_and_the_oldest_rows_leave():
     rows = [(EventType.CART_ADD, product, product, 1, 0) for product in range(700)]
     rows += [(EventType.PURCHASE, product, product, 1, 0) for product in range(700)]
     rows += [(EventType.HIDE, product, product, 1, GIVEN_SESSION | product) for product in range(700)]
-    rows += [(EventType.CART_ADD, product, product, 1, 0) for product in range(700)]
+    rows += [(EventType.CART_ADD, product, 700 + product, 1, 0) for product in range(700)]
     state = folded(numbered(rows))
     seen = CustomerState.of(state)
     assert len(state) == MAX_WORDS
@@ -164,3 +177,49 @@ def test_every_section_is_bounded_and_the_oldest_rows_leave():
     assert seen.bought[:, 0].tolist() == list(range(700 - BOUGHT_KEPT, 700))
     assert seen.hidden.tolist() == list(range(700 - HIDDEN_KEPT, 700))
     assert len(seen.sessions) == SESSIONS_KEPT
+
+
+def cart_of(*rows):
+    return CustomerState.of(folded(numbered(rows))).cart.tolist()
+
+
+def test_late_acts_never_push_out_the_session_that_is_open():
+    day = 24 * 60 * MINUTE
+    live = (EventType.VIEW, 1, 100 * day, 1, 0)
+    imported = [(EventType.VIEW, 2, number * day, 1, 0) for number in range(SESSIONS_KEPT + 4)]
+    table = numbered([live, *imported, (EventType.VIEW, 3, 100 * day + MINUTE, 1, 0)])
+    state = folded(table)
+    assert table[-1, 4] == table[0, 4] == 1
+    assert len(set(table[:-1, 4].tolist())) == len(imported) + 1
+    kept = [1, *range(len(imported) - SESSIONS_KEPT + 3, len(imported) + 2)]
+    assert CustomerState.of(state).sessions[:, 0].tolist() == kept
+
+
+def test_a_session_that_would_be_the_oldest_has_its_number_but_is_not_kept():
+    gap = 2 * SESSION_GAP
+    full = [(EventType.VIEW, 1, number * gap, 1, 0) for number in range(1, SESSIONS_KEPT + 1)]
+    table = numbered([*full, (EventType.VIEW, 1, 0, 1, 0), (EventType.VIEW, 1, 0, 1, GIVEN_SESSION | 7)])
+    state = folded(table)
+    assert table[-2:, 4].tolist() == [SESSIONS_KEPT + 1, GIVEN_SESSION | 7]
+    assert CustomerState.of(state).sessions[:, 0].tolist() == list(range(1, SESSIONS_KEPT + 1))
+
+
+def test_what_was_put_into_the_cart_before_the_latest_purchase_was_bought_with_it():
+    bought = (EventType.PURCHASE, 1, 10 * MINUTE, 1, 0)
+    assert cart_of(bought, (EventType.CART_ADD, 1, 9 * MINUTE, 2, 0)) == []
+    assert cart_of(bought, (EventType.CART_ADD, 1, 11 * MINUTE, 2, 0)) == [[1, 2, 11 * MINUTE]]
+    assert cart_of(bought, (EventType.CART_ADD, 2, 9 * MINUTE, 2, 0)) == [[2, 2, 9 * MINUTE]]
+
+
+def test_a_late_purchase_leaves_what_was_put_into_the_cart_after_it():
+    added = (EventType.CART_ADD, 1, 10 * MINUTE, 2, 0)
+    assert cart_of(added, (EventType.PURCHASE, 1, 9 * MINUTE, 1, 0)) == [[1, 2, 10 * MINUTE]]
+    assert cart_of(added, (EventType.PURCHASE, 1, 11 * MINUTE, 1, 0)) == []
+
+
+def test_the_purchase_longest_ago_leaves_first_however_late_it_comes():
+    rows = [(EventType.PURCHASE, product, product, 1, 0) for product in range(1, BOUGHT_KEPT + 1)]
+    late = [(EventType.PURCHASE, 9_001, 50, 1, 0), (EventType.PURCHASE, 9_002, 0, 1, 0)]
+    seen = CustomerState.of(folded(numbered([*rows, *late])))
+    assert sorted(seen.bought[:, 0].tolist()) == [*range(2, BOUGHT_KEPT + 1), 9_001]
+    assert seen.bought[:, 2].tolist() == sorted(seen.bought[:, 2].tolist())

@@ -35,7 +35,14 @@ def split(offsets, rows):
 @pytest.mark.parametrize("kept", [1, 4, 100])
 def test_last_acts_are_the_newest_row_of_each_product(seed, kept):
     offsets, products = random_sessions(seed)
-    assert split(*last_acts(offsets, products, kept)) == twin_last_acts(offsets, products, kept)
+    assert split(*last_acts(offsets, products, 15, kept)) == twin_last_acts(offsets, products, kept)
+
+
+def test_last_acts_of_a_session_of_a_million_acts_are_found():
+    n = 1_000_000
+    offsets, rows = last_acts(np.array([0, n]), np.arange(n, dtype=np.uint32), n, n)
+    assert offsets.tolist() == [0, n]
+    assert (rows == np.arange(n)).all()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -47,5 +54,5 @@ def test_newest_rows_are_the_last_ones_of_each_product_backwards(seed, limit):
 
 def test_no_sessions_give_empty_arrays():
     offsets, nothing = np.zeros(1, np.int64), np.empty(0, np.uint32)
-    assert [array.tolist() for array in last_acts(offsets, nothing, 5)] == [[0], []]
+    assert [array.tolist() for array in last_acts(offsets, nothing, 2, 5)] == [[0], []]
     assert [array.tolist() for array in newest_rows(offsets, nothing, 2, 5)] == [[0, 0, 0], []]

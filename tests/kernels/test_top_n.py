@@ -36,6 +36,12 @@ def test_top_n_never_returns_nan_zero_or_negative_scores():
     assert top_n(np.arange(5, dtype=np.uint32), scores, Wanted(5, ascending())).tolist() == [4, 3]
 
 
+def test_top_n_returns_no_score_that_is_zero_in_single_precision():
+    scores = np.array([1e-60, 2.0**-150, np.nextafter(2.0**-150, 1), 2.0**-149, 1e-30])
+    rows = top_n(np.arange(5, dtype=np.uint32), scores, Wanted(5, ascending()))
+    assert rows.tolist() == [4, 3, 2] == np.flatnonzero(scores.astype(np.float32))[::-1].tolist()
+
+
 def test_an_excluded_product_does_not_take_a_place():
     products = np.arange(4, dtype=np.uint32)
     rows = top_n(products, np.array([4.0, 3.0, 2.0, 1.0]), Wanted(2, ascending(0, 0, 2, 99)))

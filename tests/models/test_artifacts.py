@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from hashlib import sha256
+
 import numpy as np
+import orjson
 import pytest
 from tests.conftest import NOW
 
 from active_customers.core.clock import DAY
-from active_customers.core.errors import ArtifactError
-from active_customers.models.artifacts import ArtifactStore, Manifest
+from active_customers.core.errors import ArtifactError, StoreLockedError
+from active_customers.models.artifacts import ArtifactStore, DamagedArtifactError, Manifest
 
 ARRAYS = {
     "popularity": {"scores": np.arange(5, dtype=np.float32), "empty": np.empty(0, np.int64)},
@@ -57,7 +62,7 @@ def test_a_version_with_a_damaged_file_is_refused(artifacts, tmp_path, file, cha
     else:
         altered = content[:-1] + bytes([content[-1] ^ 1])
         path.write_bytes({"altered": altered, "cut": content[:-1], "emptied": b""}[change])
-    with pytest.raises(ArtifactError, match="publish again or roll back"):
+    with pytest.raises(ArtifactError, match="run refresh"):
         artifacts.load(version)
 
 
@@ -74,6 +79,64 @@ def test_a_version_that_is_not_there_is_refused(artifacts, version):
     publish(artifacts)
     with pytest.raises(ArtifactError):
         artifacts.load(version)
+
+
+def test_what_is_damaged_and_what_cannot_be_read_just_now_are_told_apart(artifacts, tmp_path):
+    version = publish(artifacts).version
+    path = tmp_path / "models" / version / "popularity.scores.npy"
+    hidden = path.rename(path.with_suffix(".away"))
+    with pytest.raises(ArtifactError) as caught:
+        artifacts.load(version)
+    assert not isinstance(caught.value, DamagedArtifactError)
+    hidden.rename(path)
+    artifacts.load(version)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DamagedArtifactError, match="does not match its hash"):
+        artifacts.load(version)
+
+
+def test_only_one_publishes_at_a_time(artifacts, tmp_path):
+    other = ArtifactStore(tmp_path / "models")
+    with artifacts.exclusive(), pytest.raises(StoreLockedError, match="another refresh is running"), other.exclusive():
+        pass
+    with other.exclusive():
+        publish(other)
+    assert artifacts.current() == "v2025.01.15-001"
+
+
+def test_what_a_dead_publisher_left_behind_is_cleared_away(artifacts, tmp_path):
+    publish(artifacts)
+    leftover = tmp_path / "models" / ".v2025.01.15-002.0123.tmp"
+    leftover.mkdir()
+    with artifacts.exclusive():
+        assert not leftover.exists()
+    assert artifacts.versions() == ["v2025.01.15-001"]
+
+
+def test_versions_beyond_a_thousand_of_one_day_come_in_their_order(artifacts):
+    for number in ("999", "1000", "998"):
+        publish(artifacts, f"v2025.01.15-{number}")
+    assert artifacts.versions() == ["v2025.01.15-998", "v2025.01.15-999", "v2025.01.15-1000"]
+    assert artifacts.next_version(NOW) == "v2025.01.15-1001"
+    artifacts.point_to("v2025.01.15-998")
+    assert artifacts.prune(1) == ["v2025.01.15-999"]
+
+
+def test_the_name_of_the_version_in_force_is_never_given_again(artifacts, tmp_path):
+    publish(artifacts)
+    shutil.rmtree(tmp_path / "models" / "v2025.01.15-001")
+    assert artifacts.next_version(NOW) == "v2025.01.15-002"
+
+
+def test_a_manifest_of_before_there_were_holes_is_read(artifacts, tmp_path):
+    version = publish(artifacts).version
+    folder = tmp_path / "models" / version
+    document = orjson.loads((folder / "manifest.json").read_bytes())
+    del document["holes"]
+    content = orjson.dumps(document)
+    (folder / "manifest.json").write_bytes(content)
+    (folder / "manifest.sha256").write_text(sha256(content).hexdigest())
+    assert artifacts.load(version)[0].holes == []
 
 
 def test_versions_count_within_their_day(artifacts):
@@ -109,7 +172,7 @@ def test_a_publisher_that_dies_before_the_rename_leaves_the_old_version_in_force
 
 def test_a_publisher_that_dies_before_pointing_leaves_the_old_version_in_force(artifacts, tmp_path):
     publish(artifacts)
-    (tmp_path / "models" / ".current.tmp").mkdir()  # the pointer cannot be written
+    (tmp_path / "models" / f".current.{os.getpid()}.tmp").mkdir()  # the pointer cannot be written
     with pytest.raises(IsADirectoryError):
         publish(artifacts, "v2025.01.15-002")
     assert artifacts.current() == "v2025.01.15-001"

@@ -5,6 +5,7 @@ import pytest
 
 from active_customers.core.clock import DAY, HOUR
 from active_customers.core.event import EventType
+from active_customers.models.base import SessionLog
 from active_customers.models.popularity import EventWeights, Popularity, PopularityConfig
 
 
@@ -72,6 +73,16 @@ def test_without_a_past_nothing_is_trending(make_log):
 def test_popular_means_many_sessions_not_many_acts(make_log):
     model = fitted(make_log([[0] * 50, *[[1]] * 6], 2), popular_sessions=5)
     assert [model.is_popular(product) for product in range(2)] == [False, True]
+
+
+def test_a_session_of_a_million_acts_counts_each_product_once():
+    n = 1_000_000
+    endless = SessionLog(
+        np.array([0, n]), np.arange(n, dtype=np.uint32), np.ones(n, np.uint8), np.arange(n), np.zeros(1), n, n
+    )
+    model = fitted(endless, popular_sessions=1)
+    assert all(model.is_popular(product) for product in range(0, n, 9999))
+    assert model.arrays()["sessions"].sum() == n
 
 
 def test_what_was_popular_long_ago_is_not_popular(make_log):

@@ -37,7 +37,7 @@ def test_any_name_stands_in_the_answer_as_it_is(name):
     [other, *_] = shop.ask("new", product_id="plain")["recommendations"]
     assert (other["product_id"], other["product_name"]) == ("named", name)
     [plain, *_] = shop.ask("new", product_id="named")["recommendations"]
-    assert plain["reason"] == f"Chosen by customers who also looked at {name}"
+    assert plain["reason"] == f"Of interest in visits like yours that included {name}"
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30))

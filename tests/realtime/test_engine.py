@@ -20,8 +20,7 @@ SEEN = "Looked at by other customers of this shop"
 POPULAR = "Popular with customers of this shop"
 TASTES = {kind.word for kind in TASTE_TYPES}
 NAMES_EVIDENCE = re.compile(
-    "(?:Chosen by customers who also looked at|Often in one basket with|Customers who looked at) "
-    "(.+?)(?: also looked at this)?"
+    "(?:Of interest in visits like yours that included|Bought together with|Of interest in the same visits as) (.+)"
 )
 
 
@@ -105,13 +104,13 @@ def test_in_the_cart_what_is_bought_together_comes_first(shop):
     shop.act("anna", "cart_add", "k0")
     for context in ("cart", "checkout"):
         first = shop.ask("anna", context=context)["recommendations"][0]
-        assert (first["product_id"], first["reason"]) == ("k4", "Often in one basket with k0")
-    assert shop.ask("anna")["recommendations"][0]["reason"] == "Chosen by customers who also looked at k0"
+        assert (first["product_id"], first["reason"]) == ("k4", "Bought together with k0")
+    assert shop.ask("anna")["recommendations"][0]["reason"] == "Of interest in visits like yours that included k0"
 
 
 def test_the_reasons_evidence_is_named_as_the_catalogue_names_it(shop):
     shop.act("anna", "view", "k1")
-    assert shop.ask("anna", n=1, context="browse")["recommendations"][0]["reason"].endswith("also looked at Pan")
+    assert shop.ask("anna", n=1, context="browse")["recommendations"][0]["reason"].endswith("that included Pan")
 
 
 def test_scores_never_rise_and_begin_with_one(shop):

@@ -70,6 +70,39 @@ def test_a_damaged_version_is_refused_and_the_one_before_stays_until_a_good_one_
     assert "does not match its hash" in caplog.text
 
 
+def test_a_service_starts_with_the_newest_version_that_can_be_read(trained, clock, caplog):
+    async def publish_twice():
+        async with running(trained, clock) as services:
+            for _ in range(2):
+                await asyncio.to_thread(publish, trained, DirectWriter(trained, services.store), clock)
+
+    async def run():
+        async with running(trained, clock) as services:
+            found = version_in_force(services)
+            await asyncio.to_thread(publish, trained, DirectWriter(trained, services.store), clock)
+            await until(lambda: version_in_force(services) == "v2025.01.15-004")
+            return found
+
+    asyncio.run(publish_twice())
+    (trained.models / "v2025.01.15-003" / "manifest.json").write_text("{}")
+    assert asyncio.run(run()) == "v2025.01.15-002"
+    assert "model v2025.01.15-003 is refused, v2025.01.15-002 is in force" in caplog.text
+
+
+def test_a_version_that_could_not_be_read_is_taken_once_it_can_be(trained, clock, caplog):
+    path = trained.models / "v2025.01.15-001" / "popularity.scores.npy"
+    hidden = path.rename(path.with_suffix(".away"))
+
+    async def run():
+        async with running(trained, clock) as services:
+            assert version_in_force(services) == "none"
+            hidden.rename(path)
+            await until(lambda: version_in_force(services) == "v2025.01.15-001")
+
+    asyncio.run(run())
+    assert caplog.text.count("is refused") == 1
+
+
 def test_a_service_starts_without_the_model_that_it_cannot_read(trained, clock, caplog):
     (trained.models / "v2025.01.15-001" / "manifest.json").write_text("{}")
 

@@ -107,7 +107,7 @@ def test_errors_travel(directory, clock):
         remote = RemoteWriter.connect(directory.socket)
         try:
             with pytest.raises(StorageError, match="no complete staged import"):
-                remote.adopt(directory.root / "nowhere")
+                remote.adopt(directory.imports / "nowhere")
             with pytest.raises(StorageError, match="TypeError"):
                 remote._call("reserve", 1, 2)
             with pytest.raises(StorageError, match="KeyError"):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from tests.conftest import NOW
 
-from active_customers.core.clock import DAY
+from active_customers.core.clock import DAY, HOUR
 from active_customers.core.event import Channel, Context, EventType, LogEntry
 from active_customers.core.identifiers import NO_NUMBER
-from active_customers.storage.archive import SCHEMA, Archive, part_name, table_of, write_part
+from active_customers.storage.archive import PARTS_OF_TODAY, SCHEMA, Archive, part_name, table_of, write_part
+
+LATER = NOW + 2 * DAY
 
 
 @pytest.fixture
@@ -126,16 +130,16 @@ def test_the_next_uncovered_position_is_behind_all_parts_that_follow_on_each_oth
 def test_compaction_merges_what_follows_on_each_other_and_keeps_every_row(archive, entries):
     for position in range(1, 6):
         archive.append(entries(position))
-    assert archive.compact() == 4
+    assert archive.compact(LATER) == 4
     assert ranges(archive) == [("2025-01-15", 1, 5)]
     assert positions(archive) == [1, 2, 3, 4, 5]
-    assert archive.compact() == 0
+    assert archive.compact(LATER) == 0
 
 
 def test_compaction_never_merges_across_a_hole_or_a_day(archive, entries):
     for part in (entries(1), entries(2), entries(5), entries(6), entries(7, days=1), entries(8, days=1)):
         archive.append(part)
-    archive.compact()
+    archive.compact(LATER)
     assert ranges(archive) == [("2025-01-15", 1, 2), ("2025-01-15", 5, 6), ("2025-01-16", 7, 8)]
     archive.append(entries(3, 4))
     assert positions(archive) == [1, 2, 3, 4, 5, 6, 7, 8]
@@ -144,19 +148,51 @@ def test_compaction_never_merges_across_a_hole_or_a_day(archive, entries):
 def test_compaction_bounds_what_it_merges(archive, entries):
     for first in (1, 4, 7):
         archive.append(entries(first, first + 1, first + 2))
-    assert archive.compact(most_rows=6) == 1
+    assert archive.compact(LATER, most_rows=6) == 1
     assert [part[1:] for part in ranges(archive)] == [(1, 6), (7, 9)]
 
 
-def test_what_a_merge_replaced_doubles_nothing_and_goes_with_the_next_one(archive, entries):
+def files(archive):
+    return sorted(archive.root.glob("*/*.parquet"))
+
+
+def test_what_a_merge_replaced_doubles_nothing_and_goes_an_hour_later(archive, entries):
     for position in (1, 2, 3):
         archive.append(entries(position))
-    archive.compact()
-    assert len(list(archive.root.glob("*/*.parquet"))) == 4
-    assert positions(archive) == [1, 2, 3]
-    archive.compact()
-    assert len(list(archive.root.glob("*/*.parquet"))) == 1
-    assert positions(archive) == [1, 2, 3]
+    archive.compact(LATER)
+    merged = archive.parts()[0].path
+    for age, left in ((0, 4), (HOUR, 4), (HOUR + 1, 1)):
+        os.utime(merged, ns=((LATER - age) * 1000,) * 2)
+        archive.compact(LATER)
+        assert len(files(archive)) == left
+        assert positions(archive) == [1, 2, 3]
+
+
+def test_the_day_under_way_is_merged_only_when_it_has_many_parts(archive, entries):
+    for position in range(1, PARTS_OF_TODAY + 1):
+        archive.append(entries(position))
+    assert archive.compact(NOW) == 0
+    archive.append(entries(PARTS_OF_TODAY + 1))
+    assert archive.compact(NOW) == PARTS_OF_TODAY
+    archive.append(entries(PARTS_OF_TODAY + 2))
+    assert archive.compact(NOW) == 0
+    assert positions(archive) == list(range(1, PARTS_OF_TODAY + 3))
+
+
+def test_parts_that_cannot_be_merged_do_not_make_today_full(archive, entries):
+    for position in range(1, 2 * PARTS_OF_TODAY + 4, 2):
+        archive.append(entries(position))
+    archive.append(entries(2 * PARTS_OF_TODAY + 4))
+    assert archive.compact(NOW) == 0
+
+
+def test_a_day_that_is_over_is_merged_once(archive, entries):
+    for first in (1, 3, 5, 7):
+        archive.append(entries(first, first + 1))
+    assert archive.compact(NOW + DAY, most_rows=5) == 2
+    before = files(archive)
+    assert archive.compact(NOW + DAY, most_rows=5) == 0
+    assert files(archive) == before
 
 
 @pytest.mark.parametrize("left", [[1], [2], [3], [1, 2], [1, 3], [2, 3]])
@@ -167,7 +203,7 @@ def test_a_merged_part_stands_for_whatever_is_left_of_those_it_replaced(archive,
         archive.append(entries(position))
     assert positions(archive) == [1, 2, 3]
     assert archive.next_uncovered(1) == 4
-    archive.compact()
+    archive.compact(LATER)
     assert ranges(archive) == [("2025-01-15", 1, 3)]
 
 

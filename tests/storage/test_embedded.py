@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import lmdb
 import pytest
 from tests.conftest import NOW
 
@@ -75,6 +76,32 @@ def test_a_reader_of_nothing_is_told_so(tmp_path):
     with pytest.raises(StorageError, match="is --data-dir the right one"):
         EmbeddedStore(tmp_path / "nothing").open()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_beside_the_living_writer_follows_it_and_cannot_write(tmp_path, embedded, make_event):
+    reading = (
+        "import sys, pathlib; from active_customers.storage.embedded import EmbeddedStore\n"
+        "store = EmbeddedStore(pathlib.Path(sys.argv[1])).open()\n"
+        "for _ in sys.stdin: print(store.events.next_position(), flush=True)\n"
+        "try: store.catalog.number_products(['p'])\n"
+        "except Exception as error: print(type(error).__name__)"
+    )
+    command = [sys.executable, "-c", reading, str(tmp_path / "store")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+        for position in (2, 3):
+            embedded.events.append([make_event("a", EventType.VIEW, "p")], NOW)
+            reader.stdin.write("\n")
+            reader.stdin.flush()
+            assert reader.stdout.readline() == f"{position}\n"
+        assert reader.communicate()[0] == "StorageError\n"
+    assert embedded.catalog.n_products() == 1
+
+
+def test_a_store_that_nobody_ever_wrote_to_is_told_apart(tmp_path):
+    with lmdb.open(str(tmp_path / "store")):
+        pass
+    with pytest.raises(StorageError, match="has anything been stored"):
+        EmbeddedStore(tmp_path / "store").open()
 
 
 def fill(store, make):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.conftest import NOW
@@ -53,7 +54,7 @@ def test_the_same_key_is_a_duplicate_and_changes_nothing(store, make_event):
     event = make_event("a", EventType.CART_ADD, "p")
     receipts = store.events.append([event, event], NOW) + store.events.append([event], NOW + 6 * DAY)
     assert [receipt.is_duplicate for receipt in receipts] == [False, True, True]
-    assert CustomerState.of(store.sessions.state("a")).cart.tolist() == [[0, 1]]
+    assert CustomerState.of(store.sessions.state("a")).cart.tolist() == [[0, 1, NOW]]
     assert store.events.next_position() == 2
 
 
@@ -61,6 +62,26 @@ def test_a_key_with_a_window_is_a_duplicate_only_within_it(store, make_event):
     event = make_event("a", EventType.VIEW, "p", dedup_key=b"k" * 16, retry_window=10 * MINUTE)
     times = [NOW, NOW + 10 * MINUTE, NOW + 11 * MINUTE, NOW + 12 * MINUTE]
     assert [store.events.append([event], time)[0].is_duplicate for time in times] == [False, True, False, True]
+
+
+def test_a_key_is_remembered_for_seven_days(store, make_event):
+    event = make_event("a", EventType.VIEW, "p")
+    duplicates = [store.events.append([event], NOW + day * DAY)[0].is_duplicate for day in (0, 7, 8, 9)]
+    assert duplicates == [False, True, False, True]
+
+
+def test_a_batch_that_fails_leaves_nothing_behind(store, make_event):
+    store.events.append([make_event("a", EventType.CART_ADD, "p")], NOW)
+    before = store.sessions.state("a").tolist()
+    good, bad = make_event("a", EventType.CART_ADD, "p"), make_event("c", EventType.VIEW, "r", time=2**70)
+    new = make_event("b", EventType.VIEW, "q")
+    with pytest.raises(OverflowError):
+        store.events.append([good, new, bad], NOW)
+    assert store.sessions.state("a").tolist() == before
+    assert (store.sessions.n_customers(), store.catalog.n_products()) == (1, 1)
+    assert store.sessions.state("b") is None
+    assert (len(store.events.read(1, 10)), store.events.next_position()) == (1, 2)
+    assert [receipt.position for receipt in store.events.append([good, new], NOW)] == [2, 3]
 
 
 def test_numbers_are_given_once_for_life(store, make_event):
@@ -83,7 +104,7 @@ def test_state_is_there_with_the_receipt(store, make_event):
     store.events.append([make_event("a", EventType.VIEW, "p"), make_event("a", EventType.CART_ADD, "q")], NOW)
     state = CustomerState.of(store.sessions.state("a"))
     assert (state.events[:, 2] & NO_NUMBER).tolist() == [0, 1]
-    assert state.cart.tolist() == [[1, 1]]
+    assert state.cart.tolist() == [[1, 1, NOW]]
     np.testing.assert_array_equal(store.sessions.state_of_number(0), store.sessions.state("a"))
 
 
@@ -120,7 +141,7 @@ def test_the_catalogue_replaces_by_id_and_counts_its_versions(store):
     before = store.catalog.catalog_version()
     product = Product("p", name="Pan", price=9.5, replenishable=True)
     assert store.catalog.put_products([product, Product("q")]) == 2
-    store.catalog.put_products([Product("q", name="Pot")])
+    assert store.catalog.put_products([Product("q", name="Pan"), Product("q", name="Pot")]) == 2
     assert store.catalog.product(0) == product
     assert store.catalog.product(7) is None
     assert [(number, entry.name) for number, entry in store.catalog.products()] == [(0, "Pan"), (1, "Pot")]

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests.conftest import NOW
 
-from active_customers.core.clock import DAY, HOUR
+from active_customers.core.clock import DAY, HOUR, ManualClock
 from active_customers.core.errors import StorageError
-from active_customers.core.event import Event, EventType, LogEntry
+from active_customers.core.event import Channel, Context, Event, EventType, LogEntry
 from active_customers.storage.archive import Archive, part_name, table_of, write_part
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore
@@ -32,7 +32,7 @@ class Crash(BaseException):
 class DyingLog:
     """A log whose process dies at its `at`-th step; each change of the store is a step before and a step after it."""
 
-    CHANGES = ("note_import", "fold_import", "forget_import", "trim", "reserve", "append")
+    CHANGES = ("note_import", "remember_keys", "fold_import", "forget_import", "trim", "reserve", "append")
 
     def __init__(self, log, at: int) -> None:
         self._log = log
@@ -105,8 +105,18 @@ def stage(directory: DataDirectory, writer: DirectWriter) -> Path:
     np.save(folder / "customers.npy", np.array(customers, np.uint32))
     np.save(folder / "starts.npy", np.arange(0, 2 * CUSTOMERS + 1, 2, dtype=np.int64))
     np.save(folder / "acts.npy", np.array(acts, np.int64))
+    keys = [entry.event.dedup_key for entry in entries[:3]]
+    np.save(folder / "keys.npy", np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 16))
     seal(folder, NOW)
     return folder
+
+
+def known_keys(store: EmbeddedStore) -> list[bytes]:
+    """Return the retry keys that the store remembers."""
+    names = [name for name in store._env.database_names() if name.startswith(b"seen-")]
+    databases = [store._env.database(name) for name in names]
+    with store._env.reading() as txn:
+        return sorted(bytes(key) for db in databases for key in txn.cursor(db=db).iternext(values=False))
 
 
 def picture(directory: DataDirectory, store: EmbeddedStore) -> dict[str, object]:
@@ -117,6 +127,7 @@ def picture(directory: DataDirectory, store: EmbeddedStore) -> dict[str, object]
         "archive": {name: column.tolist() for name, column in columns.items()},
         "states": [None if state is None else state.tolist() for state in states],
         "log": store.events.read(1, 100),
+        "known": known_keys(store),
         "under way": store.events.imports_under_way(),
         "folders": [path.name for path in directory.imports.glob("*")],
     }
@@ -146,8 +157,8 @@ def test_an_adopted_import_is_in_the_archive_and_in_the_states(prepared):
     assert (after["under way"], after["folders"]) == ({}, [])
 
 
-STEPS = 10
-"""note, three folds, forget: each before and after."""
+STEPS = 12
+"""note, keys, three folds, forget: each before and after."""
 
 
 @pytest.mark.parametrize("at", range(STEPS))
@@ -253,22 +264,104 @@ def test_what_was_archived_untrimmed_and_then_merged_is_not_archived_again(direc
         with pytest.raises(Crash):
             DirectWriter(directory, DyingStore(store, 0)).archive_log()
     with opened(directory) as store:
-        assert Archive(directory.archive).compact() == 1
+        assert Archive(directory.archive).compact(NOW + 2 * DAY) == 1
         store.events.append([make_event("a", EventType.VIEW, "p")], NOW)
         DirectWriter(directory, store).archive_log()
         assert Archive(directory.archive).columns(["position"])["position"].tolist() == [1, 2, 3, 4, 5]
 
 
-def test_many_small_parts_are_compacted_and_few_are_not(directory, make_event):
+def test_the_writer_compacts_by_its_clock(directory, make_event):
     with opened(directory) as store:
-        writer = DirectWriter(directory, store)
-        for _ in range(65):
+        clock = ManualClock(NOW)
+        writer = DirectWriter(directory, store, clock)
+        for _ in range(3):
             store.events.append([make_event("a", EventType.VIEW, "p")], NOW)
-            writer.archive_log()
-            if len(Archive(directory.archive).parts()) < 64:
-                assert writer.compact() == 0
-        assert writer.compact() == 64
-        assert Archive(directory.archive).columns(["position"])["position"].tolist() == list(range(1, 66))
+            writer.archive_and_compact()
+        assert len(Archive(directory.archive).parts()) == 3
+        clock.advance(DAY)
+        assert writer.compact() == 2
+        assert Archive(directory.archive).columns(["position"])["position"].tolist() == [1, 2, 3]
+
+
+def test_archiving_takes_up_to_fifty_thousand_rows_to_a_part(directory, make_event):
+    with opened(directory) as store:
+        for _ in range(12):
+            store.events.append([make_event("a", EventType.VIEW, "p") for _ in range(4_600)], NOW)
+        DirectWriter(directory, store).archive_log()
+        assert [(part.first, part.last) for part in Archive(directory.archive).parts()] == [
+            (1, 50_000),
+            (50_001, 55_200),
+        ]
+        assert store.events.read(1, 10) == []
+
+
+def test_what_is_archived_from_the_store_is_what_its_entries_say(directory, make_event):
+    events = [
+        make_event(
+            "kürbis",
+            EventType.PURCHASE,
+            "p",
+            quantity=3,
+            price=0.0,
+            context=Context.HOME,
+            channel=Channel.PUSH,
+            session_id="s1",
+            details={"order_id": "o1", "currency": "EUR", "metadata": {"a": [1, None, "ü"]}},
+        ),
+        make_event("b", EventType.SEARCH, dedup_key=b"\0" * 16),
+        make_event("b", EventType.VIEW, "q", session_id="s2"),
+        make_event("b", EventType.VIEW, "q", details={"event_id": "e"}),
+    ]
+    with opened(directory) as store:
+        store.events.append(events, NOW + 7)
+        assert store.events.read_table(1, 10).equals(table_of(store.events.read(1, 10)))
+        assert store.events.read_table(2, 2)["position"].to_pylist() == [2, 3]
+        assert store.events.read_table(5, 2).equals(table_of([]))
+
+
+def test_an_imported_event_that_is_posted_afterwards_is_a_duplicate(prepared, tmp_path):
+    original, folder, _ = prepared
+    directory = DataDirectory(tmp_path / "data")
+    shutil.copytree(original.root, directory.root)
+    with opened(directory) as store:
+        staged = directory.imports / folder.name
+        keys = [key.tobytes() for key in np.load(staged / "keys.npy")]
+        DirectWriter(directory, store).adopt(staged)
+        events = [Event("c0", EventType.VIEW, NOW, "p", dedup_key=key) for key in [*keys, b"x" * 16]]
+        receipts = store.events.append(events, NOW + 6 * DAY)
+        assert [receipt.is_duplicate for receipt in receipts] == [True, True, True, False]
+
+
+def test_a_folder_from_elsewhere_is_not_adopted(prepared, tmp_path):
+    original, folder, _ = prepared
+    directory = DataDirectory(tmp_path / "data")
+    shutil.copytree(original.root, directory.root)
+    inside = directory.imports / folder.name
+    elsewhere = [shutil.copytree(inside, tmp_path / "elsewhere"), shutil.copytree(inside, inside / "deeper")]
+    with opened(directory) as store:
+        for path in elsewhere:
+            with pytest.raises(StorageError, match=r"does not lie in .*: run the import again"):
+                DirectWriter(directory, store).adopt(path)
+        assert store.events.imports_under_way() == {}
+
+
+def test_a_noted_import_whose_folder_is_gone_is_told_of_and_forgotten(directory, caplog):
+    with opened(directory) as store:
+        store.events.note_import("2025-01-15T120000Z-gone")
+        assert DirectWriter(directory, store).resume() == 0
+        assert "import their files again" in caplog.text
+        assert store.events.imports_under_way() == {}
+
+
+def test_an_archive_and_a_store_that_do_not_belong_together_are_refused(directory, tmp_path, make_event):
+    with opened(directory) as store:
+        store.events.append([make_event("a", EventType.VIEW, "p") for _ in range(3)], NOW)
+        DirectWriter(directory, store).archive_log()
+        assert DirectWriter(directory, store).resume() == 0
+    shutil.rmtree(directory.store)
+    message = r"up to position 3, its store only to 0: restore both"
+    with opened(directory) as store, pytest.raises(StorageError, match=message):
+        DirectWriter(directory, store).resume()
 
 
 class Histories(RuleBasedStateMachine):
@@ -337,7 +430,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule()
     def compact(self) -> None:
-        self.archive.compact()
+        self.archive.compact(self.now)
 
     @rule()
     def die_before_trimming(self) -> None:

@@ -9,30 +9,30 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from active_customers.batch.history import History, HistoryConfig, read_history
 from active_customers.core.clock import Clock
 from active_customers.core.config import Config
 from active_customers.core.errors import ArtifactError, NoDataError
-from active_customers.core.event import TASTE_TYPES
 from active_customers.core.session import SessionQuery
 from active_customers.models.artifacts import ArtifactStore, Manifest
-from active_customers.models.base import Arrays, Model, SessionLog
-from active_customers.models.item_knn import ItemKnn, ItemKnnConfig
-from active_customers.models.popularity import Popularity, PopularityConfig
-from active_customers.models.session_knn import SessionKnn, SessionKnnConfig
+from active_customers.models.base import Arrays, Candidates, Model, SessionLog
+from active_customers.models.item_knn import ItemKnnConfig
+from active_customers.models.popularity import PopularityConfig
+from active_customers.models.registry import MODELS
+from active_customers.models.session_knn import SessionKnnConfig
 from active_customers.storage.archive import Archive
 from active_customers.storage.base import StoreWriter
 from active_customers.storage.data_dir import DataDirectory
 
 Progress = Callable[[int, int], None]
 
-_COLUMNS = ("session", "product", "event_type", "time", "customer")
+CHECKED_SESSIONS = 32
+"""Sessions of the log that a fitted model is asked about before it is published."""
 
 
-class RefreshConfig(Config):
+class RefreshConfig(HistoryConfig):
     """What a refresh reads and keeps."""
 
-    newest_acts: Annotated[int, Field(ge=1)] = 50_000_000
-    """Acts that models learn from, newest by log position; a million take about 50 MB while training."""
     keep_versions: Annotated[int, Field(ge=1)] = 5
     """Published versions that stay on disk."""
 
@@ -53,25 +53,27 @@ class Refresh:
         self._artifacts = ArtifactStore(directory.models)
         self._clock = clock
         self._config = config
-        self._models: Mapping[str, Model] = {
-            "popularity": Popularity(models.popularity),
-            "item_knn": ItemKnn(models.item_knn),
-            "session_knn": SessionKnn(models.session_knn),
-        }
+        self._scratch = directory.models / ".scratch"
+        self._models: Mapping[str, Model] = {name: entry.make(getattr(models, name)) for name, entry in MODELS.items()}
         self._configs = models.model_dump(mode="json")
 
     def run(self, writer: StoreWriter, progress: Progress) -> Manifest:
         """Train on everything logged so far and publish; return what the new version says about itself.
 
-        Raises `NoDataError` when there is nothing to learn from, `ArtifactError` when a model fails its check (then
-        nothing is published and the version in force stays).
+        Raises `NoDataError` when there is nothing to learn from, `ArtifactError` when a model fails its check,
+        `StorageError` when the archive cannot be read, `StoreLockedError` at once when another refresh is running; then
+        nothing is published and the version in force stays.
         """
+        with self._artifacts.exclusive():
+            return self._run(writer, progress)
+
+    def _run(self, writer: StoreWriter, progress: Progress) -> Manifest:
         started = time.perf_counter()
         steps = len(self._models) + 2
         progress(0, steps)
         writer.archive_log()
-        watermark = self._archive.end()
-        log = self._history()
+        history = read_history(self._archive, self._config, self._scratch)
+        log = self._log(history)
         progress(1, steps)
         fitted: dict[str, Arrays] = {}
         for step, (name, model) in enumerate(self._models.items(), 2):
@@ -79,28 +81,26 @@ class Refresh:
             check(name, model, log)
             fitted[name] = model.arrays()
             progress(step, steps)
-        manifest = self._manifest(log, watermark, time.perf_counter() - started)
+        manifest = self._manifest(log, history, time.perf_counter() - started)
         self._artifacts.publish(manifest, fitted)
         self._artifacts.prune(self._config.keep_versions)
         progress(steps, steps)
         return manifest
 
-    def _history(self) -> SessionLog:
-        kinds = ", ".join(str(int(kind)) for kind in TASTE_TYPES)
-        columns = self._archive.columns(_COLUMNS, f"product IS NOT NULL AND event_type IN ({kinds})")
-        if not len(columns["product"]):
+    def _log(self, history: History) -> SessionLog:
+        if not len(history):
             raise NoDataError(
                 "there are no events on products yet: post some, or run import-events, then refresh again"
             )
-        columns = {name: column[-self._config.newest_acts :] for name, column in columns.items()}
-        return SessionLog.from_rows(columns, int(columns["product"].max()) + 1, self._clock.now())
+        return SessionLog.from_rows(history.columns, int(history.columns["product"].max()) + 1, self._clock.now())
 
-    def _manifest(self, log: SessionLog, watermark: int, seconds: float) -> Manifest:
+    def _manifest(self, log: SessionLog, history: History, seconds: float) -> Manifest:
         now = self._clock.now()
         return Manifest(
             version=self._artifacts.next_version(now),
             created=now,
-            watermark=watermark,
+            watermark=history.watermark,
+            holes=history.holes,
             n_products=log.n_products,
             configs=self._configs,
             hashes={},
@@ -115,15 +115,18 @@ class Refresh:
 
 
 def check(name: str, model: Model, log: SessionLog) -> None:
-    """Ask a fitted model about the newest session; raises `ArtifactError` when its answer is not sane."""
-    start, end = log.offsets[-2], log.offsets[-1]
-    session = SessionQuery(log.products[start:end], log.event_types[start:end], log.times[start:end], log.as_of)
-    candidates = model.candidates(session, 20)
-    scores = candidates.scores
-    sane = (
-        len(np.unique(candidates.products)) == len(candidates.products)
-        and bool(np.all(candidates.products < log.n_products))
+    """Ask a fitted model about sessions from all over the log; raises `ArtifactError` when an answer is not sane."""
+    for session in np.unique(np.linspace(0, log.n_sessions - 1, CHECKED_SESSIONS).astype(np.int64)).tolist():
+        rows = slice(log.offsets[session], log.offsets[session + 1])
+        query = SessionQuery(log.products[rows], log.event_types[rows], log.times[rows], log.as_of)
+        if not _is_sane(model.candidates(query, 20), log.n_products):
+            raise ArtifactError(f"{name} gave an answer that cannot be right and was not published: please report this")
+
+
+def _is_sane(candidates: Candidates, n_products: int) -> bool:
+    products, scores = candidates.products, candidates.scores
+    return (
+        len(np.unique(products)) == len(products)
+        and bool(np.all(products < n_products))
         and bool(np.all(np.isfinite(scores)) and np.all(scores > 0) and np.all(np.diff(scores) <= 0))
     )
-    if not sane:
-        raise ArtifactError(f"{name} gave an answer that cannot be right and was not published: please report this")

@@ -23,6 +23,9 @@ from active_customers.storage.embedded import StorageConfig
 ENVIRONMENT_PREFIX = "ACTIVE_CUSTOMERS_"
 """`ACTIVE_CUSTOMERS_SERVER__PORT=80` sets `server.port`: levels are joined by two underscores."""
 
+COMMAND_VARIABLES = frozenset({"ACTIVE_CUSTOMERS_DATA_DIR", "ACTIVE_CUSTOMERS_CONFIG"})
+"""What stands for a flag of the command line and is no setting."""
+
 
 class ServerConfig(Config):
     """Where and how `serve` listens."""
@@ -72,7 +75,7 @@ def load_settings(
             _put(tree, key, value)
             origins[key] = str(file)
     for name, text in environment.items():
-        if name.startswith(ENVIRONMENT_PREFIX) and "__" in name:
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in COMMAND_VARIABLES:
             key = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
             _put(tree, key, text)
             origins[key] = f"environment {name}"

@@ -16,7 +16,7 @@ class ReasonCode(StrEnum):
     REVISIT = "revisit"
     """The customer looked at it before, and customers come back to such products; the evidence is itself."""
     VIEWED_TOGETHER = "viewed_together"
-    """Customers who looked at the evidence also looked at it."""
+    """Acts on it and on the evidence stand close together in stored sessions."""
     BOUGHT_TOGETHER = "bought_together"
     """Customers who bought the evidence also bought it."""
     POPULAR = "popular"

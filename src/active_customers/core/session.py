@@ -4,12 +4,14 @@ Layout (words)::
 
     header   [HEADER]                 see the H_ constants
     events   [n_events, 3]            time, session, product | event type << 32; oldest first
-    cart     [n_cart, 2]              product, quantity; in the order they were first added
+    cart     [n_cart, 3]              product, quantity, time of the latest add; oldest first
     bought   [n_bought, 3]            product, quantity, time of the latest purchase; oldest first
     hidden   [n_hidden]               product
     sessions [n_sessions, 3]          session, first time, last time; in the order they were opened
 
-Each section is bounded; when it is full its oldest row leaves. The fold that changes it is `kernels.session_state`.
+Each section is bounded; when it is full its oldest row leaves, and an act that would be older than all is not kept:
+oldest by the shop's own time (of sessions: their last time), except for `hidden`, which goes by arrival. The fold that
+changes it is `kernels.session_state`.
 """
 
 from __future__ import annotations
@@ -21,17 +23,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from active_customers.core.clock import MINUTE
+from active_customers.core.clock import DAY, MINUTE
 
 State = NDArray[np.int64]
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 H_VERSION, H_EVENTS, H_CART, H_BOUGHT, H_HIDDEN, H_SESSIONS, H_NEWEST = range(7)
 HEADER = 7
 
-EVENT_WORDS, CART_WORDS, BOUGHT_WORDS, HIDDEN_WORDS, SESSION_WORDS = 3, 2, 3, 1, 3
+EVENT_WORDS, CART_WORDS, BOUGHT_WORDS, HIDDEN_WORDS, SESSION_WORDS = 3, 3, 3, 1, 3
 
-# Bounds of the sections. An active customer's state is about 1.2 kB; the largest possible one is 18 kB.
+# Bounds of the sections. An active customer's state is about 1.2 kB; the largest possible one is 22 kB.
 EVENTS_KEPT = 40
 """Acts of taste that models see; longer sessions gain nothing (accuracy peaks below 20)."""
 CART_KEPT = 200
@@ -51,6 +53,10 @@ MAX_WORDS = (
 
 SESSION_GAP = 30 * MINUTE
 """A pause longer than this ends a session that the shop did not name itself."""
+
+CART_AGE = 30 * DAY
+"""A cart line whose latest add is older than this is forgotten by the shop, too: it counts no longer when a state is
+read."""
 
 GIVEN_SESSION = 1 << 62
 """Bit that marks a session named by the shop (a hash of its id); without it the number is the log position of the
@@ -78,7 +84,7 @@ def empty_state() -> State:
 class CustomerState:
     """A readable view of a `State`; the hot path reads the array itself.
 
-    Shapes: events [n, 3], cart [n, 2], bought [n, 3], hidden [n], sessions [n, 3], all int64, columns as in the layout.
+    Shapes: events [n, 3], cart [n, 3], bought [n, 3], hidden [n], sessions [n, 3], all int64, columns as in the layout.
     """
 
     events: State

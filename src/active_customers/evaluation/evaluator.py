@@ -46,8 +46,8 @@ class EvaluationRequest:
 def evaluate(request: EvaluationRequest, progress: Progress | None = None) -> Report:
     """Return how each model does.
 
-    `progress` is told how many of all models' questions are answered. Raises `InvalidValueError` for unknown names and
-    a `k` below 1, `NoDataError` when there is nothing to learn from or nothing to ask.
+    `progress` is told how many of all models' questions are answered. Raises `InvalidValueError` for unknown names,
+    wrong parameters and a `k` below 1, `NoDataError` when there is nothing to learn from or nothing to ask.
     """
     checked_protocol(request.protocol)
     if request.k < 1:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from active_customers.core.clock import MINUTE
@@ -36,6 +37,8 @@ class Source:
 @dataclass(frozen=True, slots=True)
 class Interactions:
     """Rows of one file. Shapes: all [n]; ids are integers or strings, `times` int64 microseconds.
+
+    Sessions of one id in several files are one session, so an id must mean the same everywhere (but see `joined`).
 
     Where `times` is None the order of the rows is the order of time: of the acts in a session, and of the sessions by
     their first row.
@@ -95,8 +98,13 @@ def same_kind(ids: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 
 def _with_times(parts: Sequence[Interactions]) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    session_ids, codes = np.unique(same_kind([part.sessions for part in parts]), return_inverse=True)
-    return codes, session_ids
+    ids = [part.sessions for part in parts]
+    if all(np.issubdtype(part.dtype, np.integer) for part in ids):
+        session_ids, codes = np.unique(np.concatenate(ids), return_inverse=True)
+        return codes, session_ids
+    texts = [pa.array(part.astype(np.str_) if part.dtype.kind in "iu" else part, pa.string()) for part in ids]
+    encoded = pa.concat_arrays(texts).dictionary_encode()  # ids by the million: much faster than sorting them
+    return np.asarray(encoded.indices, np.int64), np.array(encoded.dictionary.to_pylist(), np.str_)
 
 
 def _without_times(parts: Sequence[Interactions]) -> tuple[NDArray[np.int64], NDArray[Any]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pyarrow import csv
 
 from active_customers.core.errors import InvalidValueError
+from active_customers.importing.quotes import MARK, QuoteMender
 from active_customers.importing.source import BLOCK, RawBatch, Reject, Wanted
 from active_customers.importing.stream import TextStream, open_text
 
@@ -49,7 +50,7 @@ class DelimitedReader:
 
     def _open(self, stream: TextStream, columns: tuple[str, ...], odd: _OddRows) -> csv.CSVStreamingReader:
         return csv.open_csv(
-            stream.content,
+            pa.PythonFile(QuoteMender(stream.content, self.delimiter), mode="r"),
             # One thread: only then do rows come with their numbers, and no block is parsed long before it is asked for.
             read_options=csv.ReadOptions(use_threads=False, block_size=self.block_bytes),
             parse_options=csv.ParseOptions(
@@ -75,6 +76,8 @@ class _OddRows:
         """Note a row; the answer tells the parser to go on without it."""
         row = odd.number - 1  # the parser counts the header
         remedy = f"a row has {odd.expected_columns} values like the header, not {odd.actual_columns}"
+        if odd.text.startswith(MARK.decode()):
+            remedy = "a quote that opens a value is closed in the end"
         self._new.append(Reject(row, "row", odd.text, remedy))
         self._rows.append(row)
         return "skip"

@@ -9,6 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from active_customers.importing.values import rewritten, text_of
+from active_customers.realtime.schemas import MAX_METADATA_DEPTH
+
+METADATA_REMEDY = (
+    f"give a JSON object of texts, numbers, true, false and null, nested at most {MAX_METADATA_DEPTH} levels deep"
+)
 
 
 def details_of(fields: Mapping[str, pa.StringArray]) -> pa.StringArray:
@@ -33,7 +38,10 @@ def quoted(text: pa.StringArray) -> pa.StringArray:
 
 
 def objects_of(array: pa.Array) -> pa.StringArray:
-    """Return a column of objects (JSON text, or Arrow structures and maps) as JSON; null where a value is no object."""
+    """Return a column of objects (JSON text, or Arrow structures and maps) as JSON.
+
+    Null where a value is no object, holds what JSON has no word for, or is nested deeper than `MAX_METADATA_DEPTH`.
+    """
     if pa.types.is_nested(array.type):
         return pa.array([_object(value) for value in array.to_pylist(maps_as_pydicts="lossy")], pa.string())
     return rewritten(text_of(array), lambda text: _object(_parsed(text)))
@@ -47,4 +55,16 @@ def _parsed(text: str) -> object:
 
 
 def _object(value: object) -> str | None:
-    return orjson.dumps(value, default=str).decode() if isinstance(value, dict) else None
+    if not isinstance(value, dict) or _is_nested_deeper(value, MAX_METADATA_DEPTH):
+        return None
+    try:
+        return orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
+    except TypeError:  # what JSON has no word for: times, exact decimals, bytes
+        return None
+
+
+def _is_nested_deeper(value: object, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if levels == 0:
+        return isinstance(value, dict | list)
+    return any(_is_nested_deeper(item, levels - 1) for item in inner)

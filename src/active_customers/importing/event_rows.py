@@ -21,7 +21,7 @@ from active_customers.core.event import (
     Context,
     event_type_named,
 )
-from active_customers.importing.details import details_of, objects_of, quoted
+from active_customers.importing.details import METADATA_REMEDY, details_of, objects_of, quoted
 from active_customers.importing.preset import IGNORED, Preset
 from active_customers.importing.raw_fields import RawFields, RowCheck
 from active_customers.importing.source import RawBatch, Reject
@@ -199,7 +199,7 @@ def _metadata(fields: RawFields, check: RowCheck) -> pa.StringArray:
     array = fields.array("metadata")
     objects = objects_of(array)
     given = present(array if pa.types.is_nested(array.type) else text_of(array))
-    check.refuse(given & ~present(objects), fields.label("metadata"), array, "give a JSON object")
+    check.refuse(given & ~present(objects), fields.label("metadata"), array, METADATA_REMEDY)
     return pc.if_else(pc.equal(objects, "{}"), None, objects)
 
 

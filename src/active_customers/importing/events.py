@@ -4,8 +4,9 @@ Rows go through a staging database in a folder of their own; until the store ado
 changed but log positions and numbers that are used up. So an import can be broken off at any moment and run again.
 
 Rows of one file that agree in everything all count, and importing the file again changes nothing; importing two files
-by one command is the same as importing one after the other. An event that is posted to a running service while it is
-being imported may count twice.
+by one command is the same as importing one after the other; there is one import at a time. An event with an event_id
+that was posted before is not imported, and one that was imported is a duplicate when it is posted, within the days that
+the log remembers keys; only one that is posted while it is being imported may count twice.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from active_customers.core.clock import Clock
+from active_customers.core.clock import DAY, Clock
 from active_customers.core.event import MAX_AHEAD
 from active_customers.importing.acts import ActsWriter, StateOf
 from active_customers.importing.event_files import EventFiles
-from active_customers.importing.folder import REJECTS, clear_leftovers, import_folder
-from active_customers.importing.parts import grouped, write_parts
+from active_customers.importing.folder import REJECTS, clear_leftovers, import_folder, import_lock
+from active_customers.importing.parts import grouped, write_keys, write_parts
 from active_customers.importing.rejects import RejectsFile
 from active_customers.importing.report import ImportReport
 from active_customers.importing.request import ImportRequest, Progress, no_progress
@@ -28,7 +29,7 @@ from active_customers.importing.row_keys import event_keys
 from active_customers.importing.scratch import scratch_database
 from active_customers.importing.staging import Facts, Staging
 from active_customers.storage.archive import Archive
-from active_customers.storage.base import StoreWriter
+from active_customers.storage.base import DAYS_REMEMBERED, StoreWriter
 from active_customers.storage.staged import seal
 
 
@@ -45,23 +46,31 @@ def import_events(
 ) -> ImportReport:
     """Import events; the store changes once, at the end.
 
-    Raises `InvalidValueError` when a file cannot be read at all and `StorageError` when there is no room for it; then
-    nothing has changed.
+    Raises `InvalidValueError` when a file cannot be read at all and `StorageError` when there is no room for it or
+    another import is running; then nothing has changed.
     """
     imported = _EventImport(request, clock.now(), progress)
-    store.writer.archive_log()
     imports = request.directory.imports
-    clear_leftovers(imports, imported.now)
-    with import_folder(imports, imported.now) as folder:
-        with scratch_database(folder, request.config.scratch) as scratch:
-            stage = Staging(scratch)
-            facts = imported.stage(stage, RejectsFile(folder / REJECTS, request.config.rejects_kept))
+    with import_lock(imports):
+        store.writer.archive_log()
+        clear_leftovers(imports, imported.now)
+        with import_folder(imports, imported.now) as folder:
+            facts = _staged(imported, folder, store)
             if facts.rows:
-                imported.write(stage, folder, facts, store)
+                seal(folder, imported.now)
+                store.writer.adopt(folder)
+            return imported.finished(folder / REJECTS)
+
+
+def _staged(imported: _EventImport, folder: Path, store: EventStore) -> Facts:
+    """Write all of the import into its folder; return what it amounts to."""
+    config = imported.request.config
+    with scratch_database(folder, config.scratch) as scratch:
+        stage = Staging(scratch)
+        facts = imported.stage(stage, RejectsFile(folder / REJECTS, config.rejects_kept))
         if facts.rows:
-            seal(folder, imported.now)
-            store.writer.adopt(folder)
-        return imported.finished(folder / REJECTS)
+            imported.write(stage, folder, facts, store)
+    return facts
 
 
 def check_events(request: ImportRequest, clock: Clock, progress: Progress = no_progress) -> ImportReport:
@@ -84,15 +93,15 @@ class _EventImport:
     def __init__(self, request: ImportRequest, now: int, progress: Progress) -> None:
         self.now = now
         self._started = time.perf_counter()
-        self._request = request
+        self.request = request
         self._preset = request.choose_preset("events")
         self._progress = progress
         self._report = ImportReport("events", self._preset.name)
 
     def stage(self, stage: Staging, rejects: RejectsFile | None) -> Facts:
         """Read all files into the staging database, and take out what is there already."""
-        paths, report = self._request.files, self._report
-        files = EventFiles(paths, self._preset, self.now + MAX_AHEAD, self._request.config.batch_rows)
+        paths, report = self.request.files, self._report
+        files = EventFiles(paths, self._preset, self.now + MAX_AHEAD, self.request.config.batch_rows)
         staged = 0
         for number, batch in files.batches(self._progress):
             report.note(paths[number].name, batch.rejects, batch.ignored)
@@ -101,7 +110,7 @@ class _EventImport:
             if len(batch.events):
                 stage.add(number, batch.events, event_keys(self._preset.name, batch.events))
                 staged += len(batch.events)
-        facts = stage.settle([part.path for part in Archive(self._request.directory.archive).parts()])
+        facts = stage.settle([part.path for part in Archive(self.request.directory.archive).parts()])
         report.accepted, report.duplicates = facts.rows, staged - facts.rows
         report.customers, report.products = facts.customers, facts.products
         report.first_time, report.last_time = facts.first_time, facts.last_time
@@ -109,7 +118,7 @@ class _EventImport:
 
     def write(self, stage: Staging, folder: Path, facts: Facts, store: EventStore) -> None:
         """Give numbers, positions and sessions, and write all that the store needs to adopt the import."""
-        config = self._request.config
+        config = self.request.config
         stage.number("product", store.writer.number_products)
         stage.number("customer", store.writer.number_customers)
         first = store.writer.reserve(facts.rows)
@@ -120,6 +129,7 @@ class _EventImport:
         tables = grouped(stage.rows(config.batch_rows), config.part_rows)
         write_parts(folder, tables, acts.placed, (first, self.now))
         acts.discard_placed()
+        write_keys(folder, stage.keys(self.now - DAYS_REMEMBERED * DAY, config.batch_rows))
 
     def finished(self, rejects: Path | None) -> ImportReport:
         """Return the report."""

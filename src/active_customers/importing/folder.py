@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from active_customers.core.clock import DAY, format_time, parse_time
+from active_customers.core.errors import StoreLockedError
+from active_customers.storage.durable import make_folder
 
 REJECTS = "rejects.jsonl"
 REJECTS_KEPT = 7 * DAY
@@ -21,21 +23,39 @@ _SEALED = "staged.json"
 
 
 @contextmanager
+def import_lock(imports: Path) -> Iterator[None]:
+    """Be the only import of a data directory; raises `StoreLockedError` when another one is running.
+
+    An import knows what is in the archive only if no other adds to it. The lock goes with the process, however it ends.
+    """
+    make_folder(imports)
+    lock = os.open(imports / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise StoreLockedError(
+            f"another import into {imports.parent} is running: start this one when it is done"
+        ) from error
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextmanager
 def import_folder(imports: Path, now: int) -> Iterator[Path]:
     """Make a folder for an import that starts now, and take it away afterwards, rejected rows excepted.
 
-    It is locked while the import runs, so that `clear_leftovers` of another one leaves it alone. A sealed folder stays:
-    the store may have begun to adopt it and finishes that by itself, whatever went wrong here.
+    Only for who holds the `import_lock`. A sealed folder stays: the store may have begun to adopt it and finishes that
+    by itself, whatever went wrong here.
     """
     started = format_time(now // 1_000_000 * 1_000_000).replace(":", "")
     folder = imports / f"{started}-{secrets.token_hex(4)}"
     folder.mkdir(parents=True)
-    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
     try:
         yield folder
     finally:
-        os.close(lock)
         if not _sealed(folder):
             _clear(folder)
 
@@ -43,16 +63,14 @@ def import_folder(imports: Path, now: int) -> Iterator[Path]:
 def clear_leftovers(imports: Path, now: int) -> None:
     """Remove what aborted imports left behind, and rejected rows older than `REJECTS_KEPT`.
 
-    A sealed folder may be in the middle of its adoption even when its own process has died, so it counts as rejected
-    rows do: it goes when it is old.
+    Only for who holds the `import_lock`. A sealed folder may be in the middle of its adoption even when its own process
+    has died, so it counts as rejected rows do: it goes when it is old.
     """
     for folder in imports.glob("*Z-*"):
-        old = now - _started(folder) > REJECTS_KEPT
-        if (old or not _sealed(folder)) and not _in_use(folder):
-            if old:
-                shutil.rmtree(folder, ignore_errors=True)
-            else:
-                _clear(folder)
+        if now - _started(folder) > REJECTS_KEPT:
+            shutil.rmtree(folder, ignore_errors=True)
+        elif not _sealed(folder):
+            _clear(folder)
 
 
 def _sealed(folder: Path) -> bool:
@@ -62,20 +80,6 @@ def _sealed(folder: Path) -> bool:
 def _started(folder: Path) -> int:
     day, clock = folder.name.split("T", 1)
     return parse_time(f"{day}T{clock[:2]}:{clock[2:4]}:{clock[4:6]}Z")
-
-
-def _in_use(folder: Path) -> bool:
-    try:
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
-    return False
 
 
 def _clear(folder: Path) -> None:

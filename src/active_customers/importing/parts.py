@@ -1,4 +1,4 @@
-"""The archive's parts of a staged import."""
+"""The archive's parts of a staged import, and the retry keys of its events."""
 
 from __future__ import annotations
 
@@ -33,6 +33,12 @@ def write_parts(folder: Path, tables: Iterable[pa.Table], placed: NDArray[np.voi
         }
         table = pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
         write_part(table, folder / part_name(int(places[0]) + first, int(places[-1]) + first))
+
+
+def write_keys(folder: Path, batches: Iterable[pa.RecordBatch]) -> None:
+    """Write retry keys (see `Staging.keys`) as `keys.npy`."""
+    keys = [np.frombuffer(batch["key"].cast(pa.binary(16)).buffers()[1], np.uint8) for batch in batches if len(batch)]
+    np.save(folder / "keys.npy", np.concatenate([np.empty(0, np.uint8), *keys]).reshape(-1, 16))
 
 
 def grouped(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from active_customers.core.clock import Clock
-from active_customers.importing.folder import REJECTS, clear_leftovers, import_folder
+from active_customers.importing.folder import REJECTS, clear_leftovers, import_folder, import_lock
 from active_customers.importing.product_rows import ProductRows
 from active_customers.importing.product_table import ProductTable
 from active_customers.importing.readers import read_batches
@@ -27,12 +27,16 @@ _PRODUCTS_PER_CALL = 2_000
 def import_products(
     request: ImportRequest, writer: StoreWriter, clock: Clock, progress: Progress = no_progress
 ) -> ImportReport:
-    """Import products; raises `InvalidValueError` when a file cannot be read at all, and then nothing has changed."""
+    """Import products; raises `InvalidValueError` when a file cannot be read at all, and then nothing has changed.
+
+    Raises `StoreLockedError` while another import is running.
+    """
     now, imports = clock.now(), request.directory.imports
-    clear_leftovers(imports, now)
-    with import_folder(imports, now) as folder:
-        rejects = RejectsFile(folder / REJECTS, request.config.rejects_kept)
-        return _ProductImport(request, progress, rejects).run(folder, writer)
+    with import_lock(imports):
+        clear_leftovers(imports, now)
+        with import_folder(imports, now) as folder:
+            rejects = RejectsFile(folder / REJECTS, request.config.rejects_kept)
+            return _ProductImport(request, progress, rejects).run(folder, writer)
 
 
 def check_products(request: ImportRequest, progress: Progress = no_progress) -> ImportReport:

@@ -14,6 +14,7 @@ import orjson
 import pyarrow as pa
 
 from active_customers.core.errors import InvalidValueError
+from active_customers.importing.details import METADATA_REMEDY
 from active_customers.importing.source import Wanted
 
 Record = Mapping[str, Any]
@@ -80,7 +81,10 @@ class RecordRows:
         column = self._wanted.columns[i]
         if column not in self._wanted.structured:
             raise InvalidValueError(column, value, "give a text or a number")
-        return orjson.dumps(value).decode()
+        try:
+            return orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
+        except TypeError as error:
+            raise InvalidValueError(column, value, METADATA_REMEDY) from error
 
 
 def _reader(path: str) -> Callable[[Record], Any]:

@@ -44,7 +44,7 @@ SELECT place, key, row_number() OVER (PARTITION BY key ORDER BY place) > 1 AS ag
 _FRESH = """
 CREATE TABLE fresh AS
 WITH own AS (
-    SELECT s.* EXCLUDE (file, "row", named, key), s.rowid AS place, coalesce(r.key, s.key) AS key
+    SELECT s.* EXCLUDE (file, "row", key), s.rowid AS place, coalesce(r.key, s.key) AS key
     FROM staged s LEFT JOIN repeated r ON r.place = s.rowid
     WHERE r.again IS NOT TRUE
 )
@@ -66,6 +66,9 @@ SELECT rowid AS place, "time", event_type, quantity, price, context, channel, ke
        order_id, currency, details
 FROM fresh
 """
+
+
+_KEYS = 'SELECT key::BLOB AS key FROM fresh WHERE named AND "time" >= {since} ORDER BY fresh.key'
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,10 @@ class Staging:
     def rows(self, batch_rows: int) -> Iterator[pa.RecordBatch]:
         """Yield the columns of the archive that need no numbers, by place."""
         return self._read(_ROWS, batch_rows)
+
+    def keys(self, since: int, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        """Yield the `key` of each event with an id of its own that happened at `since` or later, in their order."""
+        return self._read(_KEYS.format(since=since), batch_rows)
 
     def _read(self, query: str, batch_rows: int) -> Iterator[pa.RecordBatch]:
         yield from self._connection.sql(query).to_arrow_reader(batch_rows)

@@ -121,7 +121,7 @@ def insert_query(candidates: CandidateSet, query: NDArray[np.uint32], depth: int
 
 @kernel
 def best(candidates: CandidateSet, count: int, wanted: Wanted) -> Proposals:
-    """Return the best proposals of the set as (products, scores, evidence)."""
+    """Return the best proposals of the set as (products, scores, evidence); no score is 0."""
     slots = top_n(candidates.products[:count], candidates.scores[:count], wanted)
     products = np.empty(len(slots), np.uint32)
     scores = np.empty(len(slots), np.float32)

@@ -51,14 +51,15 @@ class Baskets(NamedTuple):
 class Pairing(NamedTuple):
     """How a pair counts: by distance in acts (not at all beyond the table) and by session.
 
-    A sum over sessions is divided by (df_a * df_b) ** damping, df being how many sessions hold a product; `kept`
-    products stay in a row.
+    A sum over sessions is divided by (df_a * df_b) ** damping, df being how many sessions hold a product; a
+    pair counts if `min_support` sessions acted on both in full strength; `kept` products stay in a row.
     """
 
     by_distance: NDArray[np.float64]
     session_weights: NDArray[np.float32]
     damping: float
     kept: int
+    min_support: int
 
 
 class PairScratch(NamedTuple):
@@ -81,7 +82,7 @@ def related_rows(
     filled = 0
     for product in range(first, last):
         count = _count_pairs(baskets, pairing, scratch, product)
-        _normalise(baskets, pairing.damping, scratch, product, count)
+        _normalise(baskets, pairing, scratch, product, count)
         candidates = scratch.candidates
         chosen = top_n(candidates.products[:count], candidates.scores[:count], Wanted(pairing.kept, nothing))
         for slot in chosen:
@@ -117,15 +118,15 @@ def _count_pairs(baskets: Baskets, pairing: Pairing, scratch: PairScratch, produ
 
 
 @kernel
-def _normalise(baskets: Baskets, damping: float, scratch: PairScratch, product: int, count: int) -> None:
-    """Damp the sums of often seen products; pairs never acted on in full strength count nothing."""
+def _normalise(baskets: Baskets, pairing: Pairing, scratch: PairScratch, product: int, count: int) -> None:
+    """Damp the sums of often seen products; pairs acted on in full strength too rarely count nothing."""
     candidates = scratch.candidates
     own = baskets.row_offsets[product + 1] - baskets.row_offsets[product]
     for slot in range(count):
         other = candidates.products[slot]
         seen = baskets.row_offsets[other + 1] - baskets.row_offsets[other]
-        proven = scratch.support[slot] > 0
-        candidates.scores[slot] *= (float(own) * float(seen)) ** -damping if proven else 0.0
+        proven = scratch.support[slot] >= pairing.min_support
+        candidates.scores[slot] *= (float(own) * float(seen)) ** -pairing.damping if proven else 0.0
 
 
 class RelationScratch(NamedTuple):

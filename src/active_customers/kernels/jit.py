@@ -11,5 +11,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def kernel(function: F) -> F:
-    """Compile a plain function of arrays and scalars; the typed stand-in for `numba.njit`."""
-    return cast("F", njit(function, cache=True, nogil=True, error_model="numpy"))
+    """Compile a plain function of arrays and scalars; the typed stand-in for `numba.njit`.
+
+    Where nothing can be written, neither beside the source nor in a home directory, it is compiled in every process
+    anew: that takes half a minute at the start and changes nothing else (`NUMBA_CACHE_DIR` names a folder to use).
+    """
+    try:
+        return cast("F", njit(function, cache=True, nogil=True, error_model="numpy"))
+    except RuntimeError:  # numba: "no locator available"
+        return cast("F", njit(function, nogil=True, error_model="numpy"))

@@ -85,35 +85,52 @@ def _insert_event(events: Words, count: int, time: int, session: int, packed: in
 
 
 @kernel
-def _change_quantity(rows: Words, count: int, product: int, change: int, kept: int) -> int:
-    """Add to the quantity of a product's row; a new row goes last, a row at or below zero leaves."""
+def _add_line(rows: Words, count: int, kept: int, line: tuple[int, int, int]) -> int:
+    """Add (product, quantity, time) to the product's row, which takes its place by its latest time (ties: arrival).
+
+    When all rows are taken the oldest one leaves; a product that is older than all of them is not kept.
+    """
+    product, quantity, time = line
+    row = _find(rows, count, product)
+    if row >= 0:
+        quantity += rows[row, 1]
+        time = max(time, rows[row, 2])
+        count = _drop_row(rows, count, row)
+    elif count == kept:
+        if time < rows[0, 2]:
+            return count
+        count = _drop_row(rows, count, 0)
+    i = count
+    while i > 0 and rows[i - 1, 2] > time:
+        rows[i] = rows[i - 1]
+        i -= 1
+    rows[i, 0] = product
+    rows[i, 1] = quantity
+    rows[i, 2] = time
+    return count + 1
+
+
+@kernel
+def _take_from_line(rows: Words, count: int, product: int, quantity: int) -> int:
+    """Take a quantity from the product's row, where it has one; a row with nothing left goes."""
     row = _find(rows, count, product)
     if row < 0:
-        if change <= 0:
-            return count
-        if count == kept:
-            count = _drop_row(rows, count, 0)
-        rows[count, 0] = product
-        rows[count, 1] = change
-        return count + 1
-    rows[row, 1] += change
+        return count
+    rows[row, 1] -= quantity
     return _drop_row(rows, count, row) if rows[row, 1] <= 0 else count
 
 
 @kernel
-def _mark_bought(bought: Words, count: int, product: int, quantity: int, time: int) -> int:
-    """Add a purchase; the row of the product moves to the end, so that the least recent one leaves first."""
-    row = _find(bought, count, product)
-    if row >= 0:
-        quantity += bought[row, 1]
-        time = max(time, bought[row, 2])
-        count = _drop_row(bought, count, row)
-    elif count == BOUGHT_KEPT:
-        count = _drop_row(bought, count, 0)
-    bought[count, 0] = product
-    bought[count, 1] = quantity
-    bought[count, 2] = time
-    return count + 1
+def _is_newer(rows: Words, count: int, product: int, time: int) -> bool:
+    """Tell whether the product has a row whose latest time lies after `time`."""
+    row = _find(rows, count, product)
+    return row >= 0 and rows[row, 2] > time
+
+
+@kernel
+def _drop_product(rows: Words, count: int, product: int) -> int:
+    row = _find(rows, count, product)
+    return count if row < 0 else _drop_row(rows, count, row)
 
 
 @kernel
@@ -129,39 +146,60 @@ def _session_holding(sessions: Words, count: int, time: int) -> int:
 
 
 @kernel
+def _oldest_session(sessions: Words, count: int) -> int:
+    """Return the row of the session that ended first (ties: the one opened first)."""
+    oldest = 0
+    for i in range(1, count):
+        if sessions[i, 2] < sessions[oldest, 2]:
+            oldest = i
+    return oldest
+
+
+@kernel
 def _place(sessions: Words, count: int, time: int, given: int, position: int) -> tuple[int, int]:
-    """Return (row of the act's session, new count); opens a session where none fits."""
+    """Return (the act's session, new count of sessions); opens a session where none fits.
+
+    When all rows are taken the session that ended first leaves, so that late acts never push out the open one; a new
+    session that would itself be that one has its number, but is not kept.
+    """
     row = _find(sessions, count, given) if given != 0 else _session_holding(sessions, count, time)
     if row >= 0:
         sessions[row, 1] = min(sessions[row, 1], time)
         sessions[row, 2] = max(sessions[row, 2], time)
-        return row, count
+        return sessions[row, 0], count
+    session = given if given != 0 else position
     if count == SESSIONS_KEPT:
-        count = _drop_row(sessions, count, 0)
-    sessions[count, 0] = given if given != 0 else position
+        oldest = _oldest_session(sessions, count)
+        if time < sessions[oldest, 2]:
+            return session, count
+        count = _drop_row(sessions, count, oldest)
+    sessions[count, 0] = session
     sessions[count, 1] = time
     sessions[count, 2] = time
-    return count, count + 1
+    return session, count + 1
 
 
 @kernel
 def _apply(act: Words, session: int, sections: tuple[Words, ...], counts: Words) -> None:
-    """Change the sections EVENTS, CART, BOUGHT and HIDDEN as one act on a product asks."""
+    """Change the sections EVENTS, CART, BOUGHT and HIDDEN as one act on a product asks.
+
+    Acts come late and out of order: what was put into the cart before the product's latest purchase was bought with
+    it, and a purchase leaves what was put into the cart after it.
+    """
     kind, product, time, quantity = act[ACT_TYPE], act[ACT_PRODUCT], act[ACT_TIME], act[ACT_QUANTITY]
     cart, bought, hidden = sections[_CART], sections[_BOUGHT], sections[_HIDDEN]
     if _TASTE[kind]:
         counts[_EVENTS] = _insert_event(sections[_EVENTS], counts[_EVENTS], time, session, product | (kind << 32))
-    if kind == _CART_ADD:
-        counts[_CART] = _change_quantity(cart, counts[_CART], product, quantity, CART_KEPT)
+    if kind == _CART_ADD and not _is_newer(bought, counts[_BOUGHT], product, time):
+        counts[_CART] = _add_line(cart, counts[_CART], CART_KEPT, (product, quantity, time))
     elif kind == _CART_REMOVE:
-        counts[_CART] = _change_quantity(cart, counts[_CART], product, -quantity, CART_KEPT)
+        counts[_CART] = _take_from_line(cart, counts[_CART], product, quantity)
     elif kind == _PURCHASE:
-        line = _find(cart, counts[_CART], product)
-        if line >= 0:
-            counts[_CART] = _drop_row(cart, counts[_CART], line)
-        counts[_BOUGHT] = _mark_bought(bought, counts[_BOUGHT], product, quantity, time)
+        if not _is_newer(cart, counts[_CART], product, time):
+            counts[_CART] = _drop_product(cart, counts[_CART], product)
+        counts[_BOUGHT] = _add_line(bought, counts[_BOUGHT], BOUGHT_KEPT, (product, quantity, time))
     elif kind == _REFUND:
-        counts[_BOUGHT] = _change_quantity(bought, counts[_BOUGHT], product, -quantity, BOUGHT_KEPT)
+        counts[_BOUGHT] = _take_from_line(bought, counts[_BOUGHT], product, quantity)
     elif kind == _HIDE and _find(hidden, counts[_HIDDEN], product) < 0:
         if counts[_HIDDEN] == HIDDEN_KEPT:
             counts[_HIDDEN] = _drop_row(hidden, counts[_HIDDEN], 0)
@@ -195,11 +233,9 @@ def fold(state: Words, acts: Words, out: Words) -> int:
 
     for i in range(len(acts)):
         act = acts[i]
-        row, n_sessions = _place(
+        act[ACT_SESSION], counts[_SESSIONS] = _place(
             sections[_SESSIONS], counts[_SESSIONS], act[ACT_TIME], act[ACT_SESSION], act[ACT_POSITION]
         )
-        counts[_SESSIONS] = n_sessions
-        act[ACT_SESSION] = sections[_SESSIONS][row, 0]
         newest = max(newest, act[ACT_TIME])
         if act[ACT_PRODUCT] != NO_NUMBER:
             _apply(act, act[ACT_SESSION], sections, counts)

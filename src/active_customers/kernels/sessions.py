@@ -11,20 +11,27 @@ Offsets = NDArray[np.int64]
 
 
 @kernel
-def last_acts(offsets: Offsets, products: NDArray[np.uint32], kept: int) -> tuple[Offsets, NDArray[np.int64]]:
+def last_acts(
+    offsets: Offsets, products: NDArray[np.uint32], n_products: int, kept: int
+) -> tuple[Offsets, NDArray[np.int64]]:
     """Return, per session, the rows that are the last act on their product, oldest first.
 
-    Only the `kept` newest acts of each session are looked at. Returns new offsets int64[s + 1] and rows int64.
+    Only the `kept` newest acts of each session are looked at. Returns new offsets int64[s + 1] and rows int64. Takes
+    time in proportion to the acts, however long a session is.
     """
     starts = np.zeros(len(offsets), np.int64)
     rows = np.empty(len(products), np.int64)
+    last_seen = np.full(n_products, -1, np.int64)  # the session that each product was last met in
     count = 0
     for session in range(len(offsets) - 1):
         end = offsets[session + 1]
-        for row in range(max(offsets[session], end - kept), end):
-            if _is_last(products, row, end):
+        first = count
+        for row in range(end - 1, max(offsets[session], end - kept) - 1, -1):
+            if last_seen[products[row]] != session:
+                last_seen[products[row]] = session
                 rows[count] = row
                 count += 1
+        rows[first:count] = rows[first:count][::-1].copy()
         starts[session + 1] = count
     return starts, rows[:count]
 
@@ -51,11 +58,3 @@ def newest_rows(
             rows[filled[product]] = row
             filled[product] += 1
     return starts, rows
-
-
-@kernel
-def _is_last(products: NDArray[np.uint32], row: int, end: int) -> bool:
-    later = row + 1
-    while later < end and products[later] != products[row]:
-        later += 1
-    return later == end

@@ -11,6 +11,7 @@ from active_customers.core.event import EventType
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.session import (
     BOUGHT_WORDS,
+    CART_AGE,
     CART_WORDS,
     EVENT_WORDS,
     H_BOUGHT,
@@ -44,21 +45,34 @@ class StateSections(NamedTuple):
 
 @kernel
 def read_sections(state: State, asked: Numbers, now: int) -> StateSections:
-    """Return the sections of a state, with a view of each product in `asked`, at `now`, after its acts."""
-    n_events, n_cart, n_bought = state[H_EVENTS], state[H_CART], state[H_BOUGHT]
+    """Return the sections of a state: of its acts those of the latest session, then a view of each product in `asked`.
+
+    Cart lines whose latest add is older than `CART_AGE` are left out.
+    """
+    n_kept, n_cart, n_bought = state[H_EVENTS], state[H_CART], state[H_BOUGHT]
+    cart_at = HEADER + n_kept * EVENT_WORDS
+    latest = state[cart_at - EVENT_WORDS + 1] if n_kept else 0
+    n_events = 0
+    for i in range(n_kept):
+        n_events += state[HEADER + i * EVENT_WORDS + 1] == latest
     products = np.empty(n_events + len(asked), np.uint32)
     event_types = np.empty(n_events + len(asked), np.uint8)
     times = np.empty(n_events + len(asked), np.int64)
-    at = HEADER
-    for i in range(n_events):
-        times[i] = state[at]
-        products[i] = state[at + 2] & NO_NUMBER
-        event_types[i] = state[at + 2] >> 32
-        at += EVENT_WORDS
+    row = 0
+    for at in range(HEADER, cart_at, EVENT_WORDS):
+        if state[at + 1] == latest:
+            times[row] = state[at]
+            products[row] = state[at + 2] & NO_NUMBER
+            event_types[row] = state[at + 2] >> 32
+            row += 1
     for i in range(len(asked)):
         products[n_events + i], event_types[n_events + i], times[n_events + i] = asked[i], _VIEW, now
-    cart = _column(state, at, n_cart, CART_WORDS)
-    at += n_cart * CART_WORDS
+    at = cart_at
+    cart_end = at + n_cart * CART_WORDS
+    while at < cart_end and state[at + 2] < now - CART_AGE:  # the oldest lines come first
+        at += CART_WORDS
+    cart = _column(state, at, (cart_end - at) // CART_WORDS, CART_WORDS)
+    at = cart_end
     bought = _column(state, at, n_bought, BOUGHT_WORDS)
     at += n_bought * BOUGHT_WORDS
     return StateSections(products, event_types, times, cart, bought, _column(state, at, state[H_HIDDEN], 1))

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from active_customers.kernels.jit import kernel
 
+NO_SCORE = 2.0**-150
+"""The largest float64 that is 0 as a float32, which scores are given as: it and all below it count as no score."""
+
 
 class Wanted(NamedTuple):
     """How many proposals are wanted, and which products must not be among them.
@@ -37,13 +40,14 @@ def is_excluded(product: int, excluded: NDArray[np.uint32]) -> bool:
 def top_n(products: NDArray[np.uint32], scores: NDArray[np.float64], wanted: Wanted) -> NDArray[np.int64]:
     """Return the rows of the `n` best scores, best first; equal scores by ascending product number.
 
-    Only positive scores count (NaN is none), and no excluded product is returned, so there may be fewer than `n` rows.
+    Only scores that are positive as float32 count (NaN is none), and no excluded product is returned, so there may be
+    fewer than `n` rows.
     A heap holds the best so far with the worst on top: most rows cost one comparison with it.
     """
     heap = np.empty(max(0, min(wanted.n, len(products))), np.int64)
     size = 0
     for row in range(len(products)):
-        if not scores[row] > 0.0 or len(heap) == 0:
+        if not scores[row] > NO_SCORE or len(heap) == 0:
             continue
         if size == len(heap) and not _is_better(row, heap[0], products, scores):
             continue

@@ -8,22 +8,34 @@ publisher dies.
 
 from __future__ import annotations
 
+import fcntl
+import os
+import re
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import orjson
 
 from active_customers.core.clock import format_time
-from active_customers.core.errors import ArtifactError
+from active_customers.core.errors import ArtifactError, StoreLockedError
 from active_customers.models.base import Arrays
-from active_customers.storage.archive import sync
+from active_customers.storage.durable import make_folder, sync, write_whole
 
 FORMAT = 1
+
+_REMEDY = "run refresh to publish a new one"
+_VERSION = re.compile(r"v(\d{4}\.\d{2}\.\d{2})-(\d+)")
+
+
+class DamagedArtifactError(ArtifactError):
+    """A model version is not what was published; unlike one that cannot be read just now, it never will be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +45,7 @@ class Manifest:
     version: str
     created: int
     watermark: int
-    """First log position that this version has not read."""
+    """First log position above all that this version has read."""
     n_products: int
     """Product numbers below this one existed when the models were trained."""
     configs: dict[str, dict[str, Any]]
@@ -43,6 +55,9 @@ class Manifest:
     facts: dict[str, Any]
     """Counts for people: events, sessions, customers, seconds."""
     format: int = FORMAT
+    holes: list[tuple[int, int]] = field(default_factory=list)
+    """Ranges of log positions below the watermark, both ends included, that this version has not read: those of imports
+    that were under way, or given up."""
 
 
 class ArtifactStore:
@@ -53,7 +68,21 @@ class ArtifactStore:
 
     def versions(self) -> list[str]:
         """Return the published versions, oldest first."""
-        return sorted(path.parent.name for path in self._root.glob("v*/manifest.json"))
+        names = (path.parent.name for path in self._root.glob("v*/manifest.json"))
+        return sorted((name for name in names if _VERSION.fullmatch(name)), key=_age)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Be the only publisher until the block ends; raises `StoreLockedError` at once when there is another."""
+        make_folder(self._root)
+        descriptor = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._lock(descriptor)
+            for leftover in self._root.glob(".v*.tmp"):
+                shutil.rmtree(leftover)
+            yield
+        finally:
+            os.close(descriptor)
 
     def current(self) -> str | None:
         """Return the version that is in force, or None when nothing was published."""
@@ -62,17 +91,23 @@ class ArtifactStore:
         except FileNotFoundError:
             return None
 
+    def _lock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StoreLockedError(f"another refresh is running on {self._root}: wait until it has ended") from error
+
     def next_version(self, now: int) -> str:
-        """Return the name of the next version: the day and a number, such as `v2025.01.31-2`."""
+        """Return the name of the next version: the day and a number, such as `v2025.01.31-002`."""
         day = f"v{format_time(now)[:10].replace('-', '.')}-"
-        taken = [int(name.removeprefix(day)) for name in self.versions() if name.startswith(day)]
+        names = [*(path.name for path in self._root.glob(f"{day}*")), self.current() or ""]
+        taken = [_age(name)[1] for name in names if name.startswith(day) and _VERSION.fullmatch(name)]
         return f"{day}{max(taken, default=0) + 1:03d}"
 
     def publish(self, manifest: Manifest, models: Mapping[str, Arrays]) -> None:
-        """Write a version and point to it. `manifest.hashes` is filled in here."""
+        """Write a version and point to it; `exclusive` must hold from `next_version` on. Fills in `manifest.hashes`."""
         folder = self._root / manifest.version
-        temporary = self._root / f".{manifest.version}.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
+        temporary = self._root / f".{manifest.version}.{uuid4().hex}.tmp"
         temporary.mkdir(parents=True)
         hashes: dict[str, str] = {}
         for model, arrays in models.items():
@@ -91,14 +126,13 @@ class ArtifactStore:
 
     def point_to(self, version: str) -> None:
         """Put a version in force."""
-        temporary = self._root / ".current.tmp"
-        temporary.write_text(version + "\n")
-        sync(temporary)
-        temporary.replace(self._root / "current")
-        sync(self._root)
+        write_whole(self._root / "current", f"{version}\n".encode())
 
     def load(self, version: str) -> tuple[Manifest, dict[str, dict[str, np.ndarray[Any, Any]]]]:
-        """Map a version's arrays, read-only; raises `ArtifactError` when anything of it is missing or altered."""
+        """Map a version's arrays, read-only.
+
+        Raises `DamagedArtifactError` when anything of it was altered, `ArtifactError` when it cannot be read.
+        """
         folder = self._root / version
         try:
             _check(version, folder / "manifest.json", (folder / "manifest.sha256").read_text().strip())
@@ -108,8 +142,10 @@ class ArtifactStore:
                 _check(version, folder / file, expected)
                 model, array, _ = file.split(".")
                 models[model][array] = np.load(folder / file, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise ArtifactError(f"model {version} cannot be read ({error}): publish again or roll back") from error
+        except OSError as error:
+            raise ArtifactError(f"model {version} cannot be read ({error}): {_REMEDY}") from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise DamagedArtifactError(f"model {version} makes no sense ({error!r}): {_REMEDY}") from error
         return manifest, models
 
     def prune(self, keep: int) -> list[str]:
@@ -121,9 +157,15 @@ class ArtifactStore:
         return gone
 
 
+def _age(version: str) -> tuple[str, int]:
+    """Return what versions are ordered by: the day and the number, which may outgrow its three digits."""
+    day, number = version.rsplit("-", 1)
+    return day, int(number)
+
+
 def _check(version: str, path: Path, expected: str) -> None:
     if _hash(path) != expected:
-        raise ArtifactError(f"model {version}: {path.name} does not match its hash: publish again or roll back")
+        raise DamagedArtifactError(f"model {version}: {path.name} does not match its hash: {_REMEDY}")
 
 
 def _hash(path: Path) -> str:

@@ -45,7 +45,9 @@ class ItemKnnConfig(Config):
     """Power of the two products' session counts that a pair's weight is divided by; 0.5 is the cosine."""
     cart_strength: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """What a product put into the cart counts, as a part of one bought, in `bought`. A pair counts as its weaker half,
-    and only if some session bought both: carts strengthen what purchases have shown."""
+    and only if `min_support` sessions bought both: carts strengthen what purchases have shown."""
+    min_support: Annotated[int, Field(ge=1)] = 2
+    """Sessions that must have bought both products of a pair in `bought`: one basket alone shows no habit."""
     query_depth: Annotated[int, Field(ge=1, le=256)] = 10
     """Newest distinct products of the customer's session that are used."""
     query_decay: Annotated[float, Field(gt=0)] = 1.5
@@ -61,8 +63,9 @@ class ItemKnnConfig(Config):
 class ItemKnn:
     """Proposes what stands together with the products of a session, in two relations.
 
-    `viewed` pairs all acts of a session by their distance; `bought` pairs what one session bought. Both are pruned to
-    the strongest `neighbours` of each product. The evidence is the product of the query that is related strongest.
+    `viewed` pairs all acts of a session by their distance; `bought` pairs what at least `min_support` sessions bought.
+    Both are pruned to the strongest `neighbours` of each product. The evidence is the product of the query that is
+    related strongest.
     """
 
     def __init__(self, config: ItemKnnConfig | None = None) -> None:
@@ -73,8 +76,8 @@ class ItemKnn:
         config = self.config
         near = np.exp(-(np.arange(config.window + 1) - 1.0) / config.distance_decay)
         everywhere = np.ones(config.session_length)
-        viewed = self._relate(log, np.ones(len(log.products), np.float32), self._pairing(log, near))
-        bought = self._relate(log, self._purchase_strengths(log), self._pairing(log, everywhere))
+        viewed = self._relate(log, np.ones(len(log.products), np.float32), self._pairing(log, near, 1))
+        bought = self._relate(log, self._purchase_strengths(log), self._pairing(log, everywhere, config.min_support))
         self._open(viewed, bought)
 
     def candidates(self, session: SessionQuery, n: int, excluded: NDArray[np.uint32] = NO_PRODUCTS) -> Candidates:
@@ -136,11 +139,11 @@ class ItemKnn:
     ) -> Candidates:
         return Candidates(*recommend(relation, by_place, self._scratch.get(), question(products), wanted(n, excluded)))
 
-    def _pairing(self, log: SessionLog, by_distance: NDArray[np.float64]) -> Pairing:
+    def _pairing(self, log: SessionLog, by_distance: NDArray[np.float64], min_support: int) -> Pairing:
         ends = log.times[log.offsets[1:] - 1] if log.n_sessions else np.empty(0, np.int64)
         age_days = np.maximum(log.reference_time - ends, 0) / DAY
         recency = (0.5 ** (age_days / self.config.recency_half_life_days)).astype(np.float32)
-        return Pairing(by_distance, recency, self.config.damping, self.config.neighbours)
+        return Pairing(by_distance, recency, self.config.damping, self.config.neighbours, min_support)
 
     def _purchase_strengths(self, log: SessionLog) -> NDArray[np.float32]:
         strengths = np.zeros(256, np.float32)
@@ -170,7 +173,7 @@ def make_baskets(log: SessionLog, strengths: NDArray[np.float32], kept: int) -> 
     acts = np.flatnonzero((strengths > 0) & (positions >= 0))
     order = acts[np.lexsort((acts, strengths[acts], sessions[acts]))]
     offsets = np.concatenate(([0], np.cumsum(np.bincount(sessions[order], minlength=log.n_sessions))))
-    distinct_offsets, picked = last_acts(frozen(offsets), frozen(log.products[order]), kept)
+    distinct_offsets, picked = last_acts(frozen(offsets), frozen(log.products[order]), log.n_products, kept)
     rows = order[picked]
     products = frozen(log.products[rows])
     row_offsets, inverse = newest_rows(frozen(distinct_offsets), products, log.n_products, max(len(rows), 1))

@@ -70,8 +70,9 @@ class PopularityConfig(Config):
 class Popularity:
     """Proposes what many customers acted on lately, whatever the session.
 
-    A product is trending if its share of the sessions grows: with r of R recent and b of B earlier sessions,
-    (r + s) / (R b / B + s) reaches `trending_lift`. Where there are fewer earlier sessions than recent ones, nothing is
+    What counts for trends is a visit: a session and a product it acted on, at the time of its last act on it. A product
+    is trending if its share of the visits grows: with r of all R recent and b of all B earlier visits,
+    (r + s) / (R b / B + s) reaches `trending_lift`. Where there are fewer earlier visits than recent ones, nothing is
     trending: there is no past to compare with. All times count from the log's reference time.
     """
 
@@ -132,13 +133,20 @@ class Popularity:
         self._by_trend = _order(self._trends, self._trends >= self.config.trending_lift)
 
     def _count_acts(self, log: SessionLog) -> NDArray[np.float32]:
+        """Sum up, per product, what each customer's strongest act says: many acts of one make nothing popular."""
         age_days = np.maximum(log.reference_time - log.times, 0) / DAY
         weights = self.config.weights.table()[log.event_types] * 0.5 ** (age_days / self.config.half_life_days)
-        return np.bincount(log.products, weights, log.n_products).astype(np.float32)
+        customers = np.repeat(log.customers.astype(np.uint64), np.diff(log.offsets))
+        pairs = customers << np.uint64(32) | log.products.astype(np.uint64)
+        order = np.lexsort((-weights, pairs))
+        is_strongest = np.ones(len(order), bool)
+        is_strongest[1:] = pairs[order][1:] != pairs[order][:-1]
+        strongest = order[is_strongest]
+        return np.bincount(log.products[strongest], weights[strongest], log.n_products).astype(np.float32)
 
     def _count_sessions(self, log: SessionLog) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return how many sessions acted on each product in the recent and in the earlier time."""
-        _, rows = last_acts(frozen(log.offsets), frozen(log.products), max(len(log.products), 1))
+        _, rows = last_acts(frozen(log.offsets), frozen(log.products), log.n_products, max(len(log.products), 1))
         age_days = (log.reference_time - log.times[rows]) / DAY
         products = log.products[rows]
         is_recent = age_days < self.config.recent_days

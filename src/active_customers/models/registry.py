@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from pydantic import ValidationError
+
 from active_customers.core.config import Config
 from active_customers.core.errors import InvalidValueError
 from active_customers.models.base import Arrays, Model
@@ -36,11 +38,18 @@ MODELS: Mapping[str, Entry] = MappingProxyType(
 def new_model(name: str, config: Mapping[str, object] | None = None) -> Model:
     """Return an unfitted model by its name; `config` holds the parameters that differ from the defaults.
 
+    Raises `InvalidValueError` for an unknown name, an unknown parameter and a wrong value.
+
     >>> type(new_model("session_knn", {"neighbours": 100})).__name__
     'SessionKnn'
     """
     entry = entry_named(name)
-    return entry.make(entry.config.model_validate(config or {}))
+    try:
+        return entry.make(entry.config.model_validate(config or {}))
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        field = ".".join([name, *map(str, wrong["loc"])])
+        raise InvalidValueError(field, wrong["input"], wrong["msg"]) from error
 
 
 def entry_named(name: str) -> Entry:

@@ -83,7 +83,7 @@ class SessionKnn:
     def fit(self, log: SessionLog) -> None:
         """Index the log's sessions."""
         config = self.config
-        offsets, rows = last_acts(frozen(log.offsets), frozen(log.products), config.session_length)
+        offsets, rows = last_acts(frozen(log.offsets), frozen(log.products), log.n_products, config.session_length)
         products = frozen(log.products[rows])
         sessions = np.repeat(np.arange(log.n_sessions, dtype=np.uint32), np.diff(offsets))
         starts = np.maximum(log.offsets[:-1], log.offsets[1:] - config.session_length)

@@ -17,10 +17,10 @@ from active_customers.realtime.schemas import RecommendationQuery
 
 # Each sentence says what the source really knows; %b is the name of the evidence.
 SENTENCES = {
-    ReasonCode.SESSION: b"Chosen by customers who also looked at %b",
+    ReasonCode.SESSION: b"Of interest in visits like yours that included %b",
     ReasonCode.REVISIT: b"You looked at this before",
-    ReasonCode.VIEWED_TOGETHER: b"Customers who looked at %b also looked at this",
-    ReasonCode.BOUGHT_TOGETHER: b"Often in one basket with %b",
+    ReasonCode.VIEWED_TOGETHER: b"Of interest in the same visits as %b",
+    ReasonCode.BOUGHT_TOGETHER: b"Bought together with %b",
     ReasonCode.POPULAR: b"Popular with customers of this shop",
     ReasonCode.TRENDING: b"Trending: more and more customers look at this",
     ReasonCode.SEEN: b"Looked at by other customers of this shop",

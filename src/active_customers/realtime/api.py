@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse
 
 from active_customers import __version__
 from active_customers.core.errors import ActiveCustomersError
+from active_customers.core.event import Word
 from active_customers.monitoring.exposition import exposition
 from active_customers.realtime.access import Access, Scope
 from active_customers.realtime.hot_routes import HotRoutes
@@ -176,6 +177,10 @@ def _problems(*more: tuple[str, str]) -> dict[str, Any]:
 
 def _get_description() -> dict[str, Any]:
     schema = RecommendationQuery.model_json_schema()
+    for name, field in schema["properties"].items():
+        default = RecommendationQuery.model_fields[name].default
+        if isinstance(default, Word):
+            field["default"] = default.word
     parameters = [
         {
             "name": name,

@@ -32,6 +32,9 @@ _MOST_LOOKED_THROUGH = 10_000
 _LEAST_SHARE = 0.1
 """Of a source's best score, what its weakest product has at least: so that the next source still has room below."""
 
+_STEP_DOWN = 0.99
+"""The best product of a source, as a share of the last one of the source before it."""
+
 _NOTHING_DONE = empty_state()
 _NOTHING_DONE.flags.writeable = False  # like the states that come from the store, so that kernels see one type
 
@@ -151,5 +154,5 @@ def _take(chosen: dict[int, Recommendation], proposals: Proposals, n: int) -> No
 
 
 def _below(chosen: dict[int, Recommendation]) -> float:
-    """Return the score that the next product may have at most."""
-    return next(reversed(chosen.values())).score if chosen else 1.0
+    """Return the score that the next product may have at most: 1 for the first, then less than all before it."""
+    return next(reversed(chosen.values())).score * _STEP_DOWN if chosen else 1.0

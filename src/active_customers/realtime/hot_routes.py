@@ -163,9 +163,9 @@ def _pairs(query_string: bytes) -> list[tuple[str, str]]:
         return []
     try:
         if b"%" not in query_string and b"+" not in query_string:
-            halves = [pair.partition("=") for pair in query_string.decode("ascii").split("&")]
+            halves = [pair.partition("=") for pair in query_string.decode("ascii").split("&") if pair]
             return [(name, value) for name, _, value in halves]
-        parts = [pair.partition(b"=") for pair in query_string.replace(b"+", b" ").split(b"&")]
+        parts = [pair.partition(b"=") for pair in query_string.replace(b"+", b" ").split(b"&") if pair]
         return [(unquote_to_bytes(name).decode(), unquote_to_bytes(value).decode()) for name, _, value in parts]
     except UnicodeDecodeError as error:
         raise InvalidValueError("query", query_string[:60], f"percent-encode UTF-8 ({error})") from error

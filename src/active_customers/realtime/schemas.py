@@ -278,7 +278,9 @@ def first_error(error: ValidationError, model: type[BaseModel], at: str = "") ->
         value = None
     if details["type"] == "product_id":
         return InvalidValueError(f"{at}product_id", None, details["msg"])
-    remedy = remedies.get(details["type"]) or details["msg"].removeprefix("Value error, ")
+    remedy = remedies.get(details["type"]) or details["msg"].removeprefix("Value error, ").replace(
+        "Input should", "it should"
+    )
     return InvalidValueError(field, value, remedy)
 
 

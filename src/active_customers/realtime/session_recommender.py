@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,10 @@ from active_customers.core.event import Context
 from active_customers.core.recommendation import ReasonCode
 from active_customers.core.session import SessionQuery
 from active_customers.models.artifacts import Manifest
-from active_customers.models.base import Candidates
+from active_customers.models.base import Candidates, Model
 from active_customers.models.item_knn import ItemKnn
 from active_customers.models.popularity import Popularity
+from active_customers.models.registry import entry_named
 from active_customers.models.session_knn import SessionKnn
 
 
@@ -44,10 +45,13 @@ class SessionRecommender:
 
     def __init__(self, manifest: Manifest, arrays: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
         self.manifest = manifest
-        configs = manifest.configs
-        self._sessions = SessionKnn.from_arrays(arrays["session_knn"], configs["session_knn"])
-        self._items = ItemKnn.from_arrays(arrays["item_knn"], configs["item_knn"])
-        self._popularity = Popularity.from_arrays(arrays["popularity"], configs["popularity"])
+
+        def load(name: str) -> Model:
+            return entry_named(name).load(arrays[name], manifest.configs[name])
+
+        self._sessions = cast(SessionKnn, load("session_knn"))
+        self._items = cast(ItemKnn, load("item_knn"))
+        self._popularity = cast(Popularity, load("popularity"))
 
     def sources(self, question: Question, n: int) -> Iterator[Proposals]:
         """Yield what each source proposes, the most telling one for the context first; stop when there is enough.

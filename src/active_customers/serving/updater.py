@@ -13,8 +13,8 @@ from pydantic import Field
 
 from active_customers.core.clock import SECOND, Clock
 from active_customers.core.config import Config
-from active_customers.core.errors import ActiveCustomersError
-from active_customers.models.artifacts import ArtifactStore
+from active_customers.core.errors import ActiveCustomersError, ArtifactError
+from active_customers.models.artifacts import ArtifactStore, DamagedArtifactError
 from active_customers.monitoring.metrics import MODEL_AGE, MODEL_INFO
 from active_customers.realtime.engine import Engine
 from active_customers.realtime.session_recommender import SessionRecommender
@@ -32,33 +32,59 @@ class UpdaterConfig(Config):
 
 
 class ModelFollower:
-    """Puts each newly published model in force; a version that cannot be read is refused and the old one stays."""
+    """Puts each newly published model in force; a version that cannot be read is refused and the old one stays.
+
+    Where there is no old one, the newest published version that can be read steps in. A version that is damaged is
+    refused for good, one that could not be read is tried again with each look.
+    """
 
     def __init__(self, artifacts: ArtifactStore, engine: Engine, clock: Clock) -> None:
         self._artifacts = artifacts
         self._engine = engine
         self._clock = clock
-        self._seen: str | None = None
         self._in_force: str | None = None
+        self._damaged: set[str] = set()
+        self._complaint = ""
 
     def follow(self) -> None:
-        """Load the current version if it is another than the last one seen; call it from any one thread."""
+        """Load the current version if it is not the one in force; call it from any one thread."""
         current = self._artifacts.current()
-        if current is not None and current != self._seen:
-            self._seen = current
-            try:
-                self._engine.recommender = SessionRecommender(*self._artifacts.load(current))
-            except (ActiveCustomersError, KeyError, ValueError):  # the last two: of models that this version knows not
-                _log.exception("model %s is refused, the one before stays in force", current)
-            else:
-                if self._in_force is not None:
-                    MODEL_INFO.labels(self._in_force).set(0)
-                MODEL_INFO.labels(current).set(1)
-                self._in_force = current
-                _log.info("model %s is in force", current)
+        if current is not None and current != self._in_force:
+            error = self._put_in_force(current)
+            if error is not None:
+                self._complain(current, error, self._in_force or self._step_in(current))
         recommender = self._engine.recommender
         created = recommender.manifest.created if recommender else None
         MODEL_AGE.set(-1 if created is None else (self._clock.now() - created) / SECOND)
+
+    def _put_in_force(self, version: str) -> Exception | None:
+        """Load a version; return what speaks against it, if anything."""
+        if version in self._damaged:
+            return DamagedArtifactError(f"model {version} was refused before")
+        try:
+            self._engine.recommender = SessionRecommender(*self._artifacts.load(version))
+        except (ActiveCustomersError, KeyError, ValueError) as error:  # the last two: models of another program version
+            if isinstance(error, DamagedArtifactError) or not isinstance(error, ArtifactError):
+                self._damaged.add(version)
+            return error
+        if self._in_force is not None:
+            MODEL_INFO.labels(self._in_force).set(0)
+        MODEL_INFO.labels(version).set(1)
+        self._in_force = version
+        _log.info("model %s is in force", version)
+        return None
+
+    def _step_in(self, refused: str) -> str | None:
+        """Put the newest other version that can be read in force; return which one, if any."""
+        others = (version for version in reversed(self._artifacts.versions()) if version != refused)
+        return next((version for version in others if self._put_in_force(version) is None), None)
+
+    def _complain(self, refused: str, error: Exception, taken: str | None) -> None:
+        """Log what was refused and which version answers instead; the same complaint is made once, not at each look."""
+        complaint = f"model {refused} is refused, {taken or 'no other'} is in force"
+        if complaint != self._complaint:
+            _log.error(complaint, exc_info=error)
+            self._complaint = complaint
 
 
 @dataclass(frozen=True, slots=True)

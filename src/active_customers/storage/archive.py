@@ -7,10 +7,10 @@ another's is what a compaction left behind, and readers pass over it.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from active_customers.core.clock import day_of
+from active_customers.core.clock import DAY, HOUR, day_of
 from active_customers.core.event import LogEntry
 from active_customers.core.identifiers import NO_NUMBER
+from active_customers.storage.durable import make_folder, written_whole
 
 SCHEMA: pa.Schema = pa.schema(
     [
@@ -45,6 +46,11 @@ SCHEMA: pa.Schema = pa.schema(
         pa.field("details", pa.string()),  # JSON of the rarer fields, order_id and currency included
     ]
 )
+
+LEFTOVERS_KEPT = HOUR
+"""For how long after a merge the parts that it replaced are kept."""
+PARTS_OF_TODAY = 64
+"""The day under way is merged when more parts than this can be."""
 
 _PART = re.compile(r"part-(\d{20})-(\d{20})\.parquet")
 
@@ -71,28 +77,8 @@ def part_name(first: int, last: int) -> str:
 def write_part(table: pa.Table, path: Path) -> None:
     """Write a Parquet file so that it is there whole or not at all, even after a power cut."""
     make_folder(path.parent)
-    temporary = path.with_suffix(".tmp")
-    pq.write_table(table, temporary, compression="zstd", row_group_size=256_000)
-    sync(temporary)
-    temporary.replace(path)
-    sync(path.parent)
-
-
-def make_folder(path: Path) -> None:
-    """Make a folder and those above it, where they are missing, durable."""
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    path.mkdir(parents=True, exist_ok=True)
-    for folder in missing:
-        sync(folder.parent)
-
-
-def sync(path: Path) -> None:
-    """Make a file, or the entries of a folder, durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with written_whole(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", row_group_size=256_000)
 
 
 def table_of(entries: Sequence[LogEntry]) -> pa.Table:
@@ -157,11 +143,16 @@ class Archive:
 
     def append(self, entries: Sequence[LogEntry]) -> list[Part]:
         """Write entries (in order of position) as one part per day and unbroken run of positions."""
+        return self.append_table(table_of(entries))
+
+    def append_table(self, rows: pa.Table) -> list[Part]:
+        """Write rows of `SCHEMA` (in order of position) as `append` does."""
         written = []
-        for run in _runs(entries):
-            path = self.path_for(run[0].position, run[-1].position, run[0].arrival)
-            write_part(table_of(run), path)
-            written.append(Part(run[0].position, run[-1].position, path))
+        for run in _runs(rows):
+            first, last = run["position"][0].as_py(), run["position"][-1].as_py()
+            path = self.path_for(first, last, run["arrival"][0].as_py())
+            write_part(run, path)
+            written.append(Part(first, last, path))
         return written
 
     def columns(self, names: Sequence[str], where: str = "true") -> dict[str, NDArray[Any]]:
@@ -184,38 +175,40 @@ class Archive:
         """Return the first position above everything archived; 1 for an empty archive."""
         return max((part.last + 1 for part in self.parts()), default=1)
 
-    def compact(self, most_rows: int = 5_000_000) -> int:
+    def compact(self, now: int, most_rows: int = 5_000_000) -> int:
         """Merge parts of one day that follow each other without a gap; return how many parts fewer count now.
 
-        The files that a merge replaces are left until the next compaction, for those who are reading them; neither that
-        nor a crash doubles anything, since readers pass over parts that lie inside others.
+        A day that is over is merged as far as `most_rows` allows, which happens once; the day of `now` only when
+        more than `PARTS_OF_TODAY` of its parts can be merged, so that its growing file is not written again and again.
+        The files that a merge replaces are left for `LEFTOVERS_KEPT`, for those who are reading them; neither that nor
+        a crash doubles anything, since readers pass over parts that lie inside others.
         """
-        self._drop_leftovers()
+        self._drop_leftovers(now)
         saved = 0
-        for group in _mergeable(self.parts(), most_rows):
-            table = pa.concat_tables([pq.read_table(part.path, partitioning=None) for part in group])
-            write_part(table, group[0].path.parent / part_name(group[0].first, group[-1].last))
-            saved += len(group) - 1
+        for day, parts in groupby(self.parts(), key=lambda part: part.day):
+            groups = list(_mergeable(list(parts), most_rows))
+            if day >= day_of(now) and sum(map(len, groups)) <= PARTS_OF_TODAY:
+                continue
+            for group in groups:
+                table = pa.concat_tables([pq.read_table(part.path, partitioning=None) for part in group])
+                write_part(table, group[0].path.parent / part_name(group[0].first, group[-1].last))
+                saved += len(group) - 1
         return saved
 
-    def _drop_leftovers(self) -> None:
-        kept = {part.path for part in self.parts()}
-        for part in list(self._files()):
-            if part.path not in kept:
+    def _drop_leftovers(self, now: int) -> None:
+        kept = self.parts()
+        for part in set(self._files()) - set(kept):
+            merged = next(other for other in kept if other.first <= part.first and part.last <= other.last)
+            if now - merged.path.stat().st_mtime_ns // 1000 > LEFTOVERS_KEPT:
                 part.path.unlink()
 
 
-def _runs(entries: Sequence[LogEntry]) -> Iterable[Sequence[LogEntry]]:
-    start = 0
-    for i in range(1, len(entries) + 1):
-        if i == len(entries) or _breaks(entries[i - 1], entries[i]):
-            if i > start:
-                yield entries[start:i]
-            start = i
-
-
-def _breaks(before: LogEntry, after: LogEntry) -> bool:
-    return after.position != before.position + 1 or day_of(after.arrival) != day_of(before.arrival)
+def _runs(rows: pa.Table) -> Iterable[pa.Table]:
+    """Yield the unbroken runs of positions that arrived on one day."""
+    positions, days = rows["position"].to_numpy(), rows["arrival"].to_numpy() // DAY
+    breaks = np.flatnonzero((np.diff(positions) != 1) | (np.diff(days) != 0)) + 1
+    bounds = [0, *breaks.tolist(), len(rows)]
+    return [rows.slice(start, end - start) for start, end in pairwise(bounds) if end > start]
 
 
 def _mergeable(parts: Sequence[Part], most_rows: int) -> Iterable[list[Part]]:

@@ -13,6 +13,9 @@ from active_customers.core.event import Event, LogEntry, Receipt
 from active_customers.core.product import Product
 from active_customers.core.session import State
 
+DAYS_REMEMBERED = 7
+"""A retry that comes more days (UTC) than this after the event counts as a new one."""
+
 
 class EventLog(Protocol):
     """The append-only log: positions 1, 2, 3 ... in the order of append, with gaps only where some were reserved."""
@@ -21,7 +24,8 @@ class EventLog(Protocol):
         """Store events and fold them into their customers' states, in one transaction.
 
         Returns one receipt per event, in order, and only when all of them are durable. An event whose `dedup_key` is
-        known (younger than its `retry_window`, if it has one) is a duplicate and changes nothing; the first one wins.
+        known (for `DAYS_REMEMBERED`, or younger than its `retry_window`, if it has one) is a duplicate and changes
+        nothing; the first one wins.
         On any error nothing of the batch is stored.
         """
         ...
@@ -79,7 +83,7 @@ class CatalogStore(Protocol):
         ...
 
     def put_products(self, products: Iterable[Product]) -> int:
-        """Store catalogue entries, replacing those with the same id; return how many."""
+        """Store catalogue entries, replacing those with the same id; return how many were given."""
         ...
 
     def product(self, number: int) -> Product | None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from active_customers.storage.archive import sync
+from active_customers.storage.durable import sync
 
 _DIGEST = 32
 _HEAD = _DIGEST + 8

@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 
 from active_customers.core.errors import NewerDataError, StorageError, StoreLockedError
+from active_customers.storage.durable import make_folder, write_whole
 
 FORMAT = 1
 """Version of the layout on disk; raised when an older program could not read what a newer one wrote."""
@@ -58,9 +59,9 @@ class DataDirectory:
         """
         path = self.root / "format.json"
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            make_folder(self.root)
             if not path.exists():
-                self._write_format(path)
+                write_whole(path, orjson.dumps({"format": FORMAT}))
             found = int(orjson.loads(path.read_bytes())["format"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StorageError(f"{self.root} cannot be used as a data directory ({error}): name another one") from error
@@ -69,12 +70,6 @@ class DataDirectory:
                 f"{self.root} was written by a newer version (format {found}, this one reads up to {FORMAT}): "
                 "upgrade active-customers, or name another --data-dir"
             )
-
-    def _write_format(self, path: Path) -> None:
-        """Write the file so that it is there whole or not at all, whoever else prepares the directory meanwhile."""
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_bytes(orjson.dumps({"format": FORMAT}))
-        temporary.replace(path)
 
     def lock(self) -> int:
         """Become the only writer; return the descriptor whose closing (or the process's end) gives that up.

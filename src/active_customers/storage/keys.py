@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 
 import orjson
 
 from active_customers.core.errors import StorageError
+from active_customers.storage.durable import write_whole
 
 _KEY_BYTES = 32
 
@@ -37,11 +37,5 @@ def _damaged(path: Path, why: str) -> StorageError:
 def rotate_keys(path: Path, keys: dict[int, bytes], keep: int = 8) -> dict[int, bytes]:
     """Add a key that signs from now on; the newest `keep` go on verifying. Ids count up from 0 to 255."""
     fresh = dict(sorted(keys.items())[-(keep - 1) :]) | {max(keys, default=-1) + 1: secrets.token_bytes(_KEY_BYTES)}
-    temporary = path.with_suffix(".tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(orjson.dumps({str(key_id): key.hex() for key_id, key in fresh.items()}))
-        file.flush()
-        os.fsync(descriptor)
-    temporary.replace(path)
+    write_whole(path, orjson.dumps({str(key_id): key.hex() for key_id, key in fresh.items()}), mode=0o600)
     return fresh

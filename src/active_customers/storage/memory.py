@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 
 import numpy as np
 
+from active_customers.core.clock import DAY, day_of
 from active_customers.core.event import Event, LogEntry, Receipt
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.product import Product
 from active_customers.core.session import ACT_SESSION, MAX_WORDS, State, empty_state, given_session
 from active_customers.kernels.session_state import fold
+from active_customers.storage.base import DAYS_REMEMBERED
 
 
 class _Numbers:
@@ -82,11 +85,13 @@ class MemoryCatalog:
         return self.numbers.ids[number] if number < len(self.numbers.ids) else None
 
     def put_products(self, products: Iterable[Product]) -> int:
-        """Store catalogue entries, replacing those with the same id; return how many."""
-        found = {self.numbers.number(product.product_id): product for product in products}
-        self._products.update(found)
+        """Store catalogue entries, replacing those with the same id; return how many were given."""
+        count = 0
+        for product in products:
+            self._products[self.numbers.number(product.product_id)] = product
+            count += 1
         self._version += 1
-        return len(found)
+        return count
 
     def product(self, number: int) -> Product | None:
         """Return a catalogue entry, or None."""
@@ -117,11 +122,23 @@ class MemoryLog:
 
     def append(self, events: Sequence[Event], arrival: int) -> list[Receipt]:
         """Store events and fold them (see `EventLog`)."""
-        return [self._append_one(event, arrival) for event in events]
+        changed = (self, self._sessions, self._sessions.customers, self._catalog.numbers)
+        before = [_contents(part) for part in changed]
+        try:
+            return [self._append_one(event, arrival) for event in events]
+        except BaseException:
+            for part, contents in zip(changed, before, strict=True):
+                vars(part).update(contents)
+            raise
+
+    def _is_repeat(self, event: Event, arrival: int) -> bool:
+        seen = self._seen.get(event.dedup_key)
+        if seen is None or day_of(seen) < day_of(max(arrival - DAYS_REMEMBERED * DAY, 0)):
+            return False
+        return event.retry_window is None or arrival - seen <= event.retry_window
 
     def _append_one(self, event: Event, arrival: int) -> Receipt:
-        seen = self._seen.get(event.dedup_key)
-        if seen is not None and (event.retry_window is None or arrival - seen <= event.retry_window):
+        if self._is_repeat(event, arrival):
             return Receipt(None)
         self._seen[event.dedup_key] = arrival
         position, self._next = self._next, self._next + 1
@@ -153,6 +170,11 @@ class MemoryLog:
         count = bisect_left(self._entries, below, key=lambda entry: entry.position)
         del self._entries[:count]
         return count
+
+
+def _contents(part: object) -> dict[str, object]:
+    """Return what an append may change of a part, to put it back."""
+    return {name: copy(value) for name, value in vars(part).items() if isinstance(value, list | dict | int)}
 
 
 class MemoryStore:

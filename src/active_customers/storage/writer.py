@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
+from active_customers.core.clock import Clock, SystemClock
+from active_customers.core.errors import StorageError
 from active_customers.core.product import Product
-from active_customers.storage.archive import Archive, make_folder, sync
+from active_customers.storage.archive import Archive
 from active_customers.storage.data_dir import DataDirectory
+from active_customers.storage.durable import make_folder, sync
 from active_customers.storage.embedded import EmbeddedStore
 from active_customers.storage.embedded.sessions import ActsOfMany
 from active_customers.storage.staged import StagedImport
 
-_ENTRIES_PER_PART = 50_000
+_ROWS_PER_PART = 50_000
+_ROWS_PER_READ = 5_000
+"""Bounds the Python between two chances for other threads to a few milliseconds."""
+_KEYS_PER_CALL = 5_000
 _CUSTOMERS_PER_FOLD = 1_000
 """Bounds one transaction of an adoption to some 20 MB and a few milliseconds, so that live events pass in between."""
-_COMPACT_ABOVE = 64
+
+_log = logging.getLogger(__name__)
 
 
 class DirectWriter:
     """`StoreWriter` on a store that this process owns. Methods may be called from any thread."""
 
-    def __init__(self, directory: DataDirectory, store: EmbeddedStore) -> None:
+    def __init__(self, directory: DataDirectory, store: EmbeddedStore, clock: Clock | None = None) -> None:
         self._directory = directory
         self._store = store
         self._archive = Archive(directory.archive)
         self._archiving = threading.Lock()
+        self._clock = clock or SystemClock()
 
     def number_products(self, product_ids: Sequence[str]) -> list[int]:
         """Return the numbers of products, giving new ones where needed."""
@@ -55,23 +65,28 @@ class DirectWriter:
         """
         with self._archiving:
             end = self._store.events.next_position()
-            position = 1
-            while entries := self._store.events.read(position, _ENTRIES_PER_PART):
-                uncovered = self._archive.next_uncovered(entries[0].position)
-                if uncovered > entries[0].position:
-                    position = uncovered
-                    continue
-                entries = [entry for entry in entries if entry.position < end]
-                if not entries:
-                    break
-                self._archive.append(entries)
-                position = entries[-1].position + 1
+            for rows in _grouped(self._uncovered(end), _ROWS_PER_PART):
+                self._archive.append_table(rows)
             self._store.events.trim(end)
 
+    def _uncovered(self, end: int) -> Iterator[pa.Table]:
+        """Yield the log's entries below a position that the archive does not have, a few at a time."""
+        position = 1
+        while len(rows := self._store.events.read_table(position, _ROWS_PER_READ)):
+            first, last = rows["position"][0].as_py(), rows["position"][-1].as_py()
+            if first >= end:
+                return
+            uncovered = self._archive.next_uncovered(first)
+            if uncovered > first:
+                position = uncovered
+                continue
+            yield rows.slice(0, int(np.searchsorted(rows["position"].to_numpy(), end)))
+            position = last + 1
+
     def compact(self) -> int:
-        """Merge small parts of the archive when there are many; return how many files that saved."""
+        """Merge small parts of the archive where there are many; return how many files that saved."""
         with self._archiving:
-            return self._archive.compact() if len(self._archive.parts()) > _COMPACT_ABOVE else 0
+            return self._archive.compact(self._clock.now())
 
     def archive_and_compact(self) -> None:
         """Do what keeps log and archive small."""
@@ -79,7 +94,12 @@ class DirectWriter:
         self.compact()
 
     def adopt(self, staged: Path) -> None:
-        """Take a staged import into archive and states; from its first line on, a crash only delays it."""
+        """Take a staged import into archive and states; from its first line on, a crash only delays it.
+
+        Raises `StorageError` when the folder is incomplete or lies elsewhere; then nothing has changed.
+        """
+        if staged.resolve().parent != self._directory.imports.resolve():
+            raise StorageError(f"{staged} does not lie in {self._directory.imports}: run the import again")
         StagedImport.open(staged)
         for path in staged.iterdir():
             sync(path)
@@ -89,24 +109,64 @@ class DirectWriter:
         self._complete(staged, 0)
 
     def resume(self) -> int:
-        """Complete the imports that a crash interrupted; return how many."""
-        pending = self._store.events.imports_under_way()
-        for name, done in pending.items():
-            self._complete(self._directory.imports / name, done)
-        return len(pending)
+        """Complete the imports that a crash interrupted; return how many.
+
+        Raises `StorageError` when archive and store do not belong together, as after restoring only one of them.
+        """
+        self._check_archive()
+        completed = 0
+        for name, done in self._store.events.imports_under_way().items():
+            folder = self._directory.imports / name
+            if folder.exists():
+                self._complete(folder, done)
+                completed += 1
+            else:
+                _log.error(
+                    "%s is gone before it was taken in: its events may be missing, import their files again", folder
+                )
+                self._store.events.forget_import(name)
+        return completed
+
+    def _check_archive(self) -> None:
+        archived, given = self._archive.end(), self._store.events.next_position()
+        if archived > given:
+            raise StorageError(
+                f"{self._directory.root} is no whole: its archive goes up to position {archived - 1}, its store only "
+                f"to {given - 1}: restore both folders from one backup"
+            )
 
     def _complete(self, folder: Path, done: int) -> None:
         staged = StagedImport.open(folder)
+        with self._archiving:  # another import looks for what is known already when its `archive_log` has returned
+            self._take_parts(staged)
+        if done == 0:
+            for start in range(0, len(staged.keys), _KEYS_PER_CALL):
+                keys = staged.keys[start : start + _KEYS_PER_CALL]
+                self._store.events.remember_keys([key.tobytes() for key in keys], staged.arrival)
+        for until, run in _chunks(staged, done):
+            self._store.events.fold_import(folder.name, run, until)
+        self._store.events.forget_import(folder.name)
+        _clear(folder)
+
+    def _take_parts(self, staged: StagedImport) -> None:
         for path in staged.parts():
             first, last = (int(text) for text in path.stem.split("-")[1:])
             target = self._archive.path_for(first, last, staged.arrival)
             make_folder(target.parent)
             path.replace(target)
             sync(target.parent)
-        for until, run in _chunks(staged, done):
-            self._store.events.fold_import(folder.name, run, until)
-        self._store.events.forget_import(folder.name)
-        _clear(folder)
+
+
+def _grouped(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """Put tables together until they have at least `rows` rows."""
+    group: list[pa.Table] = []
+    for table in tables:
+        group.append(table)
+        if sum(map(len, group)) >= rows:
+            yield pa.concat_tables(group)
+            group = []
+    if group:
+        yield pa.concat_tables(group)
 
 
 def _chunks(staged: StagedImport, done: int) -> Iterator[tuple[int, ActsOfMany]]:

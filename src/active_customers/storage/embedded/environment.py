@@ -41,23 +41,30 @@ class Environment:
                 max_readers=self._config.max_readers,
                 max_spare_txns=16,
                 create=self.writer,
+                readonly=not self.writer,
                 readahead=False,
             )
             self._env.reader_check()
-            self._meta = self.database(b"meta")
         except lmdb.Error as error:
-            raise StorageError(
-                f"{self.path} cannot be opened ({error}): is --data-dir the right one, and has anything been stored?"
-            ) from error
+            raise self._unusable(error) from error
+        self._meta = self.database(b"meta")
+
+    def _unusable(self, error: lmdb.Error) -> StorageError:
+        return StorageError(
+            f"{self.path} cannot be opened ({error}): is --data-dir the right one, and has anything been stored?"
+        )
 
     def close(self) -> None:
         """Close it; open transactions are given up."""
         self._env.close()
 
     def database(self, name: bytes) -> lmdb._Database:
-        """Open a sub-database; the writer creates it where it is missing."""
-        with self._full_disk_told():
-            return self._env.open_db(name, create=self.writer)
+        """Open a sub-database; the writer creates it where it is missing, a reader gets a `StorageError`."""
+        try:
+            with self._full_disk_told():
+                return self._env.open_db(name, create=self.writer)
+        except (lmdb.NotFoundError, lmdb.ReadonlyError) as error:
+            raise self._unusable(error) from error
 
     def database_names(self) -> list[bytes]:
         """Return the names of all sub-databases."""
@@ -71,6 +78,8 @@ class Environment:
     @contextmanager
     def writing(self) -> Iterator[lmdb.Transaction]:
         """Yield a write transaction that is durable when the block ends, or leaves nothing behind."""
+        if not self.writer:
+            raise StorageError(f"{self.path} was opened for reading only: let its owner write")
         with self._full_disk_told(), self._env.begin(write=True) as txn:
             yield txn
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 import lmdb
 import numpy as np
+import pyarrow as pa
 
 from active_customers.core.event import Event, LogEntry, Receipt
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.session import ACT_SESSION, State, given_session
 from active_customers.storage.embedded.catalog import EmbeddedCatalog
 from active_customers.storage.embedded.environment import Environment
-from active_customers.storage.embedded.records import decode, encode
+from active_customers.storage.embedded.records import decode, encode, table_of_records
 from active_customers.storage.embedded.seen import SeenKeys
 from active_customers.storage.embedded.sessions import ActsOfMany, EmbeddedSessions
 
@@ -30,7 +32,8 @@ class EmbeddedLog:
         self._catalog = catalog
         self._entries = env.database(b"log")
         self._imports = env.database(b"imports")
-        self._seen = SeenKeys(env)
+        if env.writer:
+            self._seen = SeenKeys(env)
 
     def append(self, events: Sequence[Event], arrival: int) -> list[Receipt]:
         """Store and fold events in one transaction (see `EventLog`)."""
@@ -85,6 +88,17 @@ class EmbeddedLog:
                 )
         return entries
 
+    def read_table(self, start: int, limit: int) -> pa.Table:
+        """Return what `read` returns as a table of `archive.SCHEMA`, at a fraction of the cost."""
+        positions, records = [], []
+        with self._env.reading() as txn:
+            cursor = txn.cursor(db=self._entries)
+            if cursor.set_range(start.to_bytes(8, "big")):
+                for key, record in islice(cursor, limit):
+                    positions.append(int.from_bytes(key, "big"))
+                    records.append(bytes(record))
+        return table_of_records(positions, records)
+
     def next_position(self) -> int:
         """Return the position that the next event will get."""
         with self._env.reading() as txn:
@@ -118,6 +132,12 @@ class EmbeddedLog:
         """Remember that a staged import is to be completed, whatever happens."""
         with self._env.writing() as txn:
             txn.put(name.encode(), (0).to_bytes(8, "little"), db=self._imports)
+
+    def remember_keys(self, keys: Sequence[bytes], arrival: int) -> None:
+        """Remember the retry keys of imported events, as if they had been posted; doing it again changes nothing."""
+        self._seen.turn_to(arrival)
+        with self._env.writing() as txn:
+            self._seen.remember(txn, keys, arrival)
 
     def fold_import(self, name: str, run: ActsOfMany, done: int) -> None:
         """Fold a chunk of a staged import and note that `done` of its customers have been folded."""

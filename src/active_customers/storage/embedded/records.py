@@ -8,15 +8,36 @@ their numbers stand for them, so that erasing a customer's name is one record.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import orjson
+import pyarrow as pa
 
 from active_customers.core.event import Channel, Context, Event, EventType, LogEntry
 from active_customers.core.identifiers import NO_NUMBER
+from active_customers.storage.archive import SCHEMA
 
 _HEAD = struct.Struct("<BBBBiqqIIQd16s")
 _HAS_PRICE = 1
+_HEADS = np.dtype(
+    [
+        ("event_type", "u1"),
+        ("context", "u1"),
+        ("channel", "u1"),
+        ("flags", "u1"),
+        ("quantity", "<i4"),
+        ("time", "<i8"),
+        ("arrival", "<i8"),
+        ("customer", "<u4"),
+        ("product", "<u4"),
+        ("session", "<u8"),
+        ("price", "<f8"),
+        ("dedup_key", "V16"),
+    ]
+)
+"""`_HEAD` as a row of an array."""
+_TEXTS = ("session_id", "order_id", "currency", "details")
 
 
 def encode(entry: LogEntry) -> bytes:
@@ -63,3 +84,32 @@ def decode(
         dedup_key=key,
     )
     return LogEntry(position, arrival, customer, product, session, event)
+
+
+def table_of_records(positions: Sequence[int], records: Sequence[bytes]) -> pa.Table:
+    """Return stored entries as rows of `archive.SCHEMA`: the heads all at once, the rest row by row."""
+    heads = np.frombuffer(b"".join([record[: _HEAD.size] for record in records]), _HEADS)
+    columns: dict[str, object] = {
+        name: np.ascontiguousarray(heads[name])
+        for name in ("arrival", "time", "event_type", "customer", "session", "quantity")
+    }
+    columns["position"] = np.array(positions, np.uint64)
+    columns["product"] = pa.array(heads["product"], mask=heads["product"] == NO_NUMBER)
+    columns["price"] = pa.array(heads["price"], mask=heads["flags"] & _HAS_PRICE == 0)
+    for name in ("context", "channel"):  # 0 stands for none
+        columns[name] = pa.array(heads[name] - np.uint8(1), mask=heads[name] == 0)
+    keys = pa.py_buffer(np.ascontiguousarray(heads["dedup_key"]))
+    columns["dedup_key"] = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(heads), [None, keys])
+    texts = [_texts(record) for record in records]
+    columns |= dict(zip(_TEXTS, zip(*texts, strict=True) if texts else [()] * len(_TEXTS), strict=True))
+    return pa.table([pa.array(columns[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
+
+
+def _texts(record: bytes) -> tuple[str | None, ...]:
+    """Return `_TEXTS` of a record: what stands in its JSON, and the JSON without the session."""
+    if len(record) == _HEAD.size:
+        return (None,) * len(_TEXTS)
+    details = orjson.loads(record[_HEAD.size :])
+    session_id = details.pop("session_id", None)
+    written = orjson.dumps(details).decode() if details else None
+    return session_id, details.get("order_id"), details.get("currency"), written
