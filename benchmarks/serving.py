@@ -58,7 +58,7 @@ def give_sessions(url: str) -> int:
         return len(answer.content)
 
 
-def run(data: Path, seconds: int = 8, rounds: int = 3) -> None:
+def run(data: Path, seconds: int = 6, rounds: int = 3) -> None:
     """Measure and write `results/serving.json`."""
     figures: dict[str, list[dict[str, object]]] = {name: [] for name in ("static", "get", "post", "mix")}
     environment = os.environ | {"ACTIVE_CUSTOMERS_ACCESS__SERVER_KEYS": KEY}

@@ -97,3 +97,13 @@ def test_acts_after_the_time_of_reading_are_as_new_as_can_be(make_log, ask):
     log = make_log([[0, 1], [0, 2]], 3, spacing=400 * DAY)
     early = type(log)(log.offsets, log.products, log.event_types, log.times, log.customers, 3, as_of=0)
     assert set(ranked(fitted(early), ask(0), [0])) == {1, 2}
+
+
+def test_later_calls_answer_as_the_first_one_does(blocks, ask):
+    for products in ([0], [11, 2], [], [29, 0, 1], [99]):
+        for excluded in ([], [2], [3, 1]):
+            model = SessionKnn()
+            model.fit(blocks)
+            first, *later = (model.candidates(ask(*products), 5, np.array(excluded, np.uint32)) for _ in range(3))
+            for again in later:
+                assert [column.tolist() for column in again] == [column.tolist() for column in first]

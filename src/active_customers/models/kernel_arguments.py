@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
+from numba import typeof
 from numpy.typing import NDArray
 
 from active_customers.kernels.top_n import Wanted
 from active_customers.models.base import NO_PRODUCTS
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class PerThread(Generic[T]):
@@ -34,6 +36,29 @@ class PerThread(Generic[T]):
         except AttributeError:
             mine = self._local.mine = self._make()
         return mine
+
+
+class Prepared(Generic[R]):
+    """A kernel whose arguments always have the same types, called without looking at them again.
+
+    Numba finds the machine code for a call by the types of all its arguments, which for a score of arrays takes as long
+    as the answer. The first call is an ordinary one; the next go straight to the code it found. So every argument must
+    come from the functions of this module: another type would be misread.
+    """
+
+    def __init__(self, kernel: Callable[..., R]) -> None:
+        self._kernel = kernel
+        self._code: Callable[..., R] | None = None
+
+    def __call__(self, *arguments: object) -> R:
+        """Call the kernel."""
+        if self._code is not None:
+            return self._code(*arguments)
+        answer = self._kernel(*arguments)
+        dispatcher, type_of = cast("Any", self._kernel), cast("Any", typeof)
+        types = tuple(type_of(argument) for argument in arguments)
+        self._code = dispatcher.overloads[types].entry_point
+        return answer
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:

@@ -16,7 +16,7 @@ from active_customers.kernels.candidate_set import candidate_set, empty_votes, e
 from active_customers.kernels.session_knn import KnnScratch, SessionIndex, Weighting, collect, recommend
 from active_customers.kernels.sessions import last_acts, newest_rows
 from active_customers.models.base import NO_PRODUCTS, Arrays, Candidates, SessionLog
-from active_customers.models.kernel_arguments import PerThread, frozen, longest_row, question, wanted
+from active_customers.models.kernel_arguments import PerThread, Prepared, frozen, longest_row, question, wanted
 
 SMALLEST_WEIGHT = np.float32(1e-30)
 """What recency leaves of the oldest sessions, so that they still count before nothing does."""
@@ -105,7 +105,7 @@ class SessionKnn:
         """Return at most `n` products, best first."""
         scratch = self._scratch.get()
         return Candidates(
-            *recommend(self._index, self._weighting, scratch, question(session.products), wanted(n, excluded))
+            *self._recommend(self._index, self._weighting, scratch, question(session.products), wanted(n, excluded))
         )
 
     def score(self, session: SessionQuery, products: NDArray[np.uint32]) -> NDArray[np.float32]:
@@ -143,6 +143,7 @@ class SessionKnn:
             neighbours=config.neighbours,
         )
         self._scratch = PerThread(self._make_scratch)
+        self._recommend = Prepared(recommend)
 
     def _make_scratch(self) -> KnnScratch:
         n_sessions = len(self._index.session_weights)
