@@ -8,24 +8,12 @@ import signal
 import time
 
 import pytest
-from tests.e2e.conftest import Service, assert_each_once, command
-from tests.e2e.test_crash import Poster, acknowledged, progress
+from tests.e2e.conftest import Service, acknowledged, assert_each_once, command, progress
 
 
 @pytest.fixture
 def service(serve, data) -> Service:
     return serve(data, workers=2)
-
-
-@pytest.fixture
-def posters(service):
-    started = [Poster(service, f"shop{number}") for number in range(4)]
-    for poster in started:
-        poster.start()
-    yield started
-    for poster in started:
-        poster.enough.set()
-        poster.join()
 
 
 def pid_of(service: Service, name: str) -> int:

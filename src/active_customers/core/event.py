@@ -129,6 +129,8 @@ MAX_TEXT_LENGTH = 500
 """Of a query or a category."""
 MAX_TOKEN_LENGTH = 1024
 """Of a recommendation_id."""
+MAX_METADATA_DEPTH = 50
+"""Of objects and lists within each other; JSON that is nested much deeper cannot be written again."""
 CONSENTS = ("none", "session", "profile")
 """What a customer can agree to."""
 
@@ -143,6 +145,18 @@ DETAIL_FIELDS = (
     "other_customer_id",
 )
 """The rarer fields, which `Event.details` holds beside `metadata`."""
+
+
+def is_nested_deeper(value: object, levels: int) -> bool:
+    """Tell whether objects and lists stand within each other in more than so many levels.
+
+    >>> is_nested_deeper({"a": [1]}, 2), is_nested_deeper({"a": [1]}, 1)
+    (False, True)
+    """
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if levels == 0:
+        return isinstance(value, dict | list)
+    return any(is_nested_deeper(item, levels - 1) for item in inner)
 
 
 def key_of_event_id(event_id: str) -> bytes:

@@ -8,8 +8,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from active_customers.core.event import MAX_METADATA_DEPTH, is_nested_deeper
 from active_customers.importing.values import rewritten, text_of
-from active_customers.realtime.schemas import MAX_METADATA_DEPTH
 
 METADATA_REMEDY = (
     f"give a JSON object of texts, numbers, true, false and null, nested at most {MAX_METADATA_DEPTH} levels deep"
@@ -55,16 +55,9 @@ def _parsed(text: str) -> object:
 
 
 def _object(value: object) -> str | None:
-    if not isinstance(value, dict) or _is_nested_deeper(value, MAX_METADATA_DEPTH):
+    if not isinstance(value, dict) or is_nested_deeper(value, MAX_METADATA_DEPTH):
         return None
     try:
         return orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
     except TypeError:  # what JSON has no word for: times, exact decimals, bytes
         return None
-
-
-def _is_nested_deeper(value: object, levels: int) -> bool:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    if levels == 0:
-        return isinstance(value, dict | list)
-    return any(_is_nested_deeper(item, levels - 1) for item in inner)

@@ -21,6 +21,7 @@ from active_customers.core.clock import parse_time
 from active_customers.core.errors import InvalidValueError
 from active_customers.core.event import (
     CONSENTS,
+    MAX_METADATA_DEPTH,
     MAX_QUANTITY,
     MAX_TEXT_LENGTH,
     MAX_TOKEN_LENGTH,
@@ -31,29 +32,21 @@ from active_customers.core.event import (
     EventType,
     Word,
     event_type_named,
+    is_nested_deeper,
 )
 from active_customers.core.identifiers import MAX_ID_LENGTH, MAX_JSON_INTEGER, canonical_id
 
 MAX_BATCH = 1000
 """Events in one request."""
-MAX_METADATA_DEPTH = 50
-"""Levels of an event's metadata; what is read must also be written again, and parsers end somewhere."""
 MAX_N = 100
 """Products in one answer."""
 SERVED_CONTEXTS = (Context.HOME, Context.BROWSE, Context.CART, Context.CHECKOUT)
 
 
 def _metadata(value: object) -> object:
-    if _is_nested_deeper(value, MAX_METADATA_DEPTH):
+    if is_nested_deeper(value, MAX_METADATA_DEPTH):
         raise PydanticCustomError("metadata", f"nest it at most {MAX_METADATA_DEPTH} levels deep")
     return value
-
-
-def _is_nested_deeper(value: object, levels: int) -> bool:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    if levels == 0:
-        return isinstance(value, dict | list)
-    return any(_is_nested_deeper(item, levels - 1) for item in inner)
 
 
 def _event_type(value: object) -> EventType:
