@@ -64,6 +64,7 @@ def test_a_body_too_long_is_answered_413_and_closes_only_when_it_never_ends(empt
         reply = post(empty_shop, *(b"x" * size for size in sizes))
         problem = orjson.loads(reply.body)
         assert (reply.status, problem["title"], problem["status"]) == (413, "Too large", 413)
+        assert (problem["field"], problem["remedy"]) == ("body", "split it into several requests")
         assert ((b"connection", b"close") in reply.headers) == closes
     assert empty_shop.store.events.next_position() == 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import shutil
@@ -11,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from active_customers.core.clock import DAY, format_time, parse_time
-from active_customers.core.errors import StoreLockedError
 from active_customers.storage.durable import make_folder
+from active_customers.storage.lock import take_lock
 
 REJECTS = "rejects.jsonl"
 REJECTS_KEPT = 7 * DAY
@@ -29,14 +28,9 @@ def import_lock(imports: Path) -> Iterator[None]:
     An import knows what is in the archive only if no other adds to it. The lock goes with the process, however it ends.
     """
     make_folder(imports)
-    lock = os.open(imports / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(lock)
-        raise StoreLockedError(
-            f"another import into {imports.parent} is running: start this one when it is done"
-        ) from error
+    lock = take_lock(
+        imports / _LOCK, f"another import into {imports.parent} is running: start this one when it is done"
+    )
     try:
         yield
     finally:

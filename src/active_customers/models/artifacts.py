@@ -8,7 +8,6 @@ publisher dies.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -24,9 +23,10 @@ import numpy as np
 import orjson
 
 from active_customers.core.clock import format_time
-from active_customers.core.errors import ArtifactError, StoreLockedError
+from active_customers.core.errors import ArtifactError
 from active_customers.models.base import Arrays
 from active_customers.storage.durable import make_folder, sync, write_whole
+from active_customers.storage.lock import take_lock
 
 FORMAT = 1
 
@@ -75,9 +75,10 @@ class ArtifactStore:
     def exclusive(self) -> Iterator[None]:
         """Be the only publisher until the block ends; raises `StoreLockedError` at once when there is another."""
         make_folder(self._root)
-        descriptor = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = take_lock(
+            self._root / "lock", f"another refresh is running on {self._root}: wait until it has ended"
+        )
         try:
-            self._lock(descriptor)
             for leftover in self._root.glob(".v*.tmp"):
                 shutil.rmtree(leftover)
             yield
@@ -90,12 +91,6 @@ class ArtifactStore:
             return (self._root / "current").read_text().strip()
         except FileNotFoundError:
             return None
-
-    def _lock(self, descriptor: int) -> None:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StoreLockedError(f"another refresh is running on {self._root}: wait until it has ended") from error
 
     def next_version(self, now: int) -> str:
         """Return the name of the next version: the day and a number, such as `v2025.01.31-002`."""

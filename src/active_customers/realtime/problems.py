@@ -57,6 +57,8 @@ def problem_of(error: ActiveCustomersError) -> Reply:
         return problem(status, title, str(error), field=error.field, value=value, remedy=error.remedy)
     if isinstance(error, BatchRejectedError):
         return problem(status, title, str(error), results=error.results)
+    if isinstance(error, PayloadTooLargeError):
+        return problem(status, title, str(error), field="body", remedy="split it into several requests")
     if isinstance(error, OverloadedError):
         return problem(status, title, str(error), [(b"retry-after", str(error.retry_after).encode())])
     if isinstance(error, UnauthorizedError):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
-from active_customers.core.errors import NewerDataError, StorageError, StoreLockedError
+from active_customers.core.errors import NewerDataError, StorageError
 from active_customers.storage.durable import make_folder, write_whole
+from active_customers.storage.lock import take_lock
 
 FORMAT = 1
 """Version of the layout on disk; raised when an older program could not read what a newer one wrote."""
@@ -76,18 +76,11 @@ class DataDirectory:
 
         Raises `StoreLockedError` when another process is the writer, `StorageError` when nobody may write there.
         """
+        refusal = f"{self.root} is in use by another process: stop it first, or name another --data-dir"
         try:
-            descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            return take_lock(self.root / "lock", refusal)
         except OSError as error:
             raise StorageError(f"{self.root} cannot be written to ({error}): see who owns it") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(descriptor)
-            raise StoreLockedError(
-                f"{self.root} is in use by another process: stop it first, or name another --data-dir"
-            ) from error
-        return descriptor
 
     def check_free(self) -> None:
         """Raise what `prepare` and `lock` raise when this process could not own the directory."""
