@@ -12,9 +12,11 @@ import pytest
 from active_customers import __version__
 from active_customers.cli import main
 from active_customers.config.settings import default_yaml
+from active_customers.core.clock import parse_time
 from active_customers.models.artifacts import ArtifactStore
 from active_customers.storage.archive import Archive
 from active_customers.storage.data_dir import DataDirectory
+from active_customers.storage.simulated_clock import SimulatedClock
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +110,34 @@ def test_a_wrong_settings_file_ends_every_command_with_one_line(command, tmp_pat
         assert said in err
         assert "c.yaml" in err
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--host", "192.0.2.1"), "only loopback is simulated, not 192.0.2.1: bind to 127.0.0.1"),
+        (("--clock", "sundial"), "server.clock: 'sundial' is not valid"),
+    ],
+)
+def test_a_simulated_service_is_reached_from_this_machine_only(command, tmp_path, flags, said):
+    """Keys or not: who moves the time of a shop must not be elsewhere. Nothing is made."""
+    (tmp_path / "c.yaml").write_text("server: {clock: simulated}\naccess: {admin_keys: [adm-0123456789abcdef]}\n")
+    code, out, err = command("serve", "--config", "c.yaml", "--data-dir", "d", *flags)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_dry_run_goes_by_the_time_of_a_simulated_directory(command, history):
+    """Events of 2025 are in the future there; the directory says what time it has when it is written to."""
+    directory = DataDirectory(Path("d"))
+    directory.prepare()
+    SimulatedClock(directory.clock).open(parse_time("2024-06-01T12:00:00Z"))
+    _, out, _ = command("import-events", history, "--data-dir", "d", "--dry-run")
+    assert "28 rejected" in out
+    _, out, err = command("import-events", history, "--data-dir", "d")
+    assert "28 rejected" in out
+    assert err == "d was simulated: it is 2024-06-01T12:00:00Z there\n"
 
 
 def test_events_are_imported_once_and_trained_on(command, history):

@@ -16,7 +16,7 @@ from active_customers.config.settings import Settings, default_yaml, explain, lo
 from active_customers.core.event import PUBLIC_WORDS
 from active_customers.core.recommendation import ReasonCode
 from active_customers.models.registry import MODELS
-from active_customers.realtime.answers import SENTENCES
+from active_customers.realtime.answer_texts import SENTENCES
 from active_customers.realtime.problems import STATUSES
 from active_customers.realtime.schemas import EventIn, RecommendationQuery
 
@@ -105,3 +105,17 @@ def test_every_preset_is_documented():
     presets = [name for name in presets if not name.startswith("_")]
     assert len(presets) > 5
     assert [name for name in presets if f"`{name}`" not in page("import")] == []
+
+
+def told_of_faults() -> list[str]:
+    """Return the pieces of log lines that the table of faults names."""
+    table = page("operation").split("## When something breaks")[1].split("\n## ")[0]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")][2:]
+    lines = [line for row in rows for line in re.findall(r"`([^`]+)`", row[2])]
+    return [piece.strip(" :,") for line in lines for piece in line.split("...") if piece.strip(" :,")]
+
+
+@pytest.mark.parametrize("piece", told_of_faults())
+def test_every_log_line_of_the_table_of_faults_is_what_the_code_says(piece):
+    source = "".join(path.read_text() for path in sorted((ROOT / "src").rglob("*.py")))
+    assert piece in source

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from active_customers.core.errors import ActiveCustomersError
 from active_customers.realtime.api import EVENTS, RECOMMENDATIONS, build_api
 from active_customers.realtime.hot_routes import ASGIScope, Receive
-from active_customers.realtime.problems import Reply, problem_of
+from active_customers.realtime.problems import Headers, Reply, problem_of
 from active_customers.wiring import Services
 
 _log = logging.getLogger(__name__)
@@ -26,7 +26,9 @@ class Application:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._hot = {("GET", RECOMMENDATIONS): services.hot.recommendations, ("POST", EVENTS): services.hot.events}
-        self._api = build_api(services.hot, services.access, services.health)
+        self.at_once = {RECOMMENDATIONS.encode(): self._answer_at_once}
+        """What a server may call instead, where it can (see `serving.http_protocol`)."""
+        self._api = build_api(services.hot, services.access, services.health, services.eraser, services.clock)
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Serve one request, or the lifespan of the process."""
@@ -38,16 +40,23 @@ class Application:
             try:
                 reply = await route(scope, receive)
             except Exception:  # noqa: BLE001 - whatever it is, the caller gets an answer and the log the reason
-                _log.exception("%s %s failed", scope["method"], scope["path"])
-                reply = problem_of(ActiveCustomersError("something went wrong here: see the log of the service"))
+                reply = _failed(scope["method"], scope["path"])
             await _send(send, reply)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
+
+    def _answer_at_once(self, headers: Headers, query_string: bytes) -> Reply:
+        """Answer a query as the ASGI route does."""
+        try:
+            return self._services.hot.answer(headers, query_string)
+        except Exception:  # noqa: BLE001 - as above
+            return _failed("GET", RECOMMENDATIONS)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
             await self._services.parts.start()
+            self._services.hot.rehearse()
         except Exception as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise
@@ -55,6 +64,12 @@ class Application:
         await receive()
         await self._services.parts.stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _failed(method: str, path: str) -> Reply:
+    """Log what is being handled; return the reply that tells of it."""
+    _log.exception("%s %s failed", method, path)
+    return problem_of(ActiveCustomersError("something went wrong here: see the log of the service"))
 
 
 async def _send(send: Send, reply: Reply) -> None:

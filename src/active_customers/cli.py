@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import orjson
 import pyarrow as pa
 import typer
 
 from active_customers import __version__
+from active_customers.batch.customer_export import CustomerExport
 from active_customers.batch.daily_refresh import Refresh
-from active_customers.config.settings import LoadedSettings, default_yaml, explain, load_settings
-from active_customers.core.clock import DAY, SystemClock, format_time
+from active_customers.config.settings import LoadedSettings, Settings, default_yaml, explain, load_settings
+from active_customers.core.clock import DAY, Clock, SystemClock, format_time
 from active_customers.core.errors import ActiveCustomersError, SettingsError
 from active_customers.evaluation.evaluator import EvaluationRequest, evaluate
 from active_customers.evaluation.simulator import SimulatorConfig, simulate
@@ -25,11 +29,16 @@ from active_customers.importing.request import ImportRequest
 from active_customers.models.artifacts import ArtifactStore
 from active_customers.processes import log_to_stderr, serve_alone, serve_together
 from active_customers.realtime.access import Access
+from active_customers.serving.eraser import Eraser
 from active_customers.serving.server import listen
-from active_customers.serving.writer_socket import open_for_writing
+from active_customers.serving.writer_socket import OpenStore, open_for_writing
+from active_customers.storage.archive import Archive
 from active_customers.storage.data_dir import DataDirectory
+from active_customers.storage.embedded import EmbeddedStore
+from active_customers.storage.simulated_clock import SimulatedClock, clock_of
 from active_customers.terminal import progress, say
 from active_customers.warm_up import compile_kernels
+from active_customers.wiring import service_clock
 
 app = typer.Typer(
     name="active-customers",
@@ -70,6 +79,20 @@ def _loaded(config: Path | None, data_dir: Path, flags: dict[str, object] | None
     return load_settings(config or (own if own.exists() else None), flags=flags)
 
 
+@contextmanager
+def _opened(directory: DataDirectory, settings: Settings) -> Iterator[OpenStore]:
+    """Yield a data directory to write to; says so where its time is not the machine's and no service shows that."""
+    with open_for_writing(directory, settings.storage) as opened:
+        if not opened.is_served:
+            _say_simulated(directory, opened.clock)
+        yield opened
+
+
+def _say_simulated(directory: DataDirectory, clock: Clock) -> None:
+    if isinstance(clock, SimulatedClock):
+        sys.stderr.write(f"{directory.root} was simulated: it is {format_time(clock.now())} there\n")
+
+
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
@@ -84,25 +107,42 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to bind to.")] = None,
     port: Annotated[int | None, typer.Option(help="TCP port; 0 takes a free one.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that answer.")] = None,
+    clock: Annotated[str | None, typer.Option(help="system, or simulated: moved by POST /admin/clock.")] = None,
 ) -> None:
     """Answer requests until stopped."""
-    flags: dict[str, object] = {"server.host": host, "server.port": port, "server.workers": workers}
+    flags: dict[str, object] = {
+        "server.host": host,
+        "server.port": port,
+        "server.workers": workers,
+        "server.clock": clock,
+    }
     settings = _loaded(config, data_dir, flags).settings
     log_to_stderr()
-    if Access(settings.access).is_open and not _is_loopback(settings.server.host):
-        raise SettingsError(
-            "server.host",
-            settings.server.host,
-            "without API keys only loopback is served: set access.server_keys first",
-        )
+    _check_exposure(settings)
     directory = DataDirectory(data_dir)
     directory.check_free()
+    service_clock(settings, directory)  # refused here, once, and not by each process
     listener = listen(settings.server.host, settings.server.port)
     address, bound = listener.getsockname()[:2]
     url = f"http://{f'[{address}]' if ':' in address else address}:{bound}"
     start = serve_alone if settings.server.workers == 1 else serve_together
     if not start(settings, directory, listener, lambda: say(f"ready: {url}")):
         sys.exit(1)
+
+
+def _check_exposure(settings: Settings) -> None:
+    """Refuse to be reached by others where that needs keys, or where they could move the time."""
+    host = settings.server.host
+    if _is_loopback(host):
+        return
+    if Access(settings.access).is_open:
+        raise SettingsError(
+            "server.host", host, "without API keys only loopback is served: set access.server_keys first"
+        )
+    if settings.server.clock == "simulated":
+        raise SettingsError(
+            "server.clock", settings.server.clock, f"only loopback is simulated, not {host}: bind to 127.0.0.1"
+        )
 
 
 def _is_loopback(host: str) -> bool:
@@ -127,11 +167,11 @@ def import_events_command(
     request = ImportRequest(files, data_dir, preset, settings.imports)
     with progress("import-events") as report:
         if dry_run:
-            outcome = check_events(request, SystemClock(), report)
+            outcome = check_events(request, clock_of(request.directory), report)
         else:
-            with open_for_writing(request.directory, settings.storage) as opened:
+            with _opened(request.directory, settings) as opened:
                 store = EventStore(opened.writer, opened.store.sessions.state_of_number)
-                outcome = import_events(request, store, SystemClock(), report)
+                outcome = import_events(request, store, opened.clock, report)
     _report(outcome)
 
 
@@ -150,8 +190,8 @@ def import_products_command(
         if dry_run:
             outcome = check_products(request, report)
         else:
-            with open_for_writing(request.directory, settings.storage) as opened:
-                outcome = import_products(request, opened.writer, SystemClock(), report)
+            with _opened(request.directory, settings) as opened:
+                outcome = import_products(request, opened.writer, opened.clock, report)
     _report(outcome)
 
 
@@ -168,14 +208,46 @@ def refresh(data_dir: DataDir = DEFAULT_DATA, config: ConfigFile = None) -> None
     """Train on everything logged so far and publish; a running service takes the new version up by itself."""
     settings = _loaded(config, data_dir).settings
     directory = DataDirectory(data_dir)
-    with open_for_writing(directory, settings.storage) as opened, progress("refresh") as report:
-        job = Refresh(directory, SystemClock(), settings.refresh, settings.models)
+    with _opened(directory, settings) as opened, progress("refresh") as report:
+        job = Refresh(directory, opened.clock, settings.refresh, settings.models)
         manifest = job.run(opened.writer, report)
     facts = manifest.facts
     say(
         f"published {manifest.version}: {facts['acts']:,} acts in {facts['sessions']:,} sessions of "
         f"{facts['customers']:,} customers on {facts['products']:,} products, {facts['seconds']:.1f} s"
     )
+
+
+@app.command("erase")
+def erase(
+    customer: Annotated[str, typer.Argument(help="The shop's id of the customer.")],
+    data_dir: DataDir = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the receipt as JSON.")] = False,
+) -> None:
+    """Erase everything held about a customer and print the receipt; asking again prints it again."""
+    settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
+    with _opened(directory, settings) as opened:
+        eraser = Eraser(opened.writer.erase, opened.store.erasures, directory.models, settings.retention)
+        receipt = eraser.erase(customer)
+        if not opened.is_served:
+            opened.writer.finish_erasures()
+            receipt = eraser.receipt(customer)
+    for line in [receipt.model_dump_json()] if as_json else receipt.lines():
+        say(line)
+
+
+@app.command("export")
+def export(
+    customer: Annotated[str, typer.Argument(help="The shop's id of the customer.")],
+    data_dir: DataDir = DEFAULT_DATA,
+    config: ConfigFile = None,
+) -> None:
+    """Print everything held about a customer as JSON lines."""
+    settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
+    with closing(EmbeddedStore(directory.store, settings.storage).open()) as store:
+        for row in CustomerExport(store, Archive(directory.archive)).rows(customer):
+            say(orjson.dumps(row).decode())
 
 
 @app.command("simulate")

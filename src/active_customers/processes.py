@@ -1,4 +1,4 @@
-"""`serve`: everything in one process, or a committer and workers under a supervisor."""
+"""`serve`: everything in one process, or committer, updater and workers under a supervisor."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from active_customers.serving.server import run
 from active_customers.serving.supervisor import Part, Pulse, Supervisor, leave_with_supervisor
 from active_customers.serving.updater import Work
 from active_customers.storage.data_dir import DataDirectory
-from active_customers.wiring import build, build_owner, build_worker
+from active_customers.wiring import Lifecycle, build, build_owner, build_updater, build_worker
 
 _BEAT_SECONDS = 0.5
+_IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder with a random name is made there
 
 
 def log_to_stderr() -> None:
@@ -45,15 +46,23 @@ def serve_alone(
 def serve_together(
     settings: Settings, directory: DataDirectory, listener: socket.socket, on_ready: Callable[[], None]
 ) -> bool:
-    """Serve with a committer's process and several workers; return whether the service came up at all."""
+    """Serve with processes for committer, updater and several workers; return whether the service came up at all."""
     workers = [
         Part(f"worker-{number}", run_worker, (settings, directory.root, listener))
         for number in range(1, settings.server.workers + 1)
     ]
-    parts = [Part("committer", run_committer, (settings, directory.root)), *workers]
-    with TemporaryDirectory(prefix="active-customers-metrics-") as metrics:
+    writers = [
+        Part("committer", run_committer, (settings, directory.root)),
+        Part("updater", run_updater, (settings, directory.root)),
+    ]
+    with TemporaryDirectory(prefix="active-customers-metrics-", dir=_folder_in_memory()) as metrics:
         os.environ[FOLDER_VARIABLE] = metrics  # read by prometheus_client when the processes import it
-        return Supervisor(parts, settings.supervisor, on_ready).run(__name__)
+        return Supervisor([*writers, *workers], settings.supervisor, on_ready).run(__name__)
+
+
+def _folder_in_memory() -> Path | None:
+    """Return where mapped files meet no full disk, which kills whoever writes to them; None where no such place is."""
+    return _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else None
 
 
 def run_worker(pulse: Pulse, settings: Settings, root: Path, listener: socket.socket) -> None:
@@ -67,17 +76,23 @@ def run_worker(pulse: Pulse, settings: Settings, root: Path, listener: socket.so
 def run_committer(pulse: Pulse, settings: Settings, root: Path) -> None:
     """Be the owner of the data directory: commit, archive, serve commands."""
     with _process(pulse):
-        asyncio.run(_commit(pulse, settings, DataDirectory(root)))
+        asyncio.run(_live(pulse, build_owner(settings, DataDirectory(root), Work(pulse.beat, _BEAT_SECONDS))))
 
 
-async def _commit(pulse: Pulse, settings: Settings, directory: DataDirectory) -> None:
+def run_updater(pulse: Pulse, settings: Settings, root: Path) -> None:
+    """Be the writer of the live index. It is ready at once: nobody waits until it has caught up."""
+    with _process(pulse):
+        asyncio.run(_live(pulse, build_updater(settings, DataDirectory(root), Work(pulse.beat, _BEAT_SECONDS))))
+
+
+async def _live(pulse: Pulse, parts: Lifecycle) -> None:
+    """Run until SIGTERM."""
     asked_to_end = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked_to_end.set)
-    owner = build_owner(settings, directory, Work(pulse.beat, _BEAT_SECONDS))
-    await owner.start()
+    await parts.start()
     pulse.beat()
     await asked_to_end.wait()
-    await owner.stop()
+    await parts.stop()
 
 
 @contextmanager

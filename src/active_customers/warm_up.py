@@ -18,10 +18,11 @@ from active_customers.realtime.hot_routes import Receive
 from active_customers.realtime.schemas import SERVED_CONTEXTS
 from active_customers.serving.writer_socket import open_for_writing
 from active_customers.storage.data_dir import DataDirectory
+from active_customers.storage.embedded import EmbeddedStore
 from active_customers.terminal import Report
-from active_customers.wiring import build
+from active_customers.wiring import build, build_live
 
-_STEPS = 4
+_STEPS = 5
 
 
 def compile_kernels(report: Report) -> None:
@@ -39,8 +40,20 @@ def compile_kernels(report: Report) -> None:
             report(2, _STEPS)
             Refresh(directory, clock, settings.refresh, settings.models).run(opened.writer, lambda _done, _total: None)
             report(3, _STEPS)
-        asyncio.run(_answer(settings, directory))
+        _learn(settings, directory)
         report(4, _STEPS)
+        asyncio.run(_answer(settings, directory))
+        report(5, _STEPS)
+
+
+def _learn(settings: Settings, directory: DataDirectory) -> None:
+    """Fill the live index from the archive, then again from its checkpoint."""
+    store = EmbeddedStore(directory.store, settings.storage).open()
+    for _ in range(2):
+        live, _works = build_live(settings, directory, store)
+        live.follow()
+        live.close()
+    store.close()
 
 
 async def _answer(settings: Settings, directory: DataDirectory) -> None:

@@ -6,26 +6,41 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from active_customers.config.settings import Settings
 from active_customers.core.attribution import TokenSigner
-from active_customers.core.clock import Clock, SystemClock
+from active_customers.core.clock import Clock, SystemClock, format_time
+from active_customers.core.errors import SettingsError
 from active_customers.models.artifacts import ArtifactStore
-from active_customers.monitoring.metrics import LOG_POSITION, STORE_BYTES
+from active_customers.models.trained import TrainedModels
+from active_customers.monitoring.metrics import ERASURES, LOG_POSITION, STORE_BYTES
 from active_customers.realtime.access import Access
 from active_customers.realtime.answers import AnswerEncoder
 from active_customers.realtime.engine import Engine
-from active_customers.realtime.hot_routes import Appender, HotRoutes
+from active_customers.realtime.hot_routes import Appender, Counts, HotRoutes
+from active_customers.realtime.live_index import LiveIndex
+from active_customers.realtime.live_reader import LiveReader
 from active_customers.realtime.product_cards import ProductCards
+from active_customers.realtime.session_recommender import SessionRecommender
 from active_customers.serving.append_link import AppendLink
+from active_customers.serving.append_server import AppendServer
+from active_customers.serving.clock_control import ClockControl
 from active_customers.serving.committer import Committer
+from active_customers.serving.eraser import Eraser
 from active_customers.serving.health import Health
+from active_customers.serving.live_feed import LiveFeed
+from active_customers.serving.live_updater import LiveUpdater
+from active_customers.serving.live_watch import LiveWatch
+from active_customers.serving.retention import Retention
 from active_customers.serving.updater import ModelFollower, Updater, Work
-from active_customers.serving.writer_socket import WriterServer
+from active_customers.serving.writer_socket import WriterServer, erase_remotely
+from active_customers.storage.archive import Archive
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore
 from active_customers.storage.keys import load_keys
+from active_customers.storage.simulated_clock import SimulatedClock, clock_of
 from active_customers.storage.writer import DirectWriter
 
 
@@ -46,10 +61,12 @@ class Owner:
     """The owner of a data directory: the store, the committer, and what is done beside."""
 
     store: EmbeddedStore
-    committer: Committer
+    committer: Committer | AppendServer
     updater: Updater
     socket: WriterServer
     lock: int
+    live: LiveUpdater | None = None
+    """The writer of the live index, where no other process is."""
 
     async def start(self) -> None:
         """Begin to commit, then to listen."""
@@ -62,6 +79,8 @@ class Owner:
         await self.socket.stop()
         await self.updater.stop()
         self.committer.stop()
+        if self.live is not None:
+            self.live.close()
         self.store.close()
         os.close(self.lock)
 
@@ -76,13 +95,31 @@ class Reader:
 
     async def start(self) -> None:
         """Load what answers need, and begin to pass events on."""
-        self.link.start()
         self.updater.start()
 
     async def stop(self) -> None:
         """Stop passing events on, and close the store."""
         await self.updater.stop()
         await self.link.stop()
+        self.store.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """What a process of its own needs to write the live index: the store to read, and what is done again and again."""
+
+    store: EmbeddedStore
+    updater: Updater
+    live: LiveUpdater
+
+    async def start(self) -> None:
+        """Begin to learn."""
+        self.updater.start()
+
+    async def stop(self) -> None:
+        """Save what was learned."""
+        await self.updater.stop()
+        self.live.close()
         self.store.close()
 
 
@@ -95,6 +132,27 @@ class Services:
     health: Health
     parts: Lifecycle
     store: EmbeddedStore
+    eraser: Eraser
+    clock: ClockControl
+
+
+def service_clock(settings: Settings, directory: DataDirectory) -> Clock:
+    """Return the one clock that every process of a service goes by.
+
+    Raises `SettingsError` when the directory was simulated before and is now to go by the machine's clock: what is
+    stored has times that may be far ahead.
+    """
+    if settings.server.clock == "simulated":
+        return SimulatedClock(directory.clock).open(SystemClock().now())
+    clock = clock_of(directory)
+    if isinstance(clock, SimulatedClock):
+        raise SettingsError(
+            "server.clock",
+            settings.server.clock,
+            f"{directory.root} was simulated, it is {format_time(clock.now())} there: use `--clock simulated`, or "
+            "name another --data-dir",
+        )
+    return clock
 
 
 def build(settings: Settings, directory: DataDirectory, clock: Clock | None = None) -> Services:
@@ -102,41 +160,63 @@ def build(settings: Settings, directory: DataDirectory, clock: Clock | None = No
 
     Raises `StoreLockedError` when another process owns it, `NewerDataError` when a newer version wrote it.
     """
-    clock = clock or SystemClock()
-    lock, store, writer = _own(settings, directory)
+    lock, store, writer = _own(settings, directory, clock)
+    clock = writer.clock
     answering, works = _answering(settings, directory, store, clock)
+    live, learning = build_live(settings, directory, store)
     committer = Committer(store.events, clock, settings.committer)
     owner = Owner(
         store,
         committer,
-        Updater([*works, *_upkeep(settings, store, writer)]),
-        WriterServer(directory.socket, writer, committer),
+        Updater([*works, *_upkeep(settings, (directory, store, writer), clock), *learning]),
+        WriterServer(directory.socket, writer),
         lock,
+        live,
     )
-    return _services(settings, clock, answering, (committer, owner))
+    eraser = Eraser(writer.erase, store.erasures, directory.models, settings.retention)
+    return _services(settings, clock, answering, (committer, owner), eraser)
 
 
 def build_owner(settings: Settings, directory: DataDirectory, beat: Work) -> Owner:
     """Put the committer's process together; raises as `build` does."""
     lock, store, writer = _own(settings, directory)
-    committer = Committer(store.events, SystemClock(), settings.committer)
-    updater = Updater([*_upkeep(settings, store, writer), beat])
-    return Owner(store, committer, updater, WriterServer(directory.socket, writer, committer), lock)
+    committer = AppendServer(directory.appends, store.events, writer.clock, settings.committer)
+    updater = Updater([*_upkeep(settings, (directory, store, writer), writer.clock), beat])
+    return Owner(store, committer, updater, WriterServer(directory.socket, writer), lock)
+
+
+def build_updater(settings: Settings, directory: DataDirectory, beat: Work) -> Learner:
+    """Put the process together that writes the live index, over a data directory whose owner is another."""
+    store = EmbeddedStore(directory.store, settings.storage).open()
+    live, works = build_live(settings, directory, store)
+    return Learner(store, Updater([*works, beat]), live)
+
+
+def build_live(settings: Settings, directory: DataDirectory, store: EmbeddedStore) -> tuple[LiveUpdater, list[Work]]:
+    """Return the writer of the live index over an open store, and the work that it is."""
+    index = LiveIndex(directory.live, settings.live_index, settings.models.popularity)
+    feed = LiveFeed(store, Archive(directory.archive), index)
+    live, pauses = LiveUpdater(directory.live, index, feed), settings.live_updater
+    return live, [Work(live.follow, pauses.poll_seconds), Work(live.checkpoint, pauses.checkpoint_seconds)]
 
 
 def build_worker(settings: Settings, directory: DataDirectory, beat: Work) -> Services:
     """Put a process together that answers, over a data directory whose owner is another."""
-    clock = SystemClock()
+    clock = service_clock(settings, directory)
     store = EmbeddedStore(directory.store, settings.storage).open()
     answering, works = _answering(settings, directory, store, clock)
-    link = AppendLink(directory.socket, settings.committer)
-    return _services(settings, clock, answering, (link, Reader(store, link, Updater([*works, beat]))))
+    link = AppendLink(directory.appends, settings.committer)
+    reader = Reader(store, link, Updater([*works, beat]))
+    eraser = Eraser(partial(erase_remotely, directory), store.erasures, directory.models, settings.retention)
+    return _services(settings, clock, answering, (link, reader), eraser)
 
 
-_Answering = tuple[EmbeddedStore, Engine, AnswerEncoder]
+_Answering = tuple[EmbeddedStore, Engine, AnswerEncoder, Counts]
 
 
-def _own(settings: Settings, directory: DataDirectory) -> tuple[int, EmbeddedStore, DirectWriter]:
+def _own(
+    settings: Settings, directory: DataDirectory, clock: Clock | None = None
+) -> tuple[int, EmbeddedStore, DirectWriter]:
     """Become the owner of a directory and complete what a crash interrupted."""
     directory.prepare()
     with ExitStack() as undo:
@@ -145,7 +225,8 @@ def _own(settings: Settings, directory: DataDirectory) -> tuple[int, EmbeddedSto
         load_keys(directory.keys)  # made here, by the one owner, where there are none yet
         store = EmbeddedStore(directory.store, settings.storage, writer=True).open()
         undo.callback(store.close)
-        writer = DirectWriter(directory, store)
+        store.sessions.load_fold()
+        writer = DirectWriter(directory, store, clock or service_clock(settings, directory))
         writer.resume()
         undo.pop_all()
     return lock, store, writer
@@ -158,31 +239,47 @@ def _answering(
     cards = ProductCards(store.catalog)
     engine = Engine(store, cards, clock)
     encoder = AnswerEncoder(cards, TokenSigner(load_keys(directory.keys)))
-    follower = ModelFollower(ArtifactStore(directory.models), engine, clock)
+    live = LiveReader(directory.live, settings.models.session_knn, settings.models.popularity)
+    engine.recommender = SessionRecommender(live=live)
+    follower = ModelFollower(TrainedModels(ArtifactStore(directory.models), store.erasures), engine, clock, live)
     pause = settings.updater.poll_seconds
-    works = [Work(follower.follow, pause, at_start=True), Work(cards.refresh, pause, at_start=True)]
-    return (store, engine, encoder), works
+    watch = LiveWatch(directory.live, store.events, settings.live_updater.behind_seconds)
+
+    def look() -> None:
+        engine.standing = watch.look()
+
+    counts = Counts()
+    works = [Work(work, pause, at_start=True) for work in (follower.follow, cards.refresh, look, counts.publish)]
+    return (store, engine, encoder, counts), works
 
 
-def _upkeep(settings: Settings, store: EmbeddedStore, writer: DirectWriter) -> list[Work]:
+def _upkeep(settings: Settings, owned: tuple[DataDirectory, EmbeddedStore, DirectWriter], clock: Clock) -> list[Work]:
     """Return the work that the owner does beside committing."""
+    directory, store, writer = owned
 
     def measure() -> None:
         LOG_POSITION.set(store.events.next_position())
         STORE_BYTES.set(store.used_bytes())
+        pending = store.erasures.n_pending()
+        ERASURES.labels("pending").set(pending)
+        ERASURES.labels("done").set(store.erasures.count() - pending)
 
     archive: Callable[[], None] = writer.archive_and_compact
+    rejects_days = settings.imports.rejects_days
+    retention = Retention(writer, store, directory, settings.retention, clock, rejects_days)
     return [
         Work(measure, settings.updater.poll_seconds, at_start=True),
         Work(archive, settings.updater.archive_seconds),
+        Work(retention.run, settings.updater.archive_seconds),
     ]
 
 
 def _services(
-    settings: Settings, clock: Clock, answering: _Answering, appending: tuple[Appender, Lifecycle]
+    settings: Settings, clock: Clock, answering: _Answering, appending: tuple[Appender, Lifecycle], eraser: Eraser
 ) -> Services:
-    store, engine, encoder = answering
+    store, engine, encoder, counts = answering
     appender, parts = appending
     access = Access(settings.access)
-    hot = HotRoutes(access, clock, (engine, encoder), appender)
-    return Services(hot, access, Health(store, engine, appender), parts, store)
+    hot = HotRoutes(access, clock, (engine, encoder), appender, counts)
+    health, control = Health(store, engine, appender), ClockControl(clock, store.events)
+    return Services(hot, access, health, parts, store, eraser, control)

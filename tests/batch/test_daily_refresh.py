@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from tests.conftest import NOW
 
@@ -19,7 +21,7 @@ from active_customers.models.artifacts import ArtifactStore
 from active_customers.models.base import Candidates, SessionLog
 from active_customers.models.registry import MODELS
 from active_customers.models.session_knn import SessionKnnConfig
-from active_customers.realtime.session_recommender import SessionRecommender
+from active_customers.realtime.session_recommender import load_models
 from active_customers.storage.archive import Archive, Part
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore
@@ -84,10 +86,10 @@ def test_a_refresh_publishes_what_it_learned_and_says_what_it_read(refresh, visi
     assert manifest.watermark == 25
     artifacts = ArtifactStore(directory.models)
     assert artifacts.current() == manifest.version
-    recommender = SessionRecommender(*artifacts.load(manifest.version))
+    models = load_models(*artifacts.load(manifest.version))
     number = embedded.catalog.product_number
     query = SessionQuery(np.array([number("a1")], np.uint32), np.ones(1, np.uint8), np.array([NOW]), NOW)
-    found = recommender._sessions.candidates(query, 1, query.products)
+    found = models.sessions.candidates(query, 1, query.products)
     assert found.products.tolist() == [number("b1")]
 
 
@@ -159,16 +161,34 @@ def test_refreshes_side_by_side_never_publish_the_same_version(directory, embedd
         artifacts.load(version)
 
 
-def test_an_archive_that_cannot_be_read_is_said_with_what_to_do(refresh, visits, directory):
+def altered(content: bytes) -> bytes:
+    """Turn the last byte of a page around."""
+    column = pq.read_metadata(BytesIO(content)).row_group(0).column(0)
+    at = column.dictionary_page_offset + column.total_compressed_size - 1
+    return content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-10], altered, lambda content: b""])
+def test_a_damaged_part_of_the_archive_is_named_with_what_to_do(refresh, visits, directory, damage):
+    """Cut short, or altered where only checksums tell: nothing is learned from it, and without it all else is."""
     visits(0, 3)
     refresh()
     part = Archive(directory.archive).parts()[0].path
-    part.write_bytes(part.read_bytes()[:-10])
-    with pytest.raises(StorageError, match="refresh again"):
+    part.write_bytes(damage(part.read_bytes()))
+    with pytest.raises(StorageError, match=rf"{part} cannot be read .*: restore it from a backup, or move it away"):
         refresh()
     part.unlink()
+    visits(3, 3)
+    assert refresh().facts["sessions"] == 3
+
+
+def test_an_archive_that_is_something_else_is_said_with_what_to_do(refresh, visits, directory):
+    visits(0, 3)
+    refresh()
+    part = Archive(directory.archive).parts()[0].path
+    part.unlink()
     part.mkdir()
-    with pytest.raises(StorageError, match="refresh again"):
+    with pytest.raises(StorageError, match="restore it from a backup, or move it away"):
         refresh()
 
 
@@ -197,8 +217,8 @@ def test_the_models_are_fitted_as_configured_and_the_version_says_how(refresh, v
     visits(0, 6)
     manifest = refresh(ModelConfigs(session_knn=SessionKnnConfig(neighbours=7)))
     assert manifest.configs["session_knn"]["neighbours"] == 7
-    recommender = SessionRecommender(*ArtifactStore(directory.models).load(manifest.version))
-    assert recommender._sessions.config.neighbours == 7
+    models = load_models(*ArtifactStore(directory.models).load(manifest.version))
+    assert models.sessions.config.neighbours == 7
 
 
 def test_progress_is_reported_to_the_end(directory, embedded, clock, visits):

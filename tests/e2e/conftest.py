@@ -41,7 +41,7 @@ class Client:
         self.connection.close()
 
     def send(self, method: str, path: str, body: bytes | None = None) -> tuple[int, Any]:
-        self.connection.request(method, path, body)
+        self.connection.request(method, path, body, {} if body is None else {"content-type": "application/json"})
         response = self.connection.getresponse()
         content = response.read()
         return response.status, orjson.loads(content) if "json" in response.headers["content-type"] else content
@@ -61,16 +61,21 @@ class Client:
 class Service:
     """`active-customers serve` on a data directory, on a port of its own choosing."""
 
-    def __init__(self, data: Path, workers: int = 1) -> None:
+    def __init__(self, data: Path, workers: int = 1, **environment: str) -> None:
         self.data = data
         self.workers = workers
+        self.environment = ENVIRONMENT | environment
+        self.port = 0
         self._clients: list[Client] = []
         self.start()
 
     def start(self) -> None:
-        line = [*COMMAND, "serve", "--data-dir", str(self.data), "--port", "0", "--workers", str(self.workers)]
+        """Start it, again on the port that it had."""
+        line = [*COMMAND, "serve", "--data-dir", self.data, "--port", self.port, "--workers", self.workers]
         self.log = (self.data.parent / f"{self.data.name}.log").open("ab")
-        self.process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=self.log, env=ENVIRONMENT)
+        self.process = subprocess.Popen(
+            [str(word) for word in line], stdout=subprocess.PIPE, stderr=self.log, env=self.environment
+        )
         ready = self.process.stdout.readline().decode()
         assert ready.startswith("ready: http://127.0.0.1:"), self.log_text()
         self.port = int(ready.rpartition(":")[2])
@@ -110,9 +115,9 @@ def serve():
     """Starts services, and kills in the end those that still run."""
     started: list[Service] = []
 
-    def start(data: Path, workers: int = 1) -> Service:
+    def start(data: Path, workers: int = 1, **environment: str) -> Service:
         data.parent.mkdir(parents=True, exist_ok=True)
-        started.append(Service(data, workers))
+        started.append(Service(data, workers, **environment))
         return started[-1]
 
     yield start

@@ -47,8 +47,9 @@ def test_an_event_is_in_the_next_answer_of_every_worker(service):
 def test_both_workers_count_into_the_same_metrics(service):
     for _ in range(12):
         service.client().products("customer_id=ada")
-    text = service.client().send("GET", "/metrics")[1].decode()
-    assert 'active_customers_requests_total{route="recommendations",status="200"} 12.0' in text
+    counted = 'active_customers_requests_total{route="recommendations",status="200"} 12.0'
+    while counted not in service.client().send("GET", "/metrics")[1].decode():  # each hands over once a second
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("name", ["committer", "worker-1"])
@@ -62,7 +63,7 @@ def test_a_part_that_is_killed_comes_back_alone_and_nothing_is_lost_or_doubled(s
     ids = acknowledged(posters)
     assert service.stop() == 0
     assert_each_once(service.data, ids)
-    others = {"committer", "worker-1", "worker-2"} - {name}
+    others = {"committer", "updater", "worker-1", "worker-2"} - {name}
     assert all(len(re.findall(rf"{other} is process", service.log_text())) == 1 for other in others)
 
 
@@ -90,7 +91,7 @@ def test_a_worker_that_hangs_is_replaced(serve, data):
 
 
 def test_no_process_outlives_its_supervisor(service):
-    pids = [pid_of(service, name) for name in ("committer", "worker-1", "worker-2")]
+    pids = [pid_of(service, name) for name in ("committer", "updater", "worker-1", "worker-2")]
     service.kill()
     while any(is_alive(pid) for pid in pids):
         time.sleep(0.02)

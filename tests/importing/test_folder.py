@@ -53,14 +53,14 @@ def aborted(imports, now, *names):
 def test_leftovers_go_at_the_next_import(tmp_path):
     left = aborted(tmp_path, NOW, "acts.npy")
     with_rejects = aborted(tmp_path, NOW, "acts.npy", REJECTS)
-    clear_leftovers(tmp_path, NOW + DAY)
+    clear_leftovers(tmp_path, NOW + DAY, 7 * DAY)
     assert not left.exists()
     assert [path.name for path in with_rejects.iterdir()] == [REJECTS]
 
 
 def test_an_adoption_is_left_alone(tmp_path):
     sealed = aborted(tmp_path, NOW, "acts.npy", "staged.json")
-    clear_leftovers(tmp_path, NOW + 3 * DAY)
+    clear_leftovers(tmp_path, NOW + 3 * DAY, 7 * DAY)
     assert (sealed / "acts.npy").exists()
 
 
@@ -75,8 +75,8 @@ def test_there_is_one_import_at_a_time(tmp_path):
         assert [path.name for path in imports.iterdir()] == ["lock"]
 
 
-def test_rejected_rows_are_kept_for_a_week(tmp_path):
+def test_rejected_rows_are_kept_as_long_as_was_asked(tmp_path):
     young, old = aborted(tmp_path, NOW, REJECTS), aborted(tmp_path, NOW - 8 * DAY, REJECTS)
-    clear_leftovers(tmp_path, NOW)
+    clear_leftovers(tmp_path, NOW, 7 * DAY)
     assert young.exists()
     assert not old.exists()

@@ -58,17 +58,19 @@ def scratch():
         empty_votes(NEIGHBOURS * ACTS_KEPT),
         candidate_set(PRODUCTS),
     )
-    return LiveScratch(knn, np.zeros(NEIGHBOURS * ACTS_KEPT, np.uint32), np.zeros(NEIGHBOURS, np.int64))
+    acts, lengths = np.zeros(NEIGHBOURS * ACTS_KEPT, np.uint32), np.zeros(NEIGHBOURS, np.int64)
+    return LiveScratch(knn, acts, lengths, np.zeros(1 << (2 * found).bit_length(), np.uint16))
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_whatever_is_in_the_memory_the_answer_is_well_formed(seed):
     rng = np.random.default_rng(seed)
     memory, answered = scratch(), 0
+    weighting = WEIGHTING._replace(since=np.iinfo(np.int64).min)
     for _ in range(300):
         live = garbage(rng)
         query = bits(rng, rng.integers(0, 6), np.uint32, PRODUCTS)
-        products, scores, evidence = recommend(live, WEIGHTING, memory, Asker(query, NO_NUMBER), Wanted(9, NOTHING))
+        products, scores, evidence = recommend(live, weighting, memory, Asker(query, NO_NUMBER), Wanted(9, NOTHING))
         assert len(set(products.tolist())) == len(products) <= 9
         assert (products < PRODUCTS).all()
         assert np.isfinite(scores).all()

@@ -28,7 +28,7 @@ def random_index(rng, n_sessions=120):
         positions=np.concatenate([np.sort(rng.permutation(12)[: len(session)]) for session in sessions]).astype(
             np.int16
         ),
-        session_weights=rng.uniform(0.2, 1, n_sessions).astype(np.float32),
+        session_weights=np.where(rng.random(n_sessions) < 0.2, 0, rng.uniform(0.2, 1, n_sessions)).astype(np.float32),
         rarity=rng.uniform(1, 3, N_PRODUCTS).astype(np.float32),
     )
 
@@ -55,7 +55,8 @@ def twin(index, weights, query, n):
     similarity = {}
     for place, product in enumerate(distinct):
         for session in index.postings[index.posting_offsets[product] : index.posting_offsets[product + 1]].tolist():
-            similarity[session] = similarity.get(session, 0.0) + weights.by_place[place] * index.rarity[product]
+            if index.session_weights[session] > 0:  # those without a weight are passed over
+                similarity[session] = similarity.get(session, 0.0) + weights.by_place[place] * index.rarity[product]
     nearest = sorted(similarity, key=lambda s: -similarity[s] * index.session_weights[s])[: weights.neighbours]
     scores, contributions = defaultdict(float), defaultdict(dict)
     for session in nearest:

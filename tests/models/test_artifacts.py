@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import NOW
 
 from active_customers.core.clock import DAY
-from active_customers.core.errors import ArtifactError, StoreLockedError
+from active_customers.core.errors import ArtifactError, StorageError, StoreLockedError
 from active_customers.models.artifacts import ArtifactStore, DamagedArtifactError, Manifest
 
 ARRAYS = {
@@ -173,7 +173,7 @@ def test_a_publisher_that_dies_before_the_rename_leaves_the_old_version_in_force
 def test_a_publisher_that_dies_before_pointing_leaves_the_old_version_in_force(artifacts, tmp_path):
     publish(artifacts)
     (tmp_path / "models" / f".current.{os.getpid()}.tmp").mkdir()  # the pointer cannot be written
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(StorageError, match="current cannot be written"):
         publish(artifacts, "v2025.01.15-002")
     assert artifacts.current() == "v2025.01.15-001"
     assert artifacts.next_version(NOW) == "v2025.01.15-003"

@@ -29,7 +29,7 @@ from active_customers.realtime.hot_routes import HotRoutes
 from active_customers.realtime.problems import Reply
 from active_customers.realtime.product_cards import ProductCards
 from active_customers.realtime.schemas import RecommendationAnswer
-from active_customers.realtime.session_recommender import SessionRecommender
+from active_customers.realtime.session_recommender import SessionRecommender, load_models
 from active_customers.storage.memory import MemoryStore
 
 KITCHEN = ["k0", "k1", "k2", "k3", "k4"]
@@ -105,7 +105,7 @@ class Shop:
             model.fit(log)
         arrays = {name: model.arrays() for name, model in models.items()}
         manifest = Manifest(version, NOW, 1, log.n_products, configs.model_dump(mode="json"), {}, {})
-        self.engine.recommender = SessionRecommender(manifest, arrays)
+        self.engine.recommender = SessionRecommender(load_models(manifest, arrays))
 
     def history(self) -> SessionLog:
         entries = [e for e in self.store.events.read(1, 10**6) if e.product != NO_NUMBER]

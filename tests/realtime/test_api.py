@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from urllib.parse import quote
 
 import httpx
 import orjson
@@ -23,25 +24,25 @@ from active_customers import __version__
 from active_customers.asgi import Application, build_app
 from active_customers.batch.daily_refresh import ModelConfigs, Refresh, RefreshConfig
 from active_customers.config.settings import Settings
-from active_customers.core.clock import ManualClock
+from active_customers.core.clock import Clock, ManualClock
 from active_customers.core.event import Event, EventType
 from active_customers.realtime.access import AccessConfig
-from active_customers.realtime.api import EVENTS, RECOMMENDATIONS, build_api
+from active_customers.realtime.api import CLOCK, EVENTS, RECOMMENDATIONS, build_api
 from active_customers.serving.writer_socket import open_for_writing
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.wiring import Services, build
 
-PUBLIC, SERVER = "pub-0123456789abcdef", "srv-0123456789abcdef"
+PUBLIC, SERVER, ADMIN = "pub-0123456789abcdef", "srv-0123456789abcdef", "adm-0123456789abcdef"
 
 
 class Running:
     """A service whose background parts run in a loop of their own, so that any loop can send it requests."""
 
-    def __init__(self, settings: Settings, directory: DataDirectory) -> None:
+    def __init__(self, settings: Settings, directory: DataDirectory, clock: Clock | None = None) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
-        self.services: Services = build(settings, directory, ManualClock(NOW))
+        self.services: Services = build(settings, directory, clock or ManualClock(NOW))
         self._in_loop(self.services.parts.start())
 
     def _in_loop(self, work) -> None:
@@ -79,7 +80,7 @@ def services(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
-    access = AccessConfig(public_keys=(PUBLIC,), server_keys=(SERVER,))
+    access = AccessConfig(public_keys=(PUBLIC,), server_keys=(SERVER,), admin_keys=(ADMIN,))
     running = Running(Settings(access=access), DataDirectory(tmp_path_factory.mktemp("api") / "data"))
     yield running.services
     running.stop()
@@ -93,6 +94,7 @@ def call(app, method, url, **request) -> httpx.Response:
     return asyncio.run(send())
 
 
+CUSTOMERS = "/api/v1/customers"
 VIEW = {"customer_id": 1, "event_type": "view", "product_id": "p1", "event_id": "contract-1"}
 REQUESTS = [
     ("GET", "?customer_id=1", None),
@@ -124,7 +126,7 @@ REQUESTS = [
 def test_the_hot_routes_and_the_declared_ones_give_the_same_reply(services, guarded, method, query, body, key):
     parts = services if key is None else guarded
     headers = {} if key is None else {"x-api-key": key}
-    hot, declared = Application(parts), build_api(parts.hot, parts.access, parts.health)
+    hot, declared = Application(parts), build_api(parts.hot, parts.access, parts.health, parts.eraser, parts.clock)
     url = (RECOMMENDATIONS if method == "GET" else EVENTS) + query
     call(hot, method, url, content=body, headers=headers)  # so that both find the same events known
     replies = [call(app, method, url, content=body, headers=headers) for app in (hot, declared)]
@@ -160,6 +162,10 @@ def api_schema(services):
         ("GET /healthz", GenerationMode.POSITIVE),
         ("GET /readyz", GenerationMode.POSITIVE),
         ("GET /metrics", GenerationMode.POSITIVE),
+        (f"DELETE {CUSTOMERS}/{{customer_id}}", GenerationMode.POSITIVE),
+        (f"GET {CLOCK}", GenerationMode.POSITIVE),
+        (f"POST {CLOCK}", GenerationMode.POSITIVE),
+        (f"POST {CLOCK}", GenerationMode.NEGATIVE),
     ],
 )
 def test_every_reply_to_whatever_is_sent_is_as_documented(api_schema, label, mode):
@@ -182,6 +188,9 @@ def test_no_operation_is_left_out_above(api_schema):
         "GET /healthz",
         "GET /readyz",
         "GET /metrics",
+        f"DELETE {CUSTOMERS}/{{customer_id}}",
+        f"GET {CLOCK}",
+        f"POST {CLOCK}",
     }
 
 
@@ -192,6 +201,7 @@ def test_the_document_names_both_hot_routes_with_their_parameters_and_bodies(ser
     assert [parameter["name"] for parameter in get["parameters"] if parameter["required"]] == ["customer_id"]
     assert {p["name"]: p["schema"].get("maximum") for p in get["parameters"]}["n"] == 100
     assert set(get["responses"]) == {"200", "400", "401", "403", "503"}
+    assert not any("422" in op["responses"] for path in document["paths"].values() for op in path.values())
     assert set(post["responses"]) == {"202", "400", "401", "403", "413", "503", "507"}
     names = {
         reference["$ref"].rpartition("/")[2]
@@ -216,6 +226,38 @@ def test_what_is_not_there_is_answered_with_a_problem_document(services, method,
     assert reply.headers["content-type"] == "application/problem+json"
     assert (reply.json()["title"], reply.json()["status"]) == (title, status)
     assert ("allow" in reply.headers) == (status == 405)
+
+
+def test_a_customer_is_erased_and_the_receipt_does_not_name_them(services):
+    """Slashes and other scripts are part of an id; asking again gives the same receipt."""
+    app = build_app(services, ())
+    customer = "kürbis/7"
+    url = f"{CUSTOMERS}/{quote(customer, safe='')}"
+    assert call(app, "DELETE", url).status_code == 404
+    posted = call(app, "POST", EVENTS, content=orjson.dumps(VIEW | {"customer_id": customer, "event_id": "erase-me"}))
+    assert posted.status_code == 202
+    replies = [call(app, "DELETE", url) for _ in range(2)]
+    receipt = replies[0].json()
+    assert [reply.status_code for reply in replies] == [200, 200]
+    assert (receipt["log_entries"], receipt["session_state"], receipt["models"]) == (1, True, [])
+    assert receipt["receipt"] == replies[1].json()["receipt"]
+    assert customer not in replies[0].text
+    assert services.store.sessions.state(customer) is None
+
+
+def test_what_is_no_id_cannot_be_erased(services):
+    """The answer names the field."""
+    reply = call(build_app(services, ()), "DELETE", f"{CUSTOMERS}/{'x' * 129}")
+    assert (reply.status_code, reply.json()["field"]) == (400, "customer_id")
+
+
+def test_erasing_needs_the_admin_scope(guarded):
+    """Neither no key nor a smaller one will do."""
+    app = build_app(guarded, ())
+    keys = {None: 401, PUBLIC: 403, SERVER: 403, ADMIN: 404}
+    headers = [{} if key is None else {"x-api-key": key} for key in keys]
+    found = [call(app, "DELETE", f"{CUSTOMERS}/nobody", headers=header).status_code for header in headers]
+    assert found == list(keys.values())
 
 
 def test_health_says_what_is_there(services):

@@ -7,33 +7,14 @@ import threading
 
 import pytest
 from tests.conftest import NOW
+from tests.serving.slow_log import SlowLog
 
 from active_customers.core.clock import ManualClock
 from active_customers.core.errors import DiskFullError, OverloadedError, StorageError
 from active_customers.core.event import EventType
 from active_customers.realtime.schemas import MAX_BATCH
-from active_customers.serving.committer import Committer, CommitterConfig
-from active_customers.storage.memory import MemoryStore
-
-
-class SlowLog:
-    """A log in memory whose commits wait until they are let go, and fail when they are told to."""
-
-    def __init__(self) -> None:
-        self.log = MemoryStore().events
-        self.sizes: list[int] = []
-        self.began = threading.Semaphore(0)
-        self.may_end = threading.Semaphore(0)
-        self.failure: Exception | None = None
-
-    def append(self, events, arrival):
-        self.began.release()
-        assert self.may_end.acquire(timeout=30)
-        self.sizes.append(len(events))
-        if self.failure is not None:
-            failure, self.failure = self.failure, None
-            raise failure
-        return self.log.append(events, arrival)
+from active_customers.serving.backlog import CommitterConfig
+from active_customers.serving.committer import Committer
 
 
 @pytest.fixture
@@ -185,3 +166,30 @@ def test_receipts_reach_every_event_loop_that_waits(commit, slow, some):
     for thread in threads:
         thread.join()
     assert sorted(found) == list(range(1, 9))
+
+
+def test_large_events_fill_the_queue_sooner(commit, slow, some, make_event):
+    large = [make_event("a", EventType.VIEW, "p", details={"query": "x" * 1_000_000})]
+
+    async def run(committer):
+        [first] = await waiting(committer, some())
+        await began(slow)
+        [queued] = await waiting(committer, large)
+        with pytest.raises(OverloadedError):
+            await committer.append(large)
+        slow.may_end.release(2)
+        await asyncio.gather(first, queued)
+        slow.may_end.release()
+        return await committer.append(large)
+
+    assert asyncio.run(run(commit(max_queued_mb=2)))[0].is_duplicate
+
+
+def test_posts_of_a_short_while_share_a_commit(commit, slow, some):
+    async def run(committer):
+        slow.may_end.release(100)
+        await committer.append(some())
+        await asyncio.gather(*await waiting(committer, *[some() for _ in range(5)]))
+
+    asyncio.run(run(commit(commit_every_ms=100)))
+    assert slow.sizes == [1, 5]

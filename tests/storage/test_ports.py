@@ -70,6 +70,22 @@ def test_a_key_is_remembered_for_seven_days(store, make_event):
     assert duplicates == [False, True, False, True]
 
 
+def test_a_clock_that_was_ahead_makes_nobody_forget_a_key(store, make_event):
+    """What arrived before it jumped by a month and came back is still known, and so is what arrived meanwhile."""
+    before, meanwhile = make_event("a", EventType.VIEW, "p"), make_event("a", EventType.VIEW, "q")
+    store.events.append([before], NOW)
+    store.events.append([meanwhile], NOW + 30 * DAY)
+    receipts = store.events.append([before, meanwhile], NOW + MINUTE)
+    assert [receipt.is_duplicate for receipt in receipts] == [True, True]
+
+
+def test_a_clock_that_was_ahead_holds_up_no_equal_body(store, make_event):
+    """A body that came three days in the future would else be taken for a retry until then."""
+    event = make_event("a", EventType.VIEW, "p", dedup_key=b"k" * 16, retry_window=10 * MINUTE)
+    times = [NOW + 3 * DAY, NOW, NOW + MINUTE]
+    assert [store.events.append([event], time)[0].is_duplicate for time in times] == [False, False, True]
+
+
 def test_a_batch_that_fails_leaves_nothing_behind(store, make_event):
     store.events.append([make_event("a", EventType.CART_ADD, "p")], NOW)
     before = store.sessions.state("a").tolist()

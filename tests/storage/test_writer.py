@@ -62,7 +62,7 @@ class DyingStore:
 
     def __init__(self, store: EmbeddedStore, at: int) -> None:
         self.events = DyingLog(store.events, at)
-        self.sessions, self.catalog = store.sessions, store.catalog
+        self.sessions, self.catalog, self.erasures = store.sessions, store.catalog, store.erasures
 
 
 @contextmanager

@@ -72,7 +72,7 @@ class Refresh:
         steps = len(self._models) + 2
         progress(0, steps)
         writer.archive_log()
-        history = read_history(self._archive, self._config, self._scratch)
+        history = read_history(self._archive, self._config, self._scratch, writer.erased_customers())
         log = self._log(history)
         progress(1, steps)
         fitted: dict[str, Arrays] = {}

@@ -16,7 +16,7 @@ from pydantic import Field
 from active_customers.core.config import Config
 from active_customers.core.errors import StorageError
 from active_customers.core.event import TASTE_TYPES
-from active_customers.storage.archive import Archive, Part
+from active_customers.storage.archive import Archive, Part, check_part
 
 
 class HistoryConfig(Config):
@@ -36,7 +36,8 @@ _KINDS = ", ".join(str(int(kind)) for kind in TASTE_TYPES)
 _NEWEST = f"""
 SELECT {", ".join(COLUMNS)} FROM (
     SELECT position, {", ".join(COLUMNS)} FROM read_parquet(?, hive_partitioning = false)
-    WHERE product IS NOT NULL AND event_type IN ({_KINDS}) ORDER BY position DESC LIMIT ?
+    WHERE product IS NOT NULL AND event_type IN ({_KINDS}) AND customer NOT IN (SELECT unnest(?))
+    ORDER BY position DESC LIMIT ?
 ) ORDER BY position
 """  # noqa: S608 - constants
 
@@ -53,13 +54,15 @@ class History:
         return len(self.columns["product"])
 
 
-def read_history(archive: Archive, config: HistoryConfig, scratch: Path) -> History:
-    """Read the newest acts of taste; `scratch` is a folder that does not exist and is there meanwhile.
+def read_history(archive: Archive, config: HistoryConfig, scratch: Path, erased: Sequence[int] = ()) -> History:
+    """Read the newest acts of taste but those of erased customers.
 
-    Raises `StorageError` when a part cannot be read, or there is no room for sorting.
+    `scratch` is a folder that does not exist and is there meanwhile.
+
+    Raises `StorageError` when a part cannot be read or was altered, or there is no room for sorting.
     """
     parts = archive.parts()
-    columns = _newest_acts(parts, config, scratch) if parts else dict.fromkeys(COLUMNS, np.empty(0, np.int64))
+    columns = _newest_acts(parts, config, scratch, erased) if parts else dict.fromkeys(COLUMNS, np.empty(0, np.int64))
     return History(columns, max((part.last + 1 for part in parts), default=1), holes_between(parts))
 
 
@@ -77,15 +80,20 @@ def holes_between(parts: Sequence[Part]) -> list[tuple[int, int]]:
     return holes
 
 
-def _newest_acts(parts: Sequence[Part], config: HistoryConfig, scratch: Path) -> dict[str, NDArray[Any]]:
+def _newest_acts(
+    parts: Sequence[Part], config: HistoryConfig, scratch: Path, erased: Sequence[int]
+) -> dict[str, NDArray[Any]]:
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": f"{config.memory_mb}MB",
         "threads": config.threads,
         "temp_directory": str(scratch),
     }
+    for part in parts:
+        check_part(part.path, ("position", *COLUMNS))
     try:
         with duckdb.connect(config=settings) as connection:
-            found = connection.execute(_NEWEST, [[str(part.path) for part in parts], config.newest_acts]).fetchnumpy()
+            files = [str(part.path) for part in parts]
+            found = connection.execute(_NEWEST, [files, np.array(erased, np.uint32), config.newest_acts]).fetchnumpy()
     except duckdb.Error as error:
         remedy = "see that the archive can be read and the disk has room, then refresh again"
         raise StorageError(f"the archive cannot be read ({error}): {remedy}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
@@ -15,7 +15,10 @@ from active_customers.core.config import Config, StringList
 from active_customers.core.errors import SettingsError
 from active_customers.importing.request import ImportConfig
 from active_customers.realtime.access import AccessConfig
-from active_customers.serving.committer import CommitterConfig
+from active_customers.realtime.live_index import LiveIndexConfig
+from active_customers.serving.backlog import CommitterConfig
+from active_customers.serving.live_updater import LiveUpdaterConfig
+from active_customers.serving.retention import RetentionConfig
 from active_customers.serving.supervisor import SupervisorConfig
 from active_customers.serving.updater import UpdaterConfig
 from active_customers.storage.embedded import StorageConfig
@@ -36,6 +39,9 @@ class ServerConfig(Config):
     """TCP port; 0 takes a free one."""
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     """Processes that answer. One holds everything; with more, the committer has a process of its own."""
+    clock: Literal["system", "simulated"] = "system"
+    """The machine's clock, or one that stands still until `POST /admin/clock` moves it: for trying weeks in minutes, on
+    loopback only."""
     cors_origins: StringList = ()
     """Origins whose pages may call the API from the browser, such as https://shop.example."""
 
@@ -49,6 +55,9 @@ class Settings(Config):
     committer: CommitterConfig = CommitterConfig()
     supervisor: SupervisorConfig = SupervisorConfig()
     updater: UpdaterConfig = UpdaterConfig()
+    live_updater: LiveUpdaterConfig = LiveUpdaterConfig()
+    live_index: LiveIndexConfig = LiveIndexConfig()
+    retention: RetentionConfig = RetentionConfig()
     imports: ImportConfig = ImportConfig()
     refresh: RefreshConfig = RefreshConfig()
     models: ModelConfigs = ModelConfigs()
@@ -93,7 +102,8 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(file.read_text())
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError("config", str(file), f"it cannot be read as YAML ({error})") from error
+        why = " ".join(str(error).split())
+        raise SettingsError("config", str(file), f"it cannot be read as YAML ({why}): mend it") from error
     if found is None:
         return {}
     if not isinstance(found, dict):

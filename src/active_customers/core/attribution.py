@@ -22,6 +22,8 @@ from active_customers.core.event import Channel, Context
 _VERSION = 1
 _HEAD = struct.Struct(">BBI4sBBB8sBB")
 _MAC_BYTES = 10
+_MOST_HASHES = 100_000
+"""About 10 MB; those of a larger catalogue are made again when they are needed."""
 
 
 class Shown(NamedTuple):
@@ -64,12 +66,12 @@ class TokenSigner:
     """
 
     def __init__(self, keys: Mapping[int, bytes]) -> None:
-        self._keys = dict(keys)
+        self._keys = {number: _Hashers(key) for number, key in keys.items()}
         self._current = max(keys)
 
     def sign(self, shown: Shown) -> str:
         """Return the token of an answer."""
-        key = self._keys[self._current]
+        hashers = self._keys[self._current]
         head = _HEAD.pack(
             _VERSION,
             self._current,
@@ -78,13 +80,13 @@ class TokenSigner:
             shown.strategy,
             shown.context,
             shown.channel,
-            _customer_hash(key, shown.customer_id),
+            hashers.customer(shown.customer_id),
             len(shown.variants),
             len(shown.products),
         )
-        rest = [*shown.variants, *_product_hashes(key, shown.products)]
-        body = head + struct.pack(f">{len(rest)}H", *rest)
-        return urlsafe_b64encode(body + _mac(key, body)).rstrip(b"=").decode()
+        variants = b"".join(variant.to_bytes(2, "big") for variant in shown.variants)
+        body = b"".join((head, variants, *map(hashers.products.__getitem__, shown.products)))
+        return urlsafe_b64encode(body + hashers.mac(body)).rstrip(b"=").decode()
 
     def verify(self, token: str) -> Attribution | None:
         """Return what a token says, or None when it is not one of ours or was altered."""
@@ -94,8 +96,8 @@ class TokenSigner:
             version, key_id, seconds, _, strategy, context, channel, customer, n_variants, n_products = (
                 _HEAD.unpack_from(body)
             )
-            key = self._keys[key_id]
-            if version != _VERSION or not hmac.compare_digest(mac, _mac(key, body)):
+            hashers = self._keys[key_id]
+            if version != _VERSION or not hmac.compare_digest(mac, hashers.mac(body)):
                 return None
             rest = struct.unpack_from(f">{n_variants + n_products}H", body, _HEAD.size)
         except (ValueError, KeyError, struct.error):
@@ -113,27 +115,51 @@ class TokenSigner:
 
     def position(self, shown: Attribution, customer_id: str, product: int) -> int | None:
         """Return where a product stood in the answer, or None when it was not shown to this customer."""
-        key = self._keys[shown.key_id]
-        if not hmac.compare_digest(shown.customer, _customer_hash(key, customer_id)):
+        hashers = self._keys[shown.key_id]
+        if not hmac.compare_digest(shown.customer, hashers.customer(customer_id)):
             return None
-        wanted = _product_hashes(key, [product])[0]
+        wanted = int.from_bytes(hashers.products[product], "big")
         return shown.products.index(wanted) if wanted in shown.products else None
 
 
-def _mac(key: bytes, body: bytes) -> bytes:
-    return blake2b(body, digest_size=_MAC_BYTES, key=key, person=b"token").digest()
+class _Hashers:
+    """What one key makes of customers, products and whole tokens; the key goes into each hash once, not every time."""
+
+    def __init__(self, key: bytes) -> None:
+        self._mac = blake2b(digest_size=_MAC_BYTES, key=key, person=b"token")
+        self._customer = blake2b(digest_size=8, key=key, person=b"customer")
+        self.products = _ProductHashes(key)
+
+    def mac(self, body: bytes) -> bytes:
+        """Return the code that only holders of the key can make of a token's body."""
+        hasher = self._mac.copy()
+        hasher.update(body)
+        return hasher.digest()
+
+    def customer(self, customer_id: str) -> bytes:
+        """Return what stands for a customer."""
+        hasher = self._customer.copy()
+        hasher.update(customer_id.encode())
+        return hasher.digest()
 
 
-def _customer_hash(key: bytes, customer_id: str) -> bytes:
-    return blake2b(customer_id.encode(), digest_size=8, key=key, person=b"customer").digest()
+class _ProductHashes(dict[int, bytes]):
+    """Two bytes for each product number, made when they are first looked up.
+
+    The key is mixed in with one multiplication: the code protects the token, this only hides the numbers.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        super().__init__()
+        self._factor = int.from_bytes(key[:8], "big") | 1
+
+    def __missing__(self, product: int) -> bytes:
+        if len(self) >= _MOST_HASHES:
+            self.clear()
+        made = self[product] = ((product + 1) * self._factor >> 24 & 0xFFFF).to_bytes(2, "big")
+        return made
 
 
 @lru_cache(maxsize=16)
 def _model_hash(version: str) -> bytes:
     return blake2b(version.encode(), digest_size=4).digest()
-
-
-def _product_hashes(key: bytes, products: Sequence[int]) -> list[int]:
-    """Mix the key into each number with one multiplication: the MAC protects the token, this only hides numbers."""
-    factor = int.from_bytes(key[:8], "big") | 1
-    return [((product + 1) * factor >> 24) & 0xFFFF for product in products]

@@ -5,7 +5,10 @@ All times in the package are integers: microseconds since 1970-01-01T00:00:00Z.
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -15,6 +18,8 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_log = logging.getLogger(__name__)
 
 
 class Clock(Protocol):
@@ -26,11 +31,44 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The machine's own clock, but that it never goes back: what was told before stays the past.
+
+    When the machine's clock is set back, this one goes on from the latest time it told, at half the pace, until the two
+    meet: what comes later is later, and pauses can be told. A clock that is set forward is believed at once.
+    """
+
+    def __init__(self, machine: Callable[[], int] = time.time_ns) -> None:
+        self._machine = machine
+        self._told = 0
+        self._catching_up = threading.Lock()
+        self._caught_up = self._asked = self._set_back_to = self._set_back_from = 0
 
     def now(self) -> int:
-        """Return the machine's time in microseconds."""
-        return time.time_ns() // 1000
+        """Return the time in microseconds; any thread may ask."""
+        machine = self._machine() // 1000
+        if machine < self._told:
+            return self._after_being_set_back(machine)
+        self._told = machine
+        return machine
+
+    def _after_being_set_back(self, machine: int) -> int:
+        with self._catching_up:
+            if self._told != self._caught_up or machine < self._asked:
+                self._set_back_from, self._set_back_to = self._told, machine
+                _complain(self._told - machine)
+            self._asked = machine
+            told = self._set_back_from + (machine - self._set_back_to) // 2
+            self._told = self._caught_up = max(self._told, told)
+            return self._told
+
+
+def _complain(microseconds: int) -> None:
+    if microseconds > SECOND:
+        _log.warning(
+            "the machine's clock was set back by %s: times go on from the latest at half the pace until the two meet; "
+            "restart the service to go by the new time at once",
+            timedelta(microseconds=microseconds),
+        )
 
 
 class ManualClock:

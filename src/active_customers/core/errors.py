@@ -57,6 +57,14 @@ class ForbiddenError(ActiveCustomersError):
     """The API key is valid but its scope does not cover the request."""
 
 
+class UnmovableClockError(ActiveCustomersError):
+    """The service goes by the machine's clock, which it does not set."""
+
+
+class UnknownCustomerError(ActiveCustomersError):
+    """Nothing is held about this customer."""
+
+
 class OverloadedError(ActiveCustomersError):
     """Events cannot be taken at the moment; the caller should come back after `retry_after` seconds."""
 

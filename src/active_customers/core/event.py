@@ -51,6 +51,7 @@ class EventType(Word):
     CHOICE = 69
     ERASE = 70
     CONFIG_CHANGE = 71
+    ERASED = 72
 
     @property
     def is_public(self) -> bool:

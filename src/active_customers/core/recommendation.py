@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import NamedTuple
 
+from active_customers.core.event import Word
 from active_customers.core.identifiers import NO_NUMBER
 
 
-class ReasonCode(StrEnum):
+class ReasonCode(Word):
     """Why a product is in an answer; each is true by construction, set by the source that brought the product in."""
 
-    SESSION = "session"
+    SESSION = 0
     """Sessions like this one went on to it; the evidence is the product of this session that they share with it."""
-    REVISIT = "revisit"
+    REVISIT = 1
     """The customer looked at it before, and customers come back to such products; the evidence is itself."""
-    VIEWED_TOGETHER = "viewed_together"
+    VIEWED_TOGETHER = 2
     """Acts on it and on the evidence stand close together in stored sessions."""
-    BOUGHT_TOGETHER = "bought_together"
+    BOUGHT_TOGETHER = 3
     """Customers who bought the evidence also bought it."""
-    POPULAR = "popular"
+    POPULAR = 4
     """Many customers chose it lately."""
-    TRENDING = "trending"
+    TRENDING = 5
     """Its share of customers' attention is growing."""
-    SEEN = "seen"
+    SEEN = 6
     """A few customers looked at it: too few to call it popular."""
-    CATALOG = "catalog"
+    CATALOG = 7
     """Nothing is known of it yet but that it is in the catalogue."""
 
 

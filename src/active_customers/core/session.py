@@ -64,7 +64,8 @@ session's first event."""
 
 
 ACT_TYPE, ACT_PRODUCT, ACT_TIME, ACT_QUANTITY, ACT_SESSION, ACT_POSITION = range(6)
-"""Columns of the acts that the fold takes: int64[n, 6]. A session of 0 asks the fold to assign one."""
+"""Columns of the acts that the fold takes: int64[n, ACT_WORDS]. A session of 0 asks the fold to assign one."""
+ACT_WORDS = 6
 
 
 def given_session(customer: int, session_id: str) -> int:

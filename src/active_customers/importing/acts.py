@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +26,7 @@ from active_customers.core.session import (
     given_session,
 )
 from active_customers.kernels.session_state import fold_run
+from active_customers.storage.durable import writing
 
 StateOf = Callable[[int], State | None]
 """Gives the state of a customer by number, or None when there is none yet."""
@@ -42,8 +45,8 @@ class ActsWriter:
     """
 
     def __init__(self, folder: Path, n_acts: int, first_position: int, state_of: StateOf) -> None:
-        self._acts = np.lib.format.open_memmap(folder / "acts.npy", "w+", np.int64, (n_acts, 6))
-        self.placed = np.lib.format.open_memmap(folder / "placed.npy", "w+", PLACED, (n_acts,))
+        self._acts = _mapped(folder / "acts.npy", np.dtype(np.int64), (n_acts, 6))
+        self.placed = _mapped(folder / "placed.npy", PLACED, (n_acts,))
         self._folder = folder
         self._first_position = first_position
         self._state_of = state_of
@@ -101,14 +104,24 @@ class ActsWriter:
 
     def close(self) -> None:
         """Write the customers and where their acts start; the arrays are complete afterwards."""
-        np.save(self._folder / "customers.npy", np.concatenate(self._customers))
-        np.save(self._folder / "starts.npy", np.append(np.concatenate(self._starts), self._written))
-        self._acts.flush()
+        with writing(self._folder):
+            np.save(self._folder / "customers.npy", np.concatenate(self._customers))
+            np.save(self._folder / "starts.npy", np.append(np.concatenate(self._starts), self._written))
+            self._acts.flush()
 
     def discard_placed(self) -> None:
         """Remove what only the writing of the archive's parts needed."""
         del self.placed
         (self._folder / "placed.npy").unlink()
+
+
+def _mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    """Make an array file, mapped for writing, with all its disk space: a full disk is an error here, no crash later."""
+    with writing(path):
+        array: np.memmap[Any, Any] = np.lib.format.open_memmap(path, "w+", dtype, shape)
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        return array
 
 
 def given_sessions(customers: NDArray[np.int64], session_ids: pa.StringArray) -> NDArray[np.int64]:

@@ -53,7 +53,7 @@ def import_events(
     imports = request.directory.imports
     with import_lock(imports):
         store.writer.archive_log()
-        clear_leftovers(imports, imported.now)
+        clear_leftovers(imports, imported.now, int(request.config.rejects_days * DAY))
         with import_folder(imports, imported.now) as folder:
             facts = _staged(imported, folder, store)
             if facts.rows:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from active_customers.core.clock import DAY, format_time, parse_time
+from active_customers.core.clock import format_time, parse_time
+from active_customers.core.errors import StoreLockedError
 from active_customers.storage.durable import make_folder
 from active_customers.storage.lock import take_lock
 
 REJECTS = "rejects.jsonl"
-REJECTS_KEPT = 7 * DAY
-"""For how long the rejected rows of an import are kept; they may hold what customers did."""
-
+_FOLDERS = "*Z-*"
 _LOCK = "lock"
 _SEALED = "staged.json"
 
@@ -54,17 +53,45 @@ def import_folder(imports: Path, now: int) -> Iterator[Path]:
             _clear(folder)
 
 
-def clear_leftovers(imports: Path, now: int) -> None:
-    """Remove what aborted imports left behind, and rejected rows older than `REJECTS_KEPT`.
+def clear_leftovers(imports: Path, now: int, kept: int) -> None:
+    """Remove what aborted imports left behind, and folders begun longer ago than `kept` (microseconds).
 
     Only for who holds the `import_lock`. A sealed folder may be in the middle of its adoption even when its own process
     has died, so it counts as rejected rows do: it goes when it is old.
     """
-    for folder in imports.glob("*Z-*"):
-        if now - _started(folder) > REJECTS_KEPT:
+    for folder in imports.glob(_FOLDERS):
+        if now - _started(folder) > kept:
             shutil.rmtree(folder, ignore_errors=True)
         elif not _sealed(folder):
             _clear(folder)
+
+
+def clear_old(imports: Path, ages: tuple[int, int], adopted: Collection[str]) -> None:
+    """Remove what imports left behind that were begun before the first of two times, and their rejects by the second.
+
+    Nothing is done while an import runs, and what is being adopted stays. A sealed folder that is not being adopted by
+    then never will be: its import died when it was about to ask for it.
+    """
+    oldest, oldest_rejects = ages
+    begun = {path: _started(path) for path in imports.glob(_FOLDERS) if path.name not in adopted}
+    old = [path for path, time in begun.items() if time < oldest_rejects]
+    dead = [path for path, time in begun.items() if time < oldest and _holds_more_than_rejects(path)]
+    if not old and not dead:
+        return
+    with suppress(StoreLockedError), import_lock(imports):
+        for folder in dead:
+            _clear(folder)
+        for folder in old:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _holds_more_than_rejects(folder: Path) -> bool:
+    return any(path.name != REJECTS for path in folder.iterdir())
+
+
+def is_import_under_way(imports: Path) -> bool:
+    """Tell whether there is more than rejected rows: an import that runs or is being adopted, or one that died."""
+    return any(_holds_more_than_rejects(folder) for folder in imports.glob(_FOLDERS))
 
 
 def _sealed(folder: Path) -> bool:

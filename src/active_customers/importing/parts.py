@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.storage.archive import SCHEMA, part_name, write_part
+from active_customers.storage.durable import writing
 
 
 def write_parts(folder: Path, tables: Iterable[pa.Table], placed: NDArray[np.void], span: tuple[int, int]) -> None:
@@ -38,7 +39,8 @@ def write_parts(folder: Path, tables: Iterable[pa.Table], placed: NDArray[np.voi
 def write_keys(folder: Path, batches: Iterable[pa.RecordBatch]) -> None:
     """Write retry keys (see `Staging.keys`) as `keys.npy`."""
     keys = [np.frombuffer(batch["key"].cast(pa.binary(16)).buffers()[1], np.uint8) for batch in batches if len(batch)]
-    np.save(folder / "keys.npy", np.concatenate([np.empty(0, np.uint8), *keys]).reshape(-1, 16))
+    with writing(folder):
+        np.save(folder / "keys.npy", np.concatenate([np.empty(0, np.uint8), *keys]).reshape(-1, 16))
 
 
 def grouped(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from active_customers.core.clock import Clock
+from active_customers.core.clock import DAY, Clock
 from active_customers.importing.folder import REJECTS, clear_leftovers, import_folder, import_lock
 from active_customers.importing.product_rows import ProductRows
 from active_customers.importing.product_table import ProductTable
@@ -33,7 +33,7 @@ def import_products(
     """
     now, imports = clock.now(), request.directory.imports
     with import_lock(imports):
-        clear_leftovers(imports, now)
+        clear_leftovers(imports, now, int(request.config.rejects_days * DAY))
         with import_folder(imports, now) as folder:
             rejects = RejectsFile(folder / REJECTS, request.config.rejects_kept)
             return _ProductImport(request, progress, rejects).run(folder, writer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -31,6 +31,8 @@ class ImportConfig(Config):
     """Rows in a file of the archive, about."""
     rejects_kept: int = 100_000
     """Rejected rows that are written down; all are counted."""
+    rejects_days: Annotated[float, Field(gt=0)] = 7.0
+    """For how long they are kept; they may say what customers did."""
 
 
 @dataclass(frozen=True, slots=True)

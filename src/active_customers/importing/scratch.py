@@ -11,6 +11,7 @@ import duckdb
 
 from active_customers.core.config import Config
 from active_customers.core.errors import DiskFullError, StorageError
+from active_customers.storage.archive import PART_REMEDY
 
 
 class ScratchConfig(Config):
@@ -42,7 +43,9 @@ def scratch_database(folder: Path, config: ScratchConfig) -> Iterator[duckdb.Duc
             yield connection
     except duckdb.OutOfMemoryException as error:
         raise StorageError(f"the import needs more memory than its limit of {config.memory_mb} MB ({error})") from error
-    except duckdb.IOException as error:
+    except (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException) as error:
         raise DiskFullError(f"the import cannot write to {folder} ({error}): free some space there") from error
+    except duckdb.InvalidInputException as error:
+        raise StorageError(f"the archive cannot be read ({error}): {PART_REMEDY}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -57,6 +57,19 @@ def candidate_set(n_products: int) -> CandidateSet:
     )
 
 
+class Room(NamedTuple):
+    """How much scratch memory a source needs: votes in one question, products in its catalogue."""
+
+    votes: int
+    products: int
+
+
+def make_room(*rooms: Room) -> tuple[Votes, CandidateSet]:
+    """Allocate scratch memory that sources can use one after the other."""
+    votes, products = (max(column) for column in zip(*rooms, strict=True))
+    return empty_votes(votes), candidate_set(products)
+
+
 @kernel
 def slot_of(candidates: CandidateSet, count: int, product: int) -> int:
     """Return the slot of a product (a number below n_products), or -1."""
@@ -96,9 +109,9 @@ def tally(candidates: CandidateSet, count: int, votes: Votes, n_votes: int) -> i
             evidence[slot] = votes.evidence[vote]
             filled += 1
         scores[slot] += amount
-        if amount > strongest[slot]:
-            strongest[slot] = amount
-            evidence[slot] = votes.evidence[vote]
+        is_strongest = amount > strongest[slot]  # without branches, which nobody could predict
+        strongest[slot] = amount if is_strongest else strongest[slot]
+        evidence[slot] = votes.evidence[vote] if is_strongest else evidence[slot]
     return filled
 
 

@@ -153,12 +153,17 @@ def recommend(
 def collect(
     relation: Relation, by_place: NDArray[np.float64], scratch: RelationScratch, query: NDArray[np.uint32]
 ) -> int:
-    """Score everything related to the query's distinct products, the i-th newest weighing `by_place[i]`."""
+    """Score everything related to the query's distinct products, the i-th newest weighing `by_place[i]`.
+
+    The set may be larger than the relation's catalogue: products beyond it are related to nothing.
+    """
     candidates, votes = scratch.candidates, scratch.votes
     n_query = insert_query(candidates, query, len(by_place))
     n_votes = 0
     for place in range(n_query):
         product = candidates.products[place]
+        if product + 1 >= len(relation.offsets):
+            continue
         for row in range(relation.offsets[product], relation.offsets[product + 1]):
             votes.products[n_votes] = relation.products[row]
             votes.amounts[n_votes] = by_place[place] * relation.weights[row]

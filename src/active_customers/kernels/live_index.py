@@ -19,9 +19,10 @@ from active_customers.kernels.jit import kernel
 from active_customers.kernels.session_directory import OLDEST, Directory, find, has_free_slot, release, take, touch
 from active_customers.kernels.shared_memory import store
 
-MAGIC, GENERATION, ACTS_KEPT, RING_LENGTH, WATERMARK, NEWEST, N_SESSIONS = range(7)
+MAGIC, GENERATION, ACTS_KEPT, RING_LENGTH, WATERMARK, NEWEST, N_SESSIONS, CAUGHT_UP = range(8)
 """Words of the header: what the file is, a number that grows when files do, the layout; then the first position not yet
-read, the time of the newest act, how many sessions are held."""
+read, the time of the newest act, how many sessions are held, and the machine's monotonic clock (microseconds) when the
+log was last read to its end, 0 for not yet."""
 HEADER = 8
 
 RECENT, LONGER = range(2)
@@ -148,7 +149,7 @@ def clear(shared: LiveArrays, counts: LiveCounts) -> None:
         store(shared.records, record + VERSION, shared.records[record + VERSION] + 1)
     for scale in (RECENT, LONGER):
         store(counts.totals, scale, 0.0)
-    for word in (WATERMARK, NEWEST, N_SESSIONS):
+    for word in (WATERMARK, NEWEST, N_SESSIONS, CAUGHT_UP):
         store(shared.header, word, 0)
 
 

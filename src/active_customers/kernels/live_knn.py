@@ -25,9 +25,12 @@ from active_customers.kernels.live_index import (
     VERSION,
     LiveArrays,
 )
-from active_customers.kernels.session_knn import KnnScratch, Weighting, _keep_nearest
+from active_customers.kernels.session_knn import KnnScratch, Weighting, keep_nearest
 from active_customers.kernels.shared_memory import load
 from active_customers.kernels.top_n import Wanted
+
+_SPREAD = 2654435769
+"""Odd, near 2^32 divided by the golden ratio: neighbouring numbers land far apart (Knuth, TAOCP 3, 6.4)."""
 
 
 class LiveWeighting(NamedTuple):
@@ -36,7 +39,7 @@ class LiveWeighting(NamedTuple):
     `knn` is that of the trained model, its `by_distance` at least `acts_kept` long. A session of `i` distinct products
     counts `by_length[i]` times, less by one e-fold for each `recency` (microseconds) of its age, and never less than
     `least`. A product counts `rarity[p]` times, beyond that array by its live counts. Sessions whose last act stands
-    below log position `since` are passed over.
+    below log position `since` do not count.
     """
 
     knn: Weighting
@@ -50,12 +53,14 @@ class LiveWeighting(NamedTuple):
 class LiveScratch(NamedTuple):
     """One thread's scratch memory: that of the trained model, and copies of the acts of the nearest sessions.
 
-    Row `i` of `acts` holds the first `lengths[i]` acts of the `i`-th one.
+    Row `i` of `acts` holds the first `lengths[i]` acts of the `i`-th one. `table` has a power of two of places, at
+    least twice as many as sessions can be found.
     """
 
     knn: KnnScratch
     acts: NDArray[np.uint32]
     lengths: NDArray[np.int64]
+    table: NDArray[np.uint16]
 
 
 class Asker(NamedTuple):
@@ -79,15 +84,21 @@ def collect(live: LiveArrays, weighting: LiveWeighting, scratch: LiveScratch, as
     """Score every product of the nearest sessions into the scratch memory's candidates; return how many there are."""
     candidates = scratch.knn.candidates
     n_query = insert_query(candidates, asker.query, len(weighting.knn.by_place))
-    n_found = _find_sessions(live, weighting, scratch.knn, n_query, asker.customer)
-    n_nearest = _keep_nearest(scratch.knn, n_found, weighting.knn.neighbours)
-    _copy_acts(live, scratch, n_nearest)
-    n_votes = _cast_votes(live.acts_kept, weighting.knn, scratch, n_query, n_nearest)
+    n_found = find_sessions(live, weighting, scratch, n_query, asker.customer)
+    n_nearest = keep_nearest(scratch.knn, n_found, weighting.knn.neighbours)
+    n_votes = cast_votes(live, weighting.knn, scratch, n_query, (n_nearest, 0))
     count = tally(candidates, n_query, scratch.knn.votes, n_votes)
-    _weigh_products(live, weighting.rarity, candidates, count)
+    weigh_products(live, weighting, candidates, count)
     if n_query > 0 and candidates.products[0] == asker.query[-1]:
         candidates.scores[0] *= weighting.knn.repeat
     return count
+
+
+@kernel
+def find_sessions(live: LiveArrays, weighting: LiveWeighting, scratch: LiveScratch, n_query: int, customer: int) -> int:
+    """Collect the sessions of others that share a product with the query, with their similarities; return how many."""
+    n_found = _find_sessions(live, weighting, scratch, n_query)
+    return _weigh_sessions(live, weighting, scratch, n_found, customer)
 
 
 @kernel
@@ -97,52 +108,81 @@ def _rarity(n_sessions: int, stored: int) -> float:
 
 
 @kernel
-def _weigh_products(live: LiveArrays, rarity: NDArray[np.float32], candidates: CandidateSet, count: int) -> None:
+def weigh_products(live: LiveArrays, weighting: LiveWeighting, candidates: CandidateSet, count: int) -> None:
     """Multiply scores with the rarity of products: the trained model's where it has one, else the live one."""
-    products, scores, stored = candidates.products, candidates.scores, live.stored
+    products, scores, stored, rarity = candidates.products, candidates.scores, live.stored, weighting.rarity
     n_sessions = load(live.header, N_SESSIONS)
     for slot in range(count):
         product = products[slot]
-        known = product < len(rarity)
-        scores[slot] *= rarity[product] if known else _rarity(n_sessions, load(stored, product))
+        if product < len(rarity):
+            scores[slot] *= rarity[product]
+        elif product < len(stored):
+            scores[slot] *= _rarity(n_sessions, load(stored, product))
 
 
 @kernel
-def _find_sessions(live: LiveArrays, weighting: LiveWeighting, scratch: KnnScratch, n_query: int, customer: int) -> int:
-    """Collect the sessions that share a product with the query, with their similarities; return how many."""
-    rings, length, rarity = live.rings, live.ring_length, weighting.rarity
+def _find_sessions(live: LiveArrays, weighting: LiveWeighting, scratch: LiveScratch, n_query: int) -> int:
+    """Collect the sessions that share a product with the query, with what these weigh; return how many.
+
+    They are gathered in a small hash table, since an array of all sessions would not stay near the processor.
+    """
+    rings, length, rarity, n_ends = live.rings, live.ring_length, weighting.rarity, len(live.ends)
     n_sessions = load(live.header, N_SESSIONS)
     n_slots = min(len(live.records) // RECORD, len(live.products) // live.acts_kept)
-    session_slots, sessions, similarity = scratch.session_slots, scratch.sessions, scratch.similarity
+    table, sessions, similarity = scratch.table, scratch.knn.sessions, scratch.knn.similarity
+    mask = np.uint32(len(table) - 1)
+    table[:] = 0
     count = 0
     for place in range(n_query):
-        product = scratch.candidates.products[place]
-        known = product < len(rarity)
+        product = scratch.knn.candidates.products[place]
+        if product >= n_ends:
+            continue
         weight = weighting.knn.by_place[place]
-        weight *= rarity[product] if known else _rarity(n_sessions, load(live.stored, product))
+        weight *= rarity[product] if product < len(rarity) else _rarity(n_sessions, load(live.stored, product))
         end = load(live.ends, product)
         row = (end & 0xFFFF) % length
-        for _ in range(min(end >> 16, length)):
+        for _ in range(_n_new(live, weighting.since, product, end)):
             row = row - 1 if row > 0 else length - 1
             session = load(rings, product * length + row)
             if session >= n_slots:
                 continue
-            slot = session_slots[session]
-            if slot < count and sessions[slot] == session:
-                similarity[slot] += weight
+            entry = (session * np.uint32(_SPREAD)) >> np.uint32(16) & mask
+            while table[entry] > 0 and sessions[table[entry] - 1] != session:
+                entry = (entry + np.uint32(1)) & mask
+            if table[entry] > 0:
+                similarity[table[entry] - 1] += weight
                 continue
-            session_slots[session] = count
             sessions[count] = session
             similarity[count] = weight
             count += 1
-    return _weigh_sessions(live, weighting, scratch, count, customer)
+            table[entry] = count
+    return count
 
 
 @kernel
-def _weigh_sessions(live: LiveArrays, weighting: LiveWeighting, scratch: KnnScratch, count: int, customer: int) -> int:
+def _n_new(live: LiveArrays, since: int, product: int, end: int) -> int:
+    """Return how many of the newest sessions in a product's list the model has not learned from, by bisection.
+
+    A list is in the order in which sessions took the product up, which is almost that of their last acts.
+    """
+    n_slots = len(live.records) // RECORD
+    low, high = 0, min(end >> 16, live.ring_length)
+    while low < high:
+        middle = (low + high) // 2
+        row = ((end & 0xFFFF) - 1 - middle + 2 * live.ring_length) % live.ring_length
+        session = np.int64(load(live.rings, product * live.ring_length + row))
+        if session < n_slots and load(live.records, session * RECORD + POSITION) >= since:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@kernel
+def _weigh_sessions(live: LiveArrays, weighting: LiveWeighting, scratch: LiveScratch, count: int, customer: int) -> int:
     """Multiply similarities with recency and damping of length; drop the sessions that do not count."""
     records, by_length = live.records, weighting.by_length
-    sessions, similarity = scratch.sessions, scratch.similarity
+    sessions, similarity = scratch.knn.sessions, scratch.knn.similarity
     newest = load(live.header, NEWEST)
     kept = 0
     for slot in range(count):
@@ -176,14 +216,19 @@ def _copy_acts(live: LiveArrays, scratch: LiveScratch, n_nearest: int) -> None:
 
 
 @kernel
-def _cast_votes(acts_kept: int, weighting: Weighting, scratch: LiveScratch, n_query: int, n_nearest: int) -> int:
+def cast_votes(
+    live: LiveArrays, weighting: Weighting, scratch: LiveScratch, n_query: int, counts: tuple[int, int]
+) -> int:
     """Let each near session vote for its products, as in `kernels.session_knn`; return the number of votes.
 
-    One loop without calls: a call for every session would cost more than its votes, in reference counts of arrays.
+    `counts` are how many sessions there are, and how many votes of others stand before theirs. One loop without calls:
+    a call for every session would cost more than its votes, in reference counts of arrays.
     """
+    n_nearest, n_votes = counts
+    _copy_acts(live, scratch, n_nearest)
+    acts_kept = live.acts_kept
     slots, shared, acts = scratch.knn.candidates.slots, scratch.knn.candidates.products, scratch.acts
     voted, amounts, evidence = scratch.knn.votes
-    n_votes = 0
     for near in range(n_nearest):
         first = near * acts_kept
         end = first + scratch.lengths[near]

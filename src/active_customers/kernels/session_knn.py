@@ -21,7 +21,8 @@ class SessionIndex(NamedTuple):
 
     Product `p` stands in the sessions `postings[posting_offsets[p]:posting_offsets[p + 1]]`, newest first. Session `s`
     holds the distinct `products[offsets[s]:offsets[s + 1]]` at the ascending `positions` of their last acts. A session
-    counts `session_weights[s]` times, a product `rarity[p]` times; both are positive.
+    counts `session_weights[s]` times, a product `rarity[p]` times; both are positive, but for the weight of sessions
+    that are to be passed over, which is 0.
     """
 
     posting_offsets: NDArray[np.int64]
@@ -73,9 +74,9 @@ def collect(index: SessionIndex, weighting: Weighting, scratch: KnnScratch, quer
     """Score every product of the nearest sessions into `scratch.candidates`; return how many there are."""
     candidates = scratch.candidates
     n_query = insert_query(candidates, query, len(weighting.by_place))
-    n_found = _find_sessions(index, weighting, scratch, n_query)
-    n_nearest = _keep_nearest(scratch, n_found, weighting.neighbours)
-    n_votes = _cast_votes(index, weighting, scratch, n_query, n_nearest)
+    n_found = find_sessions(index, weighting, scratch, n_query)
+    n_nearest = keep_nearest(scratch, n_found, weighting.neighbours)
+    n_votes = cast_votes(index, weighting, scratch, n_query, n_nearest)
     count = tally(candidates, n_query, scratch.votes, n_votes)
     for slot in range(count):
         candidates.scores[slot] *= index.rarity[candidates.products[slot]]
@@ -85,11 +86,16 @@ def collect(index: SessionIndex, weighting: Weighting, scratch: KnnScratch, quer
 
 
 @kernel
-def _find_sessions(index: SessionIndex, weighting: Weighting, scratch: KnnScratch, n_query: int) -> int:
-    """Collect the sessions that share a product with the query, with their similarities; return how many."""
+def find_sessions(index: SessionIndex, weighting: Weighting, scratch: KnnScratch, n_query: int) -> int:
+    """Collect the sessions that share a product with the query, with their similarities; return how many.
+
+    The set of candidates holds the query's products, `n_query` of them; products beyond the index stand in no session.
+    """
     count = 0
     for place in range(n_query):
         product = scratch.candidates.products[place]
+        if product >= len(index.rarity):
+            continue
         weight = weighting.by_place[place] * index.rarity[product]
         for row in range(index.posting_offsets[product], index.posting_offsets[product + 1]):
             session = index.postings[row]
@@ -101,13 +107,19 @@ def _find_sessions(index: SessionIndex, weighting: Weighting, scratch: KnnScratc
                 scratch.sessions[count] = session
                 scratch.similarity[count] = weight
                 count += 1
+    kept = 0
     for slot in range(count):
-        scratch.similarity[slot] *= index.session_weights[scratch.sessions[slot]]
-    return count
+        session = scratch.sessions[slot]
+        similarity = scratch.similarity[slot] * index.session_weights[session]
+        if similarity > 0.0:
+            scratch.sessions[kept] = session
+            scratch.similarity[kept] = similarity
+            kept += 1
+    return kept
 
 
 @kernel
-def _keep_nearest(scratch: KnnScratch, count: int, k: int) -> int:
+def keep_nearest(scratch: KnnScratch, count: int, k: int) -> int:
     """Move the `k` nearest of the found sessions to the front; return how many there are.
 
     Of equally near sessions those found first stay: they share the newest product and are the newest themselves.
@@ -118,20 +130,27 @@ def _keep_nearest(scratch: KnnScratch, count: int, k: int) -> int:
     selection[:] = scratch.similarity[:count]
     threshold = kth_largest(selection, k)
     ties = k - int(np.sum(scratch.similarity[:count] > threshold))
+    return keep_above(scratch, count, threshold, ties)
+
+
+@kernel
+def keep_above(scratch: KnnScratch, count: int, threshold: float, ties: int) -> int:
+    """Move the sessions that are nearer than a threshold, and the first `ties` at it, to the front; return how many."""
+    sessions, similarities = scratch.sessions, scratch.similarity
     kept = 0
     for slot in range(count):
-        similarity = scratch.similarity[slot]
+        similarity = similarities[slot]
         is_tie = similarity == threshold
         if similarity > threshold or (is_tie and ties > 0):
             ties -= is_tie
-            scratch.sessions[kept] = scratch.sessions[slot]
-            scratch.similarity[kept] = similarity
+            sessions[kept] = sessions[slot]
+            similarities[kept] = similarity
             kept += 1
     return kept
 
 
 @kernel
-def _cast_votes(index: SessionIndex, weighting: Weighting, scratch: KnnScratch, n_query: int, n_nearest: int) -> int:
+def cast_votes(index: SessionIndex, weighting: Weighting, scratch: KnnScratch, n_query: int, n_nearest: int) -> int:
     """Let each near session vote for its products, by their distance from the newest one that the query shares.
 
     Written as one loop without calls for the reason given at `tally`. Returns the number of votes.

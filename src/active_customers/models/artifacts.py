@@ -23,9 +23,9 @@ import numpy as np
 import orjson
 
 from active_customers.core.clock import format_time
-from active_customers.core.errors import ArtifactError
+from active_customers.core.errors import ArtifactError, StorageError
 from active_customers.models.base import Arrays
-from active_customers.storage.durable import make_folder, sync, write_whole
+from active_customers.storage.durable import make_folder, sync, write_whole, writing
 from active_customers.storage.lock import take_lock
 
 FORMAT = 1
@@ -79,8 +79,8 @@ class ArtifactStore:
             self._root / "lock", f"another refresh is running on {self._root}: wait until it has ended"
         )
         try:
-            for leftover in self._root.glob(".v*.tmp"):
-                shutil.rmtree(leftover)
+            for leftover in self._root.glob(".*.tmp"):
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
             yield
         finally:
             os.close(descriptor)
@@ -88,7 +88,7 @@ class ArtifactStore:
     def current(self) -> str | None:
         """Return the version that is in force, or None when nothing was published."""
         try:
-            return (self._root / "current").read_text().strip()
+            return (self._root / "current").read_text(errors="replace").strip()
         except FileNotFoundError:
             return None
 
@@ -100,9 +100,22 @@ class ArtifactStore:
         return f"{day}{max(taken, default=0) + 1:03d}"
 
     def publish(self, manifest: Manifest, models: Mapping[str, Arrays]) -> None:
-        """Write a version and point to it; `exclusive` must hold from `next_version` on. Fills in `manifest.hashes`."""
+        """Write a version and point to it; `exclusive` must hold from `next_version` on. Fills in the hashes.
+
+        Raises `DiskFullError` or `StorageError` when it cannot be written; then nothing of it is left.
+        """
         folder = self._root / manifest.version
         temporary = self._root / f".{manifest.version}.{uuid4().hex}.tmp"
+        try:
+            with writing(folder):
+                self._write(temporary, manifest, models)
+                temporary.replace(folder)
+        except StorageError:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        self.point_to(manifest.version)
+
+    def _write(self, temporary: Path, manifest: Manifest, models: Mapping[str, Arrays]) -> None:
         temporary.mkdir(parents=True)
         hashes: dict[str, str] = {}
         for model, arrays in models.items():
@@ -116,8 +129,6 @@ class ArtifactStore:
         (temporary / "manifest.sha256").write_text(_hash(temporary / "manifest.json") + "\n")
         for path in (temporary / "manifest.json", temporary / "manifest.sha256", temporary):
             sync(path)
-        temporary.replace(folder)
-        self.point_to(manifest.version)
 
     def point_to(self, version: str) -> None:
         """Put a version in force."""

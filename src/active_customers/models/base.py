@@ -94,7 +94,7 @@ class Candidates(NamedTuple):
 
 
 class Model(Protocol):
-    """A trained model: `fit` once, then read-only.
+    """A trained model: `fit` once, then read-only. One that was never fitted proposes nothing.
 
     After `fit` (or `from_arrays`) a model holds arrays only: it can be stored as `.npy` files and mapped by many
     processes. Reading never writes: `candidates`, `score` and `why` change nothing that alters a later result; scratch

@@ -13,7 +13,7 @@ from active_customers.core.clock import DAY
 from active_customers.core.config import Config
 from active_customers.core.event import EventType
 from active_customers.core.session import SessionQuery
-from active_customers.kernels.candidate_set import candidate_set, empty_votes, evidence_of, scores_of
+from active_customers.kernels.candidate_set import Room, candidate_set, evidence_of, make_room, scores_of
 from active_customers.kernels.item_knn import (
     Baskets,
     Pairing,
@@ -70,6 +70,7 @@ class ItemKnn:
 
     def __init__(self, config: ItemKnnConfig | None = None) -> None:
         self.config = config or ItemKnnConfig()
+        self._open(_no_relation(), _no_relation())
 
     def fit(self, log: SessionLog) -> None:
         """Count the pairs of the log's sessions."""
@@ -82,24 +83,24 @@ class ItemKnn:
 
     def candidates(self, session: SessionQuery, n: int, excluded: NDArray[np.uint32] = NO_PRODUCTS) -> Candidates:
         """Return at most `n` products looked at together with those of the session, best first."""
-        return self._ask(self.viewed, self._by_place, session.products, n, excluded)
+        return self._ask(self.viewed, self.by_place, session.products, n, excluded)
 
     def bought_with(
         self, products: NDArray[np.uint32], n: int, excluded: NDArray[np.uint32] = NO_PRODUCTS
     ) -> Candidates:
         """Return at most `n` products bought together with the given ones (oldest first, all alike), best first."""
-        return self._ask(self.bought, self._alike, products, n, excluded)
+        return self._ask(self.bought, self.alike, products, n, excluded)
 
     def score(self, session: SessionQuery, products: NDArray[np.uint32]) -> NDArray[np.float32]:
         """Return how strongly each product is related to the session in `viewed`; 0 where it is not."""
         scratch = self._scratch.get()
-        count = collect(self.viewed, self._by_place, scratch, question(session.products))
+        count = collect(self.viewed, self.by_place, scratch, question(session.products))
         return scores_of(scratch.candidates, count, question(products))
 
     def why(self, session: SessionQuery, product: int) -> int:
         """Return the product of the session that this one is related to strongest in `viewed`, or `NO_NUMBER`."""
         scratch = self._scratch.get()
-        count = collect(self.viewed, self._by_place, scratch, question(session.products))
+        count = collect(self.viewed, self.by_place, scratch, question(session.products))
         return evidence_of(scratch.candidates, count, int(product))
 
     def arrays(self) -> Arrays:
@@ -120,14 +121,16 @@ class ItemKnn:
     def _open(self, viewed: Relation, bought: Relation) -> None:
         self.viewed = Relation(*(frozen(array) for array in viewed))
         self.bought = Relation(*(frozen(array) for array in bought))
-        self._by_place = np.exp(-np.arange(self.config.query_depth) / self.config.query_decay)
-        self._alike = np.ones(self.config.basket_depth)
-        self._scratch = PerThread(self._make_scratch)
+        self.by_place = np.exp(-np.arange(self.config.query_depth) / self.config.query_decay)
+        self.alike = np.ones(self.config.basket_depth)
+        self._scratch = PerThread(lambda: RelationScratch(*make_room(self.room)))
 
-    def _make_scratch(self) -> RelationScratch:
+    @property
+    def room(self) -> Room:
+        """The scratch memory that a question needs."""
         depth = max(self.config.query_depth, self.config.basket_depth)
         longest = max(longest_row(self.viewed.offsets), longest_row(self.bought.offsets))
-        return RelationScratch(empty_votes(depth * longest), candidate_set(len(self.viewed.offsets) - 1))
+        return Room(depth * longest, len(self.viewed.offsets) - 1)
 
     def _ask(
         self,
@@ -160,6 +163,12 @@ class ItemKnn:
         ]
         lengths, products, weights, support = (np.concatenate(column) for column in zip(*parts, strict=True))
         return Relation(np.concatenate(([0], np.cumsum(lengths))), products, weights, support)
+
+
+def _no_relation() -> Relation:
+    """Return a relation of no products."""
+    nothing = np.empty(0, np.uint32)
+    return Relation(np.zeros(1, np.int64), nothing, np.empty(0, np.float32), nothing)
 
 
 def make_baskets(log: SessionLog, strengths: NDArray[np.float32], kept: int) -> Baskets:

@@ -13,13 +13,18 @@ from active_customers.core.clock import DAY
 from active_customers.core.config import Config
 from active_customers.core.event import TASTE_TYPES
 from active_customers.core.identifiers import NO_NUMBER
+from active_customers.core.recommendation import ReasonCode
 from active_customers.core.session import SessionQuery
+from active_customers.kernels.retrieval import Ranking
 from active_customers.kernels.sessions import last_acts
 from active_customers.kernels.top_n import first_n
 from active_customers.models.base import NO_PRODUCTS, Arrays, Candidates, SessionLog
 from active_customers.models.kernel_arguments import frozen, question, wanted
 
 Weight = Annotated[float, Field(ge=0)]
+
+RANKED = 2_000
+"""Popular products that are kept at hand: more than one customer can have bought, hidden and excluded."""
 
 
 class EventWeights(Config):
@@ -78,6 +83,7 @@ class Popularity:
 
     def __init__(self, config: PopularityConfig | None = None) -> None:
         self.config = config or PopularityConfig()
+        self._open(np.empty(0, np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
 
     def fit(self, log: SessionLog) -> None:
         """Count the log's acts and sessions."""
@@ -88,6 +94,13 @@ class Popularity:
         """Return the `n` most popular products."""
         del session  # the same for everybody
         return _ranked(self._by_score, self._scores, n, excluded)
+
+    def ranking(self) -> Ranking:
+        """Return the most popular products as the request path takes them; the rarely seen are not called popular."""
+        products = self._by_score[:RANKED]
+        is_popular = self._sessions[products] >= self.config.popular_sessions
+        is_trending = self._trends[products] >= self.config.trending_lift
+        return ranking(products, self._scores[products], is_popular, is_trending)
 
     def trending(self, n: int, excluded: NDArray[np.uint32] = NO_PRODUCTS) -> Candidates:
         """Return at most `n` trending products, the largest growth first."""
@@ -162,6 +175,18 @@ class Popularity:
         shrinkage = self.config.trend_shrinkage
         lift: NDArray[np.float32] = ((recent + shrinkage) / (expected + shrinkage)).astype(np.float32)
         return lift
+
+
+def ranking(
+    products: NDArray[np.uint32],
+    scores: NDArray[np.float32],
+    is_popular: NDArray[np.bool_],
+    is_trending: NDArray[np.bool_],
+) -> Ranking:
+    """Put products, best first, together with what can truly be said of each."""
+    standing = np.where(is_popular, np.uint8(ReasonCode.POPULAR), np.uint8(ReasonCode.SEEN))
+    reasons = np.where(is_trending, np.uint8(ReasonCode.TRENDING), standing)
+    return Ranking(frozen(products), frozen(scores), frozen(reasons))
 
 
 def _ranked(order: NDArray[np.uint32], scores: NDArray[np.float32], n: int, excluded: NDArray[np.uint32]) -> Candidates:

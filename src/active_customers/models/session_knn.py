@@ -12,7 +12,7 @@ from pydantic import Field
 from active_customers.core.clock import DAY
 from active_customers.core.config import Config
 from active_customers.core.session import SessionQuery
-from active_customers.kernels.candidate_set import candidate_set, empty_votes, evidence_of, scores_of
+from active_customers.kernels.candidate_set import CandidateSet, Room, Votes, evidence_of, make_room, scores_of
 from active_customers.kernels.session_knn import KnnScratch, SessionIndex, Weighting, collect, recommend
 from active_customers.kernels.sessions import last_acts, newest_rows
 from active_customers.models.base import NO_PRODUCTS, Arrays, Candidates, SessionLog
@@ -79,6 +79,7 @@ class SessionKnn:
 
     def __init__(self, config: SessionKnnConfig | None = None) -> None:
         self.config = config or SessionKnnConfig()
+        self._open(_no_sessions(), 0.0, np.empty(0, np.uint32))
 
     def fit(self, log: SessionLog) -> None:
         """Index the log's sessions."""
@@ -99,64 +100,81 @@ class SessionKnn:
             session_weights=self._session_weights(log, np.diff(offsets)),
             rarity=rarity(products, log),
         )
-        self._open(index, repeat_share(log))
+        self._open(index, repeat_share(log), log.customers)
 
     def candidates(self, session: SessionQuery, n: int, excluded: NDArray[np.uint32] = NO_PRODUCTS) -> Candidates:
         """Return at most `n` products, best first."""
         scratch = self._scratch.get()
         return Candidates(
-            *self._recommend(self._index, self._weighting, scratch, question(session.products), wanted(n, excluded))
+            *self._recommend(self.index, self.weighting, scratch, question(session.products), wanted(n, excluded))
         )
 
     def score(self, session: SessionQuery, products: NDArray[np.uint32]) -> NDArray[np.float32]:
         """Return a score for each product; 0 where no similar session holds it."""
         scratch = self._scratch.get()
-        count = collect(self._index, self._weighting, scratch, question(session.products))
+        count = collect(self.index, self.weighting, scratch, question(session.products))
         return scores_of(scratch.candidates, count, question(products))
 
     def why(self, session: SessionQuery, product: int) -> int:
         """Return the product of the session that shares the strongest stored session with this one, or `NO_NUMBER`."""
         scratch = self._scratch.get()
-        count = collect(self._index, self._weighting, scratch, question(session.products))
+        count = collect(self.index, self.weighting, scratch, question(session.products))
         return evidence_of(scratch.candidates, count, int(product))
 
     def arrays(self) -> Arrays:
-        """Return the index by field name, and the measured share of repeats."""
-        return {**self._index._asdict(), "repeat_share": self._repeat_share}
+        """Return the index by field name, the measured share of repeats, and the customer of each session."""
+        share = frozen(np.array([self.repeat_share]))
+        return {**self.index._asdict(), "repeat_share": share, "customers": self._customers}
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, config: Mapping[str, object]) -> Self:
         """Make the model again from what `arrays` returned and its configuration."""
         model = cls(SessionKnnConfig.model_validate(config))
-        model._open(SessionIndex(*(arrays[name] for name in SessionIndex._fields)), float(arrays["repeat_share"][0]))
+        index = SessionIndex(*(arrays[name] for name in SessionIndex._fields))
+        model._open(index, float(arrays["repeat_share"][0]), arrays["customers"])
         return model
 
-    def _open(self, index: SessionIndex, share: float) -> None:
+    def _open(self, index: SessionIndex, share: float, customers: NDArray[np.uint32]) -> None:
         config = self.config
-        self._index = SessionIndex(*(frozen(array) for array in index))
-        self._repeat_share = frozen(np.array([share]))
-        self._weighting = Weighting(
+        self._customers = frozen(customers)
+        self.index = SessionIndex(*(frozen(array) for array in index))
+        self.repeat_share = share
+        self.weighting = Weighting(
             by_place=np.exp(-np.arange(config.query_depth) / config.query_decay),
             by_distance=np.exp(-np.arange(index.positions.max(initial=0) + 1.0) / config.distance_decay),
             revisit=config.revisit,
             repeat=min(1.0, share / config.full_repeat_share),
             neighbours=config.neighbours,
         )
-        self._scratch = PerThread(self._make_scratch)
+        self._scratch = PerThread(lambda: self.scratch(*make_room(self.room)))
         self._recommend = Prepared(recommend)
 
-    def _make_scratch(self) -> KnnScratch:
-        n_sessions = len(self._index.session_weights)
-        found = min(n_sessions, self.config.query_depth * longest_row(self._index.posting_offsets))
-        nearest = min(found, self.config.neighbours)
+    @property
+    def room(self) -> Room:
+        """The scratch memory that a question needs."""
+        _, n_nearest = self._found()
+        return Room(n_nearest * longest_row(self.index.offsets), len(self.index.rarity))
+
+    def scratch(self, votes: Votes, candidates: CandidateSet, n_others: int = 0) -> KnnScratch:
+        """Return one thread's scratch memory, part of which other sources may use in between.
+
+        The nearest are selected among those found and so many other sessions.
+        """
+        n_found, _ = self._found()
         return KnnScratch(
-            session_slots=np.zeros(n_sessions, np.int32),
-            sessions=np.zeros(found, np.uint32),
-            similarity=np.zeros(found, np.float64),
-            selection=np.zeros(found, np.float64),
-            votes=empty_votes(nearest * longest_row(self._index.offsets)),
-            candidates=candidate_set(len(self._index.rarity)),
+            session_slots=np.zeros(len(self.index.session_weights), np.int32),
+            sessions=np.zeros(n_found, np.uint32),
+            similarity=np.zeros(n_found, np.float64),
+            selection=np.zeros(n_found + n_others, np.float64),
+            votes=votes,
+            candidates=candidates,
         )
+
+    def _found(self) -> tuple[int, int]:
+        """Return how many sessions a question can find, and how many of them can vote."""
+        n_sessions = len(self.index.session_weights)
+        found = min(n_sessions, self.config.query_depth * longest_row(self.index.posting_offsets))
+        return found, min(found, self.config.neighbours)
 
     def _session_weights(self, log: SessionLog, lengths: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return what each session's similarity is multiplied with: recency and damping of its length."""
@@ -166,6 +184,27 @@ class SessionKnn:
         recency = 0.5 ** (age_days / self.config.recency_half_life_days)
         weights = recency * lengths.astype(np.float64) ** -self.config.length_damping
         return np.maximum(weights.astype(np.float32), SMALLEST_WEIGHT)
+
+
+def passing_over(arrays: Arrays, customers: NDArray[np.uint32]) -> Arrays:
+    """Return the arrays of a model in which the sessions of these customers have no weight, and so no vote."""
+    theirs = np.isin(arrays["customers"], customers)
+    if not theirs.any():
+        return arrays
+    return {**arrays, "session_weights": np.where(theirs, np.float32(0), arrays["session_weights"])}
+
+
+def _no_sessions() -> SessionIndex:
+    """Return the index of a model that was fitted to nothing."""
+    return SessionIndex(
+        posting_offsets=np.zeros(1, np.int64),
+        postings=np.empty(0, np.uint32),
+        offsets=np.zeros(1, np.int64),
+        products=np.empty(0, np.uint32),
+        positions=np.empty(0, np.int16),
+        session_weights=np.empty(0, np.float32),
+        rarity=np.empty(0, np.float32),
+    )
 
 
 def rarity(distinct_products: NDArray[np.uint32], log: SessionLog) -> NDArray[np.float32]:

@@ -26,4 +26,40 @@ MODEL_INFO = Gauge(
 LOG_POSITION = Gauge(
     "active_customers_log_position", "Position that the next event will get", multiprocess_mode="livemax"
 )
+ERASURES = Gauge(
+    "active_customers_erasures",
+    "Customers erased: done, or pending while the archive still holds rows of them",
+    ["stage"],
+    multiprocess_mode="livemax",
+)
 STORE_BYTES = Gauge("active_customers_store_bytes", "Bytes in use in the store's file", multiprocess_mode="livemax")
+UPDATE_FAILURES = Counter("active_customers_update_failures", "Periodic work that failed, to be tried again", ["work"])
+CHECKPOINT_SECONDS = Histogram(
+    "active_customers_checkpoint_seconds",
+    "Time of one checkpoint of the live index",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+CHECKPOINT_TIME = Gauge(
+    "active_customers_checkpoint_timestamp_seconds",
+    "When the live index was last checkpointed, in seconds since 1970; 0 for not since the service started",
+    multiprocess_mode="mostrecent",
+)
+# Every worker sees the same files: the newest look counts.
+LIVE_POSITION = Gauge(
+    "active_customers_live_index_position",
+    "First log position that the live index has not read",
+    multiprocess_mode="mostrecent",
+)
+LIVE_LAG = Gauge(
+    "active_customers_live_index_lag",
+    "Log positions that the live index has still to read",
+    multiprocess_mode="mostrecent",
+)
+LIVE_SESSIONS = Gauge(
+    "active_customers_live_index_sessions", "Sessions in the live index", multiprocess_mode="mostrecent"
+)
+LIVE_PRODUCTS = Gauge(
+    "active_customers_live_index_products",
+    "Products in a session of the live index",
+    multiprocess_mode="mostrecent",
+)

@@ -13,11 +13,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 from active_customers import __version__
-from active_customers.core.errors import ActiveCustomersError
+from active_customers.core.errors import ActiveCustomersError, InvalidValueError
 from active_customers.core.event import Word
 from active_customers.monitoring.exposition import exposition
 from active_customers.realtime.access import Access, Scope
-from active_customers.realtime.hot_routes import HotRoutes
+from active_customers.realtime.hot_routes import Counts, HotRoutes
 from active_customers.realtime.problems import Reply, problem, problem_of
 from active_customers.realtime.schemas import (
     EventBatch,
@@ -28,10 +28,14 @@ from active_customers.realtime.schemas import (
     RecommendationAnswer,
     RecommendationQuery,
 )
+from active_customers.serving.clock_control import ClockControl, ClockMove, ClockReport
+from active_customers.serving.eraser import Eraser, ErasureReceipt
 from active_customers.serving.health import Health, HealthReport
 
 RECOMMENDATIONS = "/api/v1/recommendations"
 EVENTS = "/api/v1/events"
+CUSTOMER = "/api/v1/customers/{customer_id:path}"
+CLOCK = "/admin/clock"
 
 _REF = "#/components/schemas/{model}"
 _REPLIES: dict[str, str] = {
@@ -49,7 +53,7 @@ def response_of(reply: Reply) -> Response:
     return response
 
 
-def build_api(hot: HotRoutes, access: Access, health: Health) -> FastAPI:
+def build_api(hot: HotRoutes, access: Access, health: Health, eraser: Eraser, clock: ClockControl) -> FastAPI:
     """Return the FastAPI application over the given parts."""
     app = FastAPI(
         title="Active Customers",
@@ -58,7 +62,9 @@ def build_api(hot: HotRoutes, access: Access, health: Health) -> FastAPI:
         redoc_url=None,
     )
     app.include_router(_hot_router(hot))
-    app.include_router(_operations_router(access, health))
+    app.include_router(_operations_router(access, health, hot.counts))
+    app.include_router(_customers_router(access, eraser))
+    app.include_router(_clock_router(access, clock))
     _report_problems(app)
     _describe(app)
     return app
@@ -87,7 +93,7 @@ def _hot_router(hot: HotRoutes) -> APIRouter:
     return router
 
 
-def _operations_router(access: Access, health: Health) -> APIRouter:
+def _operations_router(access: Access, health: Health, counts: Counts) -> APIRouter:
     router = APIRouter()
 
     def needs_server_scope(request: Request) -> None:
@@ -118,10 +124,62 @@ def _operations_router(access: Access, health: Health) -> APIRouter:
         responses=closed,
     )
     async def metrics() -> Response:
-        """Return the metrics of this process."""
+        """Return the metrics of the service; those of other workers are a second old."""
+        counts.publish()
         return Response(exposition(), media_type=CONTENT_TYPE_LATEST)
 
     return router
+
+
+def _customers_router(access: Access, eraser: Eraser) -> APIRouter:
+    router = APIRouter()
+
+    problems = _problems(("404", "Nothing is held about this customer"), ("507", "The disk is full"))
+    refusals: dict[int | str, dict[str, Any]] = {int(status): told for status, told in problems.items()}
+
+    @router.delete(
+        CUSTOMER,
+        summary="Erase a customer",
+        dependencies=[_needs_admin_scope(access)],
+        responses=refusals,
+    )
+    def erase(customer_id: str) -> ErasureReceipt:
+        """Erase everything held about a customer, and return the receipt; asking again returns it again.
+
+        When this returns the customer is unknown. What is left on disk is overwritten until `archive_due`.
+        """
+        return eraser.erase(customer_id)
+
+    return router
+
+
+def _clock_router(access: Access, clock: ClockControl) -> APIRouter:
+    router = APIRouter(dependencies=[_needs_admin_scope(access)])
+    problems = _problems(("409", "The service goes by the machine's clock"))
+    closed: dict[int | str, dict[str, Any]] = {int(s): problems[s] for s in ("401", "403")}
+    refusals = closed | {int(s): problems[s] for s in ("400", "409")}
+
+    @router.get(CLOCK, summary="What time is it here?", responses=closed)
+    def look() -> ClockReport:
+        """Return the time that the service goes by."""
+        return clock.report()
+
+    @router.post(CLOCK, summary="Move a simulated clock", responses=refusals)
+    def move(wanted: ClockMove) -> ClockReport:
+        """Move the clock of `serve --clock simulated` to a time, or on by some seconds; it never goes back.
+
+        When this returns, all processes of the service go by the new time.
+        """
+        return clock.move(wanted)
+
+    return router
+
+
+def _needs_admin_scope(access: Access) -> Any:
+    def check(request: Request) -> None:
+        access.check(request.headers.raw, Scope.ADMIN)
+
+    return Depends(check)
 
 
 def _report_problems(app: FastAPI) -> None:
@@ -141,8 +199,12 @@ def _report_problems(app: FastAPI) -> None:
 
     async def on_invalid(_request: Request, error: Exception) -> Response:
         first = error.errors()[0] if isinstance(error, RequestValidationError) else {"loc": ("body",), "msg": ""}
-        field = ".".join(str(part) for part in first["loc"][1:])
-        return response_of(problem(400, "Invalid value", f"{field}: {first['msg']}", field=field))
+        field = ".".join(map(str, first["loc"][1:]))
+        if first.get("type") in ("json_invalid", "model_attributes_type"):
+            wrong = InvalidValueError("body", first.get("input"), "send a JSON object, as application/json")
+        else:
+            wrong = InvalidValueError(field or "body", first.get("input"), str(first["msg"]))
+        return response_of(problem_of(wrong))
 
     app.add_exception_handler(ActiveCustomersError, on_own_error)
     app.add_exception_handler(Exception, on_own_error)
@@ -213,6 +275,9 @@ def _describe(app: FastAPI) -> None:
             _, definitions = models_json_schema([(model, "validation") for model in _MODELS], ref_template=_REF)
             document.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
             document["paths"][EVENTS]["post"]["responses"].pop("200", None)
+            for operations in document["paths"].values():
+                for operation in operations.values():
+                    operation["responses"].pop("422", None)
             app.openapi_schema = document
         return app.openapi_schema
 

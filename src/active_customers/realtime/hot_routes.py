@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
@@ -13,13 +15,15 @@ from pydantic import ValidationError
 from active_customers.core.clock import Clock
 from active_customers.core.errors import ActiveCustomersError, InvalidValueError, PayloadTooLargeError
 from active_customers.core.event import Event, Receipt
+from active_customers.core.identifiers import MAX_ID_LENGTH
 from active_customers.monitoring.metrics import DEGRADED, EVENTS, REQUEST_SECONDS, REQUESTS
+from active_customers.monitoring.tally import Tally, Timings
 from active_customers.realtime.access import Access, Scope
 from active_customers.realtime.answers import AnswerEncoder
 from active_customers.realtime.engine import Engine
 from active_customers.realtime.ingest import parse_body
 from active_customers.realtime.problems import Headers, Reply, problem_of
-from active_customers.realtime.schemas import REPEATABLE, RecommendationQuery, first_error
+from active_customers.realtime.schemas import REPEATABLE, Query, RecommendationQuery, first_error
 
 ASGIScope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -31,11 +35,7 @@ MAX_READ = 8 << 20
 
 _JSON: Headers = [(b"content-type", b"application/json"), (b"cache-control", b"private, no-store")]
 
-_GET_SECONDS = REQUEST_SECONDS.labels("recommendations")
-_POST_SECONDS = REQUEST_SECONDS.labels("events")
-_GET_OK = REQUESTS.labels("recommendations", "200")
-_POST_OK = REQUESTS.labels("events", "202")
-_ACCEPTED, _DUPLICATE, _REJECTED = (EVENTS.labels(status) for status in ("accepted", "duplicate", "rejected"))
+_CUSTOMER = b"customer_id="
 
 
 class Appender(Protocol):
@@ -46,36 +46,78 @@ class Appender(Protocol):
         """Whether events can be appended."""
         ...
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the last commit found no room on the disk."""
+        ...
+
     async def append(self, events: Sequence[Event]) -> list[Receipt]:
         """Return the receipts of events once they are durable."""
         ...
+
+
+class Counts:
+    """What is counted with every request, in the thread that answers."""
+
+    def __init__(self) -> None:
+        self.get_ok = Tally(REQUESTS.labels("recommendations", "200"))
+        self.get_seconds = Timings(REQUEST_SECONDS.labels("recommendations"))
+        self.post_ok = Tally(REQUESTS.labels("events", "202"))
+        self.post_seconds = Timings(REQUEST_SECONDS.labels("events"))
+        self.accepted, self.duplicate, self.rejected = (
+            Tally(EVENTS.labels(status)) for status in ("accepted", "duplicate", "rejected")
+        )
+        self._publishing = threading.Lock()
+
+    def publish(self) -> None:
+        """Hand it over to Prometheus; from any thread, now and then."""
+        with self._publishing:
+            for tally in (self.get_ok, self.post_ok, self.accepted, self.duplicate, self.rejected):
+                tally.publish()
+            for timings in (self.get_seconds, self.post_seconds):
+                timings.publish()
 
 
 class HotRoutes:
     """`GET /api/v1/recommendations` and `POST /api/v1/events`."""
 
     def __init__(
-        self, access: Access, clock: Clock, answering: tuple[Engine, AnswerEncoder], appender: Appender
+        self,
+        access: Access,
+        clock: Clock,
+        answering: tuple[Engine, AnswerEncoder],
+        appender: Appender,
+        counts: Counts | None = None,
     ) -> None:
         self._access = access
         self._clock = clock
         self._engine, self._encoder = answering
         self._appender = appender
+        self.counts = counts or Counts()
+
+    def rehearse(self) -> None:
+        """Answer a query that nobody asked, so that nobody waits for what is loaded on its first use."""
+        query = Query("nobody")
+        self._encoder.encode(query, self._engine.recommend(query))
 
     async def recommendations(self, scope: ASGIScope, _receive: Receive) -> Reply:
         """Answer a query; what is wrong with it comes back as a problem document."""
+        return self.answer(scope["headers"], scope["query_string"])
+
+    def answer(self, headers: Headers, query_string: bytes) -> Reply:
+        """Answer a query from a request's headers and query string; it waits for nothing."""
         started = time.perf_counter()
         try:
-            self._access.check(scope["headers"], Scope.PUBLIC)
-            query = parse_query(scope["query_string"])
+            self._access.check(headers, Scope.PUBLIC)
+            query = parse_query(query_string)
             answer = self._engine.recommend(query)
             body = self._encoder.encode(query, answer)
         except ActiveCustomersError as error:
             return _refused("recommendations", error)
         for reason in answer.degraded:
             DEGRADED.labels(reason).inc()
-        _GET_OK.inc()
-        _GET_SECONDS.observe(time.perf_counter() - started)
+        self.counts.get_ok.add()
+        self.counts.get_seconds.add(time.perf_counter() - started)
         return Reply(200, _JSON, body)
 
     async def events(self, scope: ASGIScope, receive: Receive) -> Reply:
@@ -88,16 +130,16 @@ class HotRoutes:
                 return _TOO_LONG
             posted = parse_body(body, self._clock.now())
             events = posted.events()
-            _REJECTED.inc(len(posted.outcomes) - len(events))
+            self.counts.rejected.add(len(posted.outcomes) - len(events))
             receipts = await self._appender.append(events) if events else []
             answer = posted.answer(receipts)
         except ActiveCustomersError as error:
             return _refused("events", error)
         duplicates = sum(receipt.is_duplicate for receipt in receipts)
-        _DUPLICATE.inc(duplicates)
-        _ACCEPTED.inc(len(receipts) - duplicates)
-        _POST_OK.inc()
-        _POST_SECONDS.observe(time.perf_counter() - started)
+        self.counts.duplicate.add(duplicates)
+        self.counts.accepted.add(len(receipts) - duplicates)
+        self.counts.post_ok.add()
+        self.counts.post_seconds.add(time.perf_counter() - started)
         return Reply(202, _JSON, orjson.dumps(answer))
 
 
@@ -141,8 +183,26 @@ async def read_body(receive: Receive) -> bytes | None:
     return b"".join(parts)
 
 
-def parse_query(query_string: bytes) -> RecommendationQuery:
-    """Return the query behind a URL; raises `InvalidValueError` naming the parameter."""
+def parse_query(query_string: bytes) -> Query:
+    """Return the query behind a URL; raises `InvalidValueError` naming the parameter.
+
+    All but the customer repeats from request to request, so what was made of it is kept.
+    """
+    if query_string.startswith(_CUSTOMER):
+        customer, _, rest = query_string[len(_CUSTOMER) :].partition(b"&")
+        is_plain = customer.translate(None, b"-_.~").isalnum() and len(customer) <= MAX_ID_LENGTH
+        if is_plain and _CUSTOMER not in rest:
+            return Query(customer.decode(), *_wishes(rest))
+    return _checked(_fields(query_string))
+
+
+@lru_cache(maxsize=4096)
+def _wishes(rest: bytes) -> tuple[Any, ...]:
+    """Return the fields of a query but for its customer."""
+    return _checked({"customer_id": "anybody", **_fields(rest)})[1:]
+
+
+def _fields(query_string: bytes) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in _pairs(query_string):
         if name in REPEATABLE:
@@ -151,10 +211,15 @@ def parse_query(query_string: bytes) -> RecommendationQuery:
             raise InvalidValueError(name, value, "it takes one value: send it once")
         else:
             fields[name] = value
+    return fields
+
+
+def _checked(fields: dict[str, Any]) -> Query:
     try:
-        return RecommendationQuery.model_validate(fields)
+        query = RecommendationQuery.model_validate(fields)
     except ValidationError as error:
         raise first_error(error, RecommendationQuery) from error
+    return Query(**{**dict(query), "product_id": tuple(query.product_id), "exclude": tuple(query.exclude)})
 
 
 def _pairs(query_string: bytes) -> list[tuple[str, str]]:

@@ -106,24 +106,25 @@ def _checked(item: object, at: str, now: int, body: bytes, index: int = 0) -> Ev
 
 
 def _event(fields: EventIn, time: int, body: bytes, index: int) -> Event:
-    details = {name: value for name in DETAIL_FIELDS if (value := getattr(fields, name)) is not None}
+    said = fields.model_fields_set
+    details = {name: value for name in DETAIL_FIELDS if name in said and (value := getattr(fields, name)) is not None}
     if fields.metadata:
         details["metadata"] = fields.metadata
     if fields.event_id is not None:
         key, window = key_of_event_id(fields.event_id), None
     else:
         key, window = blake2b(body, digest_size=16, salt=index.to_bytes(2, "big")).digest(), BODY_RETRY_WINDOW
-    return Event(
-        customer_id=fields.customer_id,
-        event_type=fields.event_type,
-        time=time,
-        product_id=fields.product_id,
-        quantity=fields.quantity,
-        price=fields.price,
-        context=fields.context,
-        channel=fields.channel,
-        session_id=fields.session_id,
-        details=details,
-        dedup_key=key,
-        retry_window=window,
+    return Event(  # by position: by name it takes three times as long
+        fields.customer_id,
+        fields.event_type,
+        time,
+        fields.product_id,
+        fields.quantity,
+        fields.price,
+        fields.context,
+        fields.channel,
+        fields.session_id,
+        details,
+        key,
+        window,
     )

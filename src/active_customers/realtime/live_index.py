@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -12,12 +12,13 @@ import orjson
 from numpy.typing import NDArray
 from pydantic import Field
 
-from active_customers.core.clock import DAY
+from active_customers.core.clock import DAY, SECOND
 from active_customers.core.config import Config
 from active_customers.core.errors import InvalidValueError
 from active_customers.core.event import TASTE_TYPES, EventType
 from active_customers.kernels.live_contents import Contents, put_in, take_out
 from active_customers.kernels.live_index import (
+    CAUGHT_UP,
     N_SESSIONS,
     NEWEST,
     RECORD,
@@ -36,7 +37,7 @@ from active_customers.storage.live_files import LiveFiles
 
 _log = logging.getLogger(__name__)
 
-_FORMAT = 1
+_FORMAT = 2
 _LEARNED = np.array([int(kind) for kind in (*TASTE_TYPES, EventType.ERASE)], np.uint8)
 _COUNTS = ("totals", "popular", "recent", "longer")
 _COLUMNS = {
@@ -68,7 +69,8 @@ class LiveIndex:
     """The one writer of the live index in a folder; `realtime.live_reader` reads it in any number of processes.
 
     The files hold nothing that is not in the log: `open` empties them and goes on from the newest checkpoint that is
-    whole. The caller then hands over the log from `watermark` on, one call after the other, never two at a time.
+    whole. The caller (`serving.live_feed`) then hands over the log from `watermark` on, one call after the other, never
+    two at a time, and starts over when something turns up in one of the `holes`.
 
     >>> from tempfile import TemporaryDirectory
     >>> columns = {"position": [1, 2], "session": [7, 7], "customer": [0, 0], "product": [3, 5], "time": [10, 20]}
@@ -96,22 +98,37 @@ class LiveIndex:
         Readers find nothing until this returns. Raises `StorageError` where the folder cannot be written.
         """
         shared, counts = self._files.open()
-        clear(shared, counts)
         n_slots = self._config.max_sessions
         times = np.zeros(n_slots * self._config.session_acts, np.int64)
         self._writer = LiveWriter(shared, counts, empty_directory(n_slots), times)
+        self._clear()
         saved = self._checkpoints.load()
         if saved is not None and saved["identity"].tobytes() == self._identity():
             self._load(saved)
         else:
             _log.info("no checkpoint of the live index fits: it is made again from the log")
-            self._advance(1)
+            self.advance(1)
         return self
+
+    def start_over(self) -> None:
+        """Forget everything; readers find nothing until the log has been handed over again, from position 1 on."""
+        self._writer = self._writer._replace(directory=empty_directory(self._config.max_sessions))
+        self._clear()
+        self.advance(1)
+
+    def _clear(self) -> None:
+        clear(self._writer.shared, self._writer.counts)
+        self._holes: list[tuple[int, int]] = []
 
     @property
     def watermark(self) -> int:
         """The first log position that has not been read."""
         return int(self._writer.shared.header[WATERMARK])
+
+    @property
+    def holes(self) -> Sequence[tuple[int, int]]:
+        """The ranges of positions, both ends included, that were passed over because nothing stood there."""
+        return tuple(self._holes)
 
     @property
     def n_sessions(self) -> int:
@@ -129,11 +146,25 @@ class LiveIndex:
         acts = self._acts(columns)
         done = 0
         while (done := learn(self._writer, self._scales, acts, done)) < len(acts.positions):
-            self._advance(int(acts.positions[done]))
+            self.advance(int(acts.positions[done]))
             self._grow(int(acts.products[done]))
         if len(columns["position"]):
-            self._advance(max(self.watermark, int(columns["position"][-1]) + 1))
+            self.advance(max(self.watermark, int(columns["position"][-1]) + 1))
         return int(np.count_nonzero(acts.event_types != EventType.ERASE))
+
+    def advance(self, watermark: int) -> None:
+        """Take what stands before a position as read."""
+        self._writer.shared.header[WATERMARK] = watermark
+
+    def pass_over(self, end: int) -> None:
+        """Go on at a position, and note what was not read before it as a hole."""
+        if end > self.watermark:
+            self._holes.append((self.watermark, end - 1))
+            self.advance(end)
+
+    def say_caught_up(self, now: float) -> None:
+        """Tell readers that at `now`, in seconds of the machine's monotonic clock, nothing was left to read."""
+        self._writer.shared.header[CAUGHT_UP] = int(now * SECOND)
 
     def forget(self, customer: int) -> int:
         """Drop a customer's sessions, now; return how many there were.
@@ -149,7 +180,9 @@ class LiveIndex:
         place = np.array([self.watermark, shared.header[NEWEST]])
         counts = {name: getattr(self._writer.counts, name) for name in _COUNTS}
         identity = np.frombuffer(self._identity(), np.uint8)
-        self._checkpoints.save({"identity": identity, "place": place, **counts, **self.contents()._asdict()})
+        holes = np.array(self._holes, np.int64).reshape(-1, 2)
+        about = {"identity": identity, "place": place, "holes": holes}
+        self._checkpoints.save({**about, **counts, **self.contents()._asdict()})
 
     def contents(self) -> Contents:
         """Return a copy of the sessions held and of each product's list of them, free of where they lie."""
@@ -186,10 +219,8 @@ class LiveIndex:
             getattr(self._writer.counts, name)[: len(saved[name])] = saved[name]
         watermark, newest = saved["place"].tolist()
         self._writer.shared.header[NEWEST] = newest
-        self._advance(watermark)
-
-    def _advance(self, watermark: int) -> None:
-        self._writer.shared.header[WATERMARK] = watermark
+        self._holes = [(first, last) for first, last in saved["holes"].tolist()]
+        self.advance(watermark)
 
     def _identity(self) -> bytes:
         """Return what must be the same for a checkpoint to be of use."""

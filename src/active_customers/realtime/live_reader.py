@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from active_customers.core.clock import DAY
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.session import SessionQuery
-from active_customers.kernels.candidate_set import candidate_set, empty_votes, evidence_of, scores_of
-from active_customers.kernels.live_index import GENERATION, RECORD, WATERMARK
+from active_customers.kernels.candidate_set import CandidateSet, Room, Votes, evidence_of, make_room, scores_of
+from active_customers.kernels.live_index import GENERATION, HEADER, RECORD, WATERMARK, LiveArrays
 from active_customers.kernels.live_knn import Asker, LiveScratch, LiveWeighting, collect, recommend
 from active_customers.kernels.live_popularity import lifts, most_popular, sessions_lately
+from active_customers.kernels.retrieval import Ranking
 from active_customers.kernels.session_knn import KnnScratch, Weighting
 from active_customers.models.base import NO_PRODUCTS, Candidates
 from active_customers.models.kernel_arguments import PerThread, frozen, question, wanted
-from active_customers.models.popularity import PopularityConfig
+from active_customers.models.popularity import RANKED, PopularityConfig, ranking
 from active_customers.models.session_knn import SMALLEST_WEIGHT, SessionKnn, SessionKnnConfig
 from active_customers.realtime.live_index import scales_of
 from active_customers.storage.live_files import Shared, read_live_files
@@ -42,8 +43,66 @@ class Trained:
     @classmethod
     def of(cls, model: SessionKnn, watermark: int) -> Self:
         """Return what to take over from a model that has read the log up to `watermark`."""
-        arrays = model.arrays()
-        return cls(watermark, arrays["rarity"], float(arrays["repeat_share"][0]))
+        return cls(watermark, model.index.rarity, model.repeat_share)
+
+
+NO_LIVE = LiveArrays(
+    header=frozen(np.zeros(HEADER, np.int64)),
+    records=frozen(np.empty(0, np.int64)),
+    products=frozen(np.empty(0, np.uint32)),
+    rings=frozen(np.empty(0, np.uint32)),
+    ends=frozen(np.empty(0, np.uint32)),
+    stored=frozen(np.empty(0, np.uint32)),
+    acts_kept=1,
+    ring_length=1,
+    generation=0,
+)
+"""The index before there is one."""
+
+
+def weighting_of(live: LiveArrays, config: SessionKnnConfig, trained: Trained) -> LiveWeighting:
+    """Return how things count in a live index beside a trained model."""
+    return LiveWeighting(
+        knn=Weighting(
+            by_place=np.exp(-np.arange(config.query_depth) / config.query_decay),
+            by_distance=np.exp(-np.arange(max(live.acts_kept, config.session_length)) / config.distance_decay),
+            revisit=config.revisit,
+            repeat=min(1.0, trained.repeat_share / config.full_repeat_share),
+            neighbours=config.neighbours,
+        ),
+        by_length=np.maximum(np.arange(live.acts_kept + 1.0), 1.0) ** -config.length_damping,
+        recency=config.recency_half_life_days * DAY / np.log(2.0),
+        least=float(SMALLEST_WEIGHT),
+        rarity=frozen(trained.rarity),
+        since=trained.watermark,
+    )
+
+
+def room_of(live: LiveArrays, config: SessionKnnConfig) -> Room:
+    """Return the scratch memory that a question needs."""
+    _, n_nearest = _found(live, config)
+    return Room(n_nearest * live.acts_kept, len(live.ends))
+
+
+def scratch_of(live: LiveArrays, config: SessionKnnConfig, shared: tuple[Votes, CandidateSet]) -> LiveScratch:
+    """Return one thread's scratch memory, part of which other sources may use in between."""
+    n_found, n_nearest = _found(live, config)
+    knn = KnnScratch(
+        np.zeros(0, np.int32),  # sessions are found by a table instead
+        np.zeros(n_found, np.uint32),
+        np.zeros(n_found, np.float64),
+        np.zeros(n_found, np.float64),
+        *shared,
+    )
+    acts = np.zeros(n_nearest * live.acts_kept, np.uint32)
+    table = np.zeros(1 << int(2 * n_found).bit_length(), np.uint16)
+    return LiveScratch(knn, acts, np.zeros(n_nearest, np.int64), table)
+
+
+def _found(live: LiveArrays, config: SessionKnnConfig) -> tuple[int, int]:
+    """Return how many sessions a question can find, and how many of them can vote."""
+    found = min(len(live.records) // RECORD, config.query_depth * live.ring_length)
+    return found, min(found, config.neighbours)
 
 
 class _View:
@@ -53,36 +112,8 @@ class _View:
         self.live, self.counts = live, _ = shared
         self.products = frozen(np.arange(len(live.ends), dtype=np.uint32))
         self.trained = trained
-        self.weighting = LiveWeighting(
-            knn=Weighting(
-                by_place=np.exp(-np.arange(config.query_depth) / config.query_decay),
-                by_distance=np.exp(-np.arange(live.acts_kept) / config.distance_decay),
-                revisit=config.revisit,
-                repeat=min(1.0, trained.repeat_share / config.full_repeat_share),
-                neighbours=config.neighbours,
-            ),
-            by_length=np.maximum(np.arange(live.acts_kept + 1.0), 1.0) ** -config.length_damping,
-            recency=config.recency_half_life_days * DAY / np.log(2.0),
-            least=float(SMALLEST_WEIGHT),
-            rarity=frozen(trained.rarity),
-            since=trained.watermark,
-        )
-        n_sessions = len(live.records) // RECORD
-        self._sizes = (n_sessions, min(n_sessions, config.query_depth * live.ring_length), config.neighbours)
-        self.scratch = PerThread(self._make_scratch)
-
-    def _make_scratch(self) -> LiveScratch:
-        n_sessions, found, neighbours = self._sizes
-        knn = KnnScratch(
-            session_slots=np.zeros(n_sessions, np.int32),
-            sessions=np.zeros(found, np.uint32),
-            similarity=np.zeros(found, np.float64),
-            selection=np.zeros(found, np.float64),
-            votes=empty_votes(min(found, neighbours) * self.live.acts_kept),
-            candidates=candidate_set(len(self.live.ends)),
-        )
-        nearest = min(found, neighbours)
-        return LiveScratch(knn, np.zeros(nearest * self.live.acts_kept, np.uint32), np.zeros(nearest, np.int64))
+        self.weighting = weighting_of(live, config, trained)
+        self.scratch = PerThread(lambda: scratch_of(live, config, make_room(room_of(live, config))))
 
 
 class LiveReader:
@@ -145,6 +176,17 @@ class LiveReader:
         scratch = view.scratch.get()
         count = collect(view.live, view.weighting, scratch, Asker(question(session.products), customer))
         return evidence_of(scratch.knn.candidates, count, int(product))
+
+    def arrays(self) -> LiveArrays:
+        """Return the index as it is mapped now, `NO_LIVE` where there is none; ask again for what grew meanwhile."""
+        view = self._view()
+        return NO_LIVE if view is None else view.live
+
+    def ranking(self) -> Ranking:
+        """Return the most popular products as the request path takes them; one pass over the catalogue."""
+        candidates = self.popular(RANKED)
+        products = candidates.products
+        return ranking(products, candidates.scores, self.is_popular(products), self.is_trending(products))
 
     def popular(self, n: int, excluded: NDArray[np.uint32] = NO_PRODUCTS) -> Candidates:
         """Return the `n` most popular products, scored as by `models.popularity`."""

@@ -16,6 +16,8 @@ from active_customers.core.errors import (
     PayloadTooLargeError,
     StorageError,
     UnauthorizedError,
+    UnknownCustomerError,
+    UnmovableClockError,
     shown,
 )
 
@@ -24,6 +26,8 @@ STATUSES: dict[type[ActiveCustomersError], tuple[int, str]] = {
     BatchRejectedError: (400, "All events rejected"),
     UnauthorizedError: (401, "API key needed"),
     ForbiddenError: (403, "Scope too small"),
+    UnknownCustomerError: (404, "Unknown customer"),
+    UnmovableClockError: (409, "Clock not simulated"),
     PayloadTooLargeError: (413, "Too large"),
     OverloadedError: (503, "Overloaded"),
     DiskFullError: (507, "Storage full"),

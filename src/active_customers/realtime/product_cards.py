@@ -8,24 +8,23 @@ import orjson
 
 from active_customers.core.identifiers import json_id
 from active_customers.core.product import Product
+from active_customers.realtime.answer_texts import AnswerTexts
 from active_customers.storage.base import CatalogStore
 
 _MOST_CARDS = 100_000
-"""About 40 MB; a larger catalogue's cards are made again when they are needed."""
+"""About 30 MB; those of a larger catalogue are made again when they are needed."""
 
 
 class ProductCard(NamedTuple):
-    """One product as JSON fragments; a product without a catalogue entry is named by its id."""
+    """One product; without a catalogue entry it is named by its id. Both texts are JSON."""
 
-    head: bytes
-    """`{"product_id":...,"product_name":"...","score":` as it begins each recommendation."""
+    product_id: bytes
     name: bytes
-    """The name as a JSON string, without its quotes."""
     replenishable: bool
     in_catalog: bool
 
 
-class _Cards(dict[int, ProductCard]):
+class Cards(dict[int, ProductCard]):
     """Cards by product number, made when they are first looked up."""
 
     def __init__(self, catalog: CatalogStore) -> None:
@@ -37,17 +36,24 @@ class _Cards(dict[int, ProductCard]):
             self.clear()
         entry = self._catalog.product(product)
         shown = entry or Product(self._catalog.product_id(product) or str(product))
-        card = self[product] = _card(shown, in_catalog=entry is not None)
+        card = self[product] = ProductCard(
+            orjson.dumps(json_id(shown.product_id)),
+            orjson.dumps(shown.name or shown.product_id),
+            shown.replenishable,
+            entry is not None,
+        )
         return card
 
 
 class ProductCards:
-    """The cards of the catalogue as it is; they are dropped when it changes."""
+    """The cards of the catalogue as it is, and the texts made of them; both are dropped when it changes."""
 
     def __init__(self, catalog: CatalogStore) -> None:
         self._catalog = catalog
-        self._cards = _Cards(catalog)
         self._version = -1
+        self._cards = Cards(catalog)
+        self.texts = self._new_texts()
+        """The texts that answers are made of."""
         self.has_catalog = False
         """Whether the catalogue has any entry."""
 
@@ -58,7 +64,8 @@ class ProductCards:
         """
         version = self._catalog.catalog_version()
         if version != self._version:
-            self._cards = _Cards(self._catalog)
+            self._cards = Cards(self._catalog)
+            self.texts = self._new_texts()
             self._version = version
             self.has_catalog = next(self._catalog.products(), None) is not None
 
@@ -66,8 +73,6 @@ class ProductCards:
         """Return the card of a product number that the store has given."""
         return self._cards[product]
 
-
-def _card(product: Product, *, in_catalog: bool) -> ProductCard:
-    name = orjson.dumps(product.name or product.product_id)
-    head = b'{"product_id":%b,"product_name":%b,"score":' % (orjson.dumps(json_id(product.product_id)), name)
-    return ProductCard(head, name[1:-1], product.replenishable, in_catalog)
+    def _new_texts(self) -> AnswerTexts:
+        cards = self._cards
+        return AnswerTexts(lambda product: (cards[product].product_id, cards[product].name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
     BaseModel,
@@ -56,7 +56,8 @@ def _event_type(value: object) -> EventType:
     return kind
 
 
-def _time(value: object) -> int:
+def parsed_time(value: object) -> int:
+    """Return the microseconds of a timestamp, for Pydantic; its error says what to send."""
     try:
         if isinstance(value, str):
             return parse_time(value)
@@ -119,7 +120,7 @@ class EventIn(BaseModel):
     product_id: Id | None = None
     """The product it was done to; not needed for search, login, consent, unsubscribe, checkout and opens."""
     timestamp: (
-        Annotated[int, BeforeValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})] | None
+        Annotated[int, BeforeValidator(parsed_time), WithJsonSchema({"type": "string", "format": "date-time"})] | None
     ) = None
     """When it happened; the time of arrival when it is missing. At most 5 minutes ahead."""
     metadata: Annotated[dict[str, Any], BeforeValidator(_metadata)] = Field(default_factory=dict)
@@ -205,6 +206,18 @@ class RecommendationQuery(BaseModel):
     """Products not to propose (repeatable)."""
     deadline_ms: Annotated[int, Field(ge=1, le=10_000)] = 50
     """After so many milliseconds the best answer so far is given, and says what it left out."""
+
+
+class Query(NamedTuple):
+    """A checked `RecommendationQuery`, as it goes through the engine: fields of the same names and meanings."""
+
+    customer_id: str
+    context: Context = Context.HOME
+    n: int = 10
+    channel: Channel = Channel.WEB
+    product_id: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    deadline_ms: int = 50
 
 
 REPEATABLE = frozenset({"product_id", "exclude"})

@@ -1,77 +1,138 @@
-"""Who proposes what: the sources of candidates, in the order that fits the context."""
+"""Who proposes what: a published version of the models and the live index, asked together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Self, cast
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from active_customers.core.event import Context
-from active_customers.core.recommendation import ReasonCode
-from active_customers.core.session import SessionQuery
+from active_customers.core.session import State
+from active_customers.kernels.answer_rows import Rows
+from active_customers.kernels.candidate_set import Room, make_room
+from active_customers.kernels.handover import hand_over
+from active_customers.kernels.item_knn import RelationScratch
+from active_customers.kernels.live_index import LiveArrays
+from active_customers.kernels.retrieval import Asked, Scratch, Sources, retrieve
 from active_customers.models.artifacts import Manifest
-from active_customers.models.base import Candidates, Model
+from active_customers.models.base import Model
 from active_customers.models.item_knn import ItemKnn
+from active_customers.models.kernel_arguments import PerThread, Prepared
 from active_customers.models.popularity import Popularity
 from active_customers.models.registry import entry_named
 from active_customers.models.session_knn import SessionKnn
+from active_customers.realtime.live_reader import NO_LIVE, LiveReader, Trained, room_of, scratch_of, weighting_of
+from active_customers.realtime.schemas import MAX_N
 
 
-class Question(NamedTuple):
-    """What the sources are asked: the session so far, the cart, and what must not come back (uint32, ascending)."""
+class Models(NamedTuple):
+    """The models of one version, and what it says about itself; None for models that have learned nothing."""
 
-    context: Context
-    session: SessionQuery
-    cart: NDArray[np.uint32]
-    excluded: NDArray[np.uint32]
+    sessions: SessionKnn
+    items: ItemKnn
+    popularity: Popularity
+    manifest: Manifest | None
 
 
-class Proposals(NamedTuple):
-    """What one source proposed, and why: a reason for each candidate."""
+def load_models(manifest: Manifest, arrays: Mapping[str, Mapping[str, NDArray[Any]]]) -> Models:
+    """Return the models of a published version."""
 
-    candidates: Candidates
-    reasons: Sequence[ReasonCode]
+    def load(name: str) -> Model:
+        return entry_named(name).load(arrays[name], manifest.configs[name])
 
-    @classmethod
-    def alike(cls, candidates: Candidates, reason: ReasonCode) -> Self:
-        """Make proposals that all have the same reason."""
-        return cls(candidates, [reason] * len(candidates.products))
+    return Models(
+        cast(SessionKnn, load("session_knn")),
+        cast(ItemKnn, load("item_knn")),
+        cast(Popularity, load("popularity")),
+        manifest,
+    )
+
+
+class _Desk(NamedTuple):
+    """What one thread answers with: sources and scratch memory as the kernel takes them, and the rows that it fills."""
+
+    handed: Any
+    rows: Rows
+
+
+class _View(NamedTuple):
+    """The sources of one moment, and each thread's desk for them."""
+
+    sources: Sources
+    desks: PerThread[_Desk]
 
 
 class SessionRecommender:
-    """One published version of the models, ready to be asked."""
+    """One version of the models beside the live index, ready to be asked.
 
-    def __init__(self, manifest: Manifest, arrays: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
-        self.manifest = manifest
+    Without a version the live index answers alone, so that a shop's first day is not an empty one. `refresh` takes
+    up what became of the live index; until then questions are answered from what was mapped before.
+    """
 
-        def load(name: str) -> Model:
-            return entry_named(name).load(arrays[name], manifest.configs[name])
+    def __init__(self, models: Models | None = None, live: LiveReader | None = None) -> None:
+        self._models = models or Models(SessionKnn(), ItemKnn(), Popularity(), None)
+        self._live = live
+        self._retrieve = Prepared(retrieve)
+        self._mapped = NO_LIVE
+        self._view = self._viewed(self._sources())
 
-        self._sessions = cast(SessionKnn, load("session_knn"))
-        self._items = cast(ItemKnn, load("item_knn"))
-        self._popularity = cast(Popularity, load("popularity"))
+    @property
+    def manifest(self) -> Manifest | None:
+        """What the version in force says about itself; None when there is none."""
+        return self._models.manifest
 
-    def sources(self, question: Question, n: int) -> Iterator[Proposals]:
-        """Yield what each source proposes, the most telling one for the context first; stop when there is enough.
+    def refresh(self) -> None:
+        """Look again at the live index: at files that have grown and, where there is no model, at what is popular."""
+        if self._live is None:
+            return
+        mapped = self._live.arrays()
+        if mapped is not self._mapped:
+            self._mapped = mapped
+            self._view = self._viewed(self._sources())
+        if self.manifest is None:
+            self._view = self._viewed(self._view.sources._replace(popular=self._live.ranking()))
 
-        On cart pages what is bought together comes first, elsewhere what similar sessions went on to; both are followed
-        by what is viewed together.
-        """
-        session, excluded = question.session, question.excluded
-        if question.context in (Context.CART, Context.CHECKOUT) and len(question.cart):
-            yield Proposals.alike(self._items.bought_with(question.cart, n, excluded), ReasonCode.BOUGHT_TOGETHER)
-        if len(session.products):
-            yield Proposals.alike(self._sessions.candidates(session, n, excluded), ReasonCode.SESSION)
-            yield Proposals.alike(self._items.candidates(session, n, excluded), ReasonCode.VIEWED_TOGETHER)
+    def retrieve(self, state: State, asked: Asked) -> tuple[Rows, int]:
+        """Return the answer and its length; the rows are this thread's, and good until its next question."""
+        handed, rows = self._view.desks.get()
+        return rows, self._retrieve(handed, state, asked)
 
-    def popular(self, question: Question, n: int) -> Proposals:
-        """Return what is popular, for when nothing more telling is left; the rarely seen are not called popular."""
-        candidates = self._popularity.candidates(question.session, n, question.excluded)
-        return Proposals(candidates, [self._standing(product) for product in candidates.products.tolist()])
+    def _viewed(self, sources: Sources) -> _View:
+        models, live = self._models, self._mapped
 
-    def _standing(self, product: int) -> ReasonCode:
-        if self._popularity.is_trending(product):
-            return ReasonCode.TRENDING
-        return ReasonCode.POPULAR if self._popularity.is_popular(product) else ReasonCode.SEEN
+        def make_desk() -> _Desk:
+            scratch = _scratch(models, live)
+            return _Desk(hand_over((sources, scratch)), scratch.rows)
+
+        return _View(sources, PerThread(make_desk))
+
+    def _sources(self) -> Sources:
+        models, live = self._models, self._mapped
+        items, config = models.items, models.sessions.config
+        watermark = 0 if models.manifest is None else models.manifest.watermark
+        return Sources(
+            sessions=models.sessions.index,
+            live=live,
+            weighting=weighting_of(live, config, Trained.of(models.sessions, watermark)),
+            viewed=items.viewed,
+            by_place=items.by_place,
+            bought=items.bought,
+            alike=items.alike,
+            popular=models.popularity.ranking(),
+        )
+
+
+def _scratch(models: Models, live: LiveArrays) -> Scratch:
+    """Return one thread's scratch memory, the votes of trained and live sessions side by side."""
+    config = models.sessions.config
+    trained_room, live_room = models.sessions.room, room_of(live, config)
+    both = Room(trained_room.votes + live_room.votes, max(trained_room.products, live_room.products))
+    shared = make_room(both, models.items.room)
+    live_scratch = scratch_of(live, config, shared)
+    return Scratch(
+        models.sessions.scratch(*shared, n_others=len(live_scratch.knn.sessions)),
+        live_scratch,
+        RelationScratch(*shared),
+        Rows(np.zeros(MAX_N, np.int64), np.zeros(MAX_N), np.zeros(MAX_N, np.int64), np.zeros(MAX_N, np.int64)),
+    )

@@ -6,56 +6,22 @@ One connection and one frame under way: what is posted meanwhile goes together w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import orjson
-
-from active_customers.core import errors
-from active_customers.core.errors import ActiveCustomersError, OverloadedError, StorageError
-from active_customers.core.event import Channel, Context, Event, EventType, Receipt
-from active_customers.serving.committer import CommitterConfig
+from active_customers.core.errors import DiskFullError, OverloadedError
+from active_customers.core.event import Event, Receipt
+from active_customers.serving.append_frames import Incoming, frame, packed_post, packed_posts, unpacked_outcome
+from active_customers.serving.backlog import Backlog, CommitterConfig
 from active_customers.serving.unix_path import short_path
 
-LENGTH_BYTES = 4
 
-
-def fields_of(event: Event) -> list[object]:
-    """Return an event as JSON can carry it; `event_of` makes it again."""
-    return [
-        event.customer_id,
-        int(event.event_type),
-        event.time,
-        event.product_id,
-        event.quantity,
-        event.price,
-        None if event.context is None else int(event.context),
-        None if event.channel is None else int(event.channel),
-        event.session_id,
-        event.details,
-        event.dedup_key.hex(),
-        event.retry_window,
-    ]
-
-
-def event_of(fields: Sequence[Any]) -> Event:
-    """Return the event whose fields these are."""
-    customer, kind, time, product, quantity, price, context, channel, session, details, key, window = fields
-    return Event(
-        customer_id=customer,
-        event_type=EventType(kind),
-        time=time,
-        product_id=product,
-        quantity=quantity,
-        price=price,
-        context=None if context is None else Context(context),
-        channel=None if channel is None else Channel(channel),
-        session_id=session,
-        details=details,
-        dedup_key=bytes.fromhex(key),
-        retry_window=window,
-    )
+@dataclass(frozen=True, slots=True)
+class _Post:
+    packed: bytes
+    n_events: int
+    answer: asyncio.Future[list[Receipt]]
 
 
 class AppendLink:
@@ -63,23 +29,21 @@ class AppendLink:
 
     def __init__(self, path: Path, config: CommitterConfig) -> None:
         self._path = path
-        self._config = config
-        self._waiting: list[tuple[Sequence[Event], asyncio.Future[list[Receipt]]]] = []
-        self._queued = 0
-        self._wake = asyncio.Event()
+        self._backlog: Backlog[_Post] = Backlog(config)
+        self._under_way: list[_Post] = []
+        self._is_busy = False
         self._reached = True
-        self._stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-
-    def start(self) -> None:
-        """Begin to send, in the background of the running loop."""
-        self._task = asyncio.create_task(self._run())
+        self.is_full = False
+        self._connection: asyncio.WriteTransport | None = None
+        self._connecting: asyncio.Task[None] | None = None
 
     async def stop(self) -> None:
-        """Stop sending; what still waits fails."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        self._fail(self._waiting, OverloadedError("the service is stopping"))
-        self._hang_up()
+        """Hang up; what still waits fails."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._connection is not None:
+            self._connection.close()
+        self._fail(OverloadedError("the service is stopping"))
 
     @property
     def is_running(self) -> bool:
@@ -89,71 +53,84 @@ class AppendLink:
     async def append(self, events: Sequence[Event]) -> list[Receipt]:
         """Return the receipts of events once they are durable.
 
-        Raises `OverloadedError` when too many wait or the committer is away, `StorageError` when its commit failed. If
+        Raises `OverloadedError` when too much waits or the committer is away, `StorageError` when its commit failed. If
         the connection breaks, events may have been stored all the same: a retry is recognised as one.
         """
-        if self._queued + len(events) > self._config.max_queued_events:
-            raise OverloadedError("the queue of events is full")
-        answer: asyncio.Future[list[Receipt]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((events, answer))
-        self._queued += len(events)
-        self._wake.set()
-        return await answer
+        loop = asyncio.get_running_loop()
+        post = _Post(packed_post(events), len(events), loop.create_future())
+        self._backlog.add(post, len(events), len(post.packed))
+        if not self._is_busy:
+            self._is_busy = True
+            loop.call_soon(self._send)  # not at once: with what other requests bring in this turn of the loop
+        return await post.answer
 
-    async def _run(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            group, self._waiting, self._queued = self._waiting, [], 0
-            try:
-                receipts = await self._exchange([fields_of(event) for events, _ in group for event in events])
-            except (OSError, asyncio.IncompleteReadError):
-                self._hang_up()
-                self._reached = False
-                self._fail(group, OverloadedError("the committer is being restarted"))
-            except ActiveCustomersError as error:
-                self._fail(group, error)
-            else:
-                self._reached = True
-                self._settle(group, receipts)
+    def _send(self) -> None:
+        if self._connection is None:
+            self._connecting = asyncio.create_task(self._connect())
+            return
+        self._under_way = self._backlog.take()
+        self._is_busy = bool(self._under_way)
+        if self._under_way:
+            self._connection.write(frame(packed_posts(post.packed for post in self._under_way)))
 
-    async def _exchange(self, events: list[list[object]]) -> list[Receipt]:
-        if self._stream is None:
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
             with short_path(self._path) as path:
-                self._stream = await asyncio.open_unix_connection(path, limit=1 << 24)
-        reader, writer = self._stream
-        body = orjson.dumps({"call": "append", "args": events})
-        writer.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
-        await writer.drain()
-        answer = orjson.loads(await reader.readexactly(int.from_bytes(await reader.readexactly(LENGTH_BYTES), "big")))
-        if "error" in answer:
-            raise error_named(*answer["error"])
-        return [Receipt(position, session) for position, session in answer["result"]]
+                self._connection, _ = await loop.create_unix_connection(
+                    lambda: _Answers(self._settle, self._lose), path
+                )
+        except OSError:
+            self._lose()
+        else:
+            self._send()
 
-    @staticmethod
-    def _settle(group: list[tuple[Sequence[Event], asyncio.Future[list[Receipt]]]], receipts: list[Receipt]) -> None:
+    def _settle(self, message: bytes) -> None:
+        """Hand the outcome of the frame under way to those who wait for it, and send the next one."""
+        self._reached = True
+        outcome = unpacked_outcome(message)
+        self.is_full = isinstance(outcome, DiskFullError)
         start = 0
-        for events, answer in group:
-            end = start + len(events)
-            if not answer.done():
-                answer.set_result(receipts[start:end])
+        for post in self._under_way:
+            end = start + post.n_events
+            _settle(post.answer, outcome if isinstance(outcome, Exception) else outcome[start:end])
             start = end
+        self._under_way = []
+        self._send()
 
-    @staticmethod
-    def _fail(group: list[tuple[Sequence[Event], asyncio.Future[list[Receipt]]]], error: Exception) -> None:
-        for _, answer in group:
-            if not answer.done():
-                answer.set_exception(error)
+    def _lose(self) -> None:
+        self._connection = None
+        self._reached = False
+        self._fail(OverloadedError("the committer is being restarted"))
 
-    def _hang_up(self) -> None:
-        if self._stream is not None:
-            self._stream[1].close()
-            self._stream = None
+    def _fail(self, error: Exception) -> None:
+        while posts := [*self._under_way, *self._backlog.take()]:
+            self._under_way = []
+            for post in posts:
+                _settle(post.answer, error)
+        self._is_busy = False
 
 
-def error_named(kind: str, message: str) -> ActiveCustomersError:
-    """Return the error that another process raised, as far as it is one of storage."""
-    found = getattr(errors, kind, StorageError)
-    if found is OverloadedError:
-        return OverloadedError("the queue of events is full")
-    return found(message) if issubclass(found, StorageError) else StorageError(message)
+class _Answers(asyncio.Protocol):
+    """Cuts what the committer sends into messages."""
+
+    def __init__(self, answered: Callable[[bytes], None], lost: Callable[[], None]) -> None:
+        self._answered = answered
+        self._lost = lost
+        self._incoming = Incoming()
+
+    def data_received(self, data: bytes) -> None:
+        for message in self._incoming.messages(data):
+            self._answered(message)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._lost()
+
+
+def _settle(answer: asyncio.Future[list[Receipt]], outcome: list[Receipt] | Exception) -> None:
+    if answer.done():  # the request was given up meanwhile
+        return
+    if isinstance(outcome, Exception):
+        answer.set_exception(outcome)
+    else:
+        answer.set_result(outcome)

@@ -4,31 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
 
-from pydantic import Field
+import orjson
 
 from active_customers.core.clock import Clock
-from active_customers.core.config import Config
-from active_customers.core.errors import ActiveCustomersError, OverloadedError, StorageError
+from active_customers.core.errors import ActiveCustomersError, DiskFullError, OverloadedError, StorageError
 from active_customers.core.event import Event, Receipt
 from active_customers.monitoring.metrics import COMMIT_EVENTS, COMMIT_SECONDS
-from active_customers.realtime.schemas import MAX_BATCH
+from active_customers.serving.backlog import Backlog, CommitterConfig, Pace
 from active_customers.storage.base import EventLog
-
-
-class CommitterConfig(Config):
-    """Bounds of the group commit."""
-
-    max_queued_events: Annotated[int, Field(ge=MAX_BATCH)] = 20_000
-    """Events that may wait for a commit; beyond it posts are answered 503 with Retry-After."""
-    max_commit_events: Annotated[int, Field(ge=1)] = 2_000
-    """Events in one transaction; bounds how long a post can wait for others."""
 
 
 @dataclass(slots=True)
@@ -44,11 +32,12 @@ class Committer:
     def __init__(self, log: EventLog, clock: Clock, config: CommitterConfig | None = None) -> None:
         self._log = log
         self._clock = clock
-        self._config = config or CommitterConfig()
-        self._queue: deque[_Waiting] = deque()
-        self._queued = 0
+        config = config or CommitterConfig()
+        self._backlog: Backlog[_Waiting] = Backlog(config)
+        self._pace = Pace(config)
         self._wake = threading.Condition()
         self._stopping = False
+        self.is_full = False
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
 
     def start(self) -> None:
@@ -74,11 +63,11 @@ class Committer:
         """
         loop = asyncio.get_running_loop()
         waiting = _Waiting(events, loop.create_future(), loop)
+        n_bytes = len(orjson.dumps([event.details for event in events]))
         with self._wake:
-            if self._stopping or self._queued + len(events) > self._config.max_queued_events:
-                raise OverloadedError("the queue of events is full")
-            self._queue.append(waiting)
-            self._queued += len(events)
+            if self._stopping:
+                raise OverloadedError("the service is stopping")
+            self._backlog.add(waiting, len(events), n_bytes)
             self._wake.notify()
         return await waiting.answer
 
@@ -88,30 +77,31 @@ class Committer:
 
     def _next_group(self) -> list[_Waiting]:
         """Wait for work and take what one commit can hold; empty when stopping and drained."""
-        group: list[_Waiting] = []
-        size = 0
         with self._wake:
-            while not self._queue and not self._stopping:
+            while not self._backlog and not self._stopping:
                 self._wake.wait()
-            while self._queue and (not group or size + len(self._queue[0].events) <= self._config.max_commit_events):
-                waiting = self._queue.popleft()
-                size += len(waiting.events)
-                group.append(waiting)
-            self._queued -= size
-        return group
+        self._pace.wait()
+        with self._wake:
+            return self._backlog.take()
 
     def _commit(self, group: list[_Waiting]) -> None:
         events = [event for waiting in group for event in waiting.events]
-        COMMIT_EVENTS.observe(len(events))
-        try:
-            with COMMIT_SECONDS.time():
-                receipts = self._log.append(events, self._clock.now())
-        except ActiveCustomersError as error:
-            _tell(group, error)
-        except Exception as error:  # noqa: BLE001 - the thread must outlive whatever one batch does
-            _tell(group, StorageError(f"the commit failed ({type(error).__name__}: {error}); nothing of it was stored"))
-        else:
-            _tell(group, receipts)
+        self._pace.started(len(events))
+        outcome = committed(self._log, events, self._clock.now())
+        self.is_full = isinstance(outcome, DiskFullError)
+        _tell(group, outcome)
+
+
+def committed(log: EventLog, events: Sequence[Event], now: int) -> list[Receipt] | ActiveCustomersError:
+    """Append events in one transaction; return their receipts, or why none of them was stored."""
+    COMMIT_EVENTS.observe(len(events))
+    try:
+        with COMMIT_SECONDS.time():
+            return log.append(events, now)
+    except ActiveCustomersError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - whoever commits must outlive whatever one batch does
+        return StorageError(f"the commit failed ({type(error).__name__}: {error}); nothing of it was stored")
 
 
 def _tell(group: list[_Waiting], outcome: list[Receipt] | Exception) -> None:

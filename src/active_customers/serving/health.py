@@ -8,6 +8,8 @@ from active_customers.realtime.engine import NO_MODEL, Engine
 from active_customers.realtime.hot_routes import Appender
 from active_customers.storage.base import Store
 
+DISK_FULL = "disk_full"
+
 
 class HealthReport(BaseModel):
     """What `/healthz` and `/readyz` say."""
@@ -15,9 +17,9 @@ class HealthReport(BaseModel):
     alive: bool
     """Every part of the service runs."""
     ready: bool
-    """Requests can be answered and events stored."""
+    """Requests can be sent here."""
     degraded: list[str]
-    """What is missing: no_model, committer."""
+    """What is missing: committer, disk_full (events cannot be stored, answers go on), no_model, live_index."""
     model_version: str
     events: int
     """Log positions given so far, imports included."""
@@ -36,12 +38,17 @@ class Health:
     def report(self) -> HealthReport:
         """Return how things are now."""
         commits = self._appender.is_running
-        recommender = self._engine.recommender
+        manifest = self._engine.recommender.manifest
         return HealthReport(
             alive=commits,
             ready=commits,
-            degraded=[*([] if commits else ["committer"]), *([] if recommender else ["no_model"])],
-            model_version=recommender.manifest.version if recommender else NO_MODEL,
+            degraded=[
+                *([] if commits else ["committer"]),
+                *([DISK_FULL] if self._appender.is_full else []),
+                *([] if manifest else ["no_model"]),
+                *self._engine.standing,
+            ],
+            model_version=manifest.version if manifest else NO_MODEL,
             events=self._store.events.next_position() - 1,
             products=self._store.catalog.n_products(),
         )

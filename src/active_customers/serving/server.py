@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from active_customers.core.errors import SettingsError
+from active_customers.serving.http_protocol import HttpProtocol
 
 _BACKLOG = 2048
 _SECONDS_TO_DRAIN = 10
@@ -55,7 +56,7 @@ def run(app: ASGIApp, listener: socket.socket, on_ready: Callable[[], None]) -> 
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=HttpProtocol,
         lifespan="on",
         access_log=False,
         proxy_headers=False,

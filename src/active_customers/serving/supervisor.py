@@ -1,4 +1,4 @@
-"""The supervisor: starts the processes of a service in order, restarts each alone, stops them in reverse.
+"""The supervisor: starts the processes of a service, the first before the others, restarts each alone, stops them.
 
 Each part runs in a process of its own, forked from a server that has imported everything but opened nothing. A part
 says when it is ready and beats from then on; one that ends is started again, one that hangs is killed first.
@@ -14,11 +14,11 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
+from ctypes import c_double
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
-from multiprocessing.sharedctypes import Synchronized
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -47,7 +47,7 @@ class SupervisorConfig(Config):
 class Pulse:
     """What a process shows its supervisor: a time of the monotonic clock, 0 until it is ready."""
 
-    beaten: Synchronized[float]
+    beaten: c_double
     supervisor: Connection
     """Ends when the supervisor does."""
 
@@ -71,7 +71,7 @@ class _Running:
     def __init__(self, part: Part, context: ForkServerContext) -> None:
         self.part = part
         self.started = time.monotonic()
-        self.beaten: Synchronized[float] = context.Value("d", 0.0)
+        self.beaten: c_double = context.RawValue("d", 0.0)  # without a lock, which a process could take to its grave
         theirs, self._ours = context.Pipe(duplex=False)
         self.process: ForkServerProcess = context.Process(
             target=part.target, args=(Pulse(self.beaten, theirs), *part.args), name=part.name
@@ -89,10 +89,9 @@ class _Running:
         since = self.beaten.value or self.started + config.start_seconds - config.hang_seconds
         return self.process.is_alive() and time.monotonic() - since > config.hang_seconds
 
-    def close(self) -> None:
-        """Let go of a process that has ended."""
+    def leave(self) -> None:
+        """Tell the process, should it be alive after all, that it is nobody's any more."""
         self._ours.close()
-        self.process.close()
 
 
 class Supervisor:
@@ -107,7 +106,7 @@ class Supervisor:
         self._awake, self._alarm = socket.socketpair()
 
     def run(self, preload: str) -> bool:
-        """Start the parts in order and watch over them; return whether the service came up at all.
+        """Start the first part, then the others, and watch over them; return whether the service came up at all.
 
         `preload` names the module that holds the targets, imported once for all processes.
         """
@@ -117,7 +116,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: None)
         try:
-            if not all(self._start(part) for part in self._parts):
+            if not (self._start(self._parts[:1]) and self._start(self._parts[1:])):
                 return False
             self._on_ready()
             while not self._asked_to_stop(_LOOK_SECONDS):
@@ -126,12 +125,13 @@ class Supervisor:
         finally:
             self._stop()
 
-    def _start(self, part: Part) -> bool:
-        """Start a part and wait until it is ready; False when it ends instead, hangs, or the service is to stop."""
-        running = _Running(part, self._context)
-        self._running.append(running)
-        while not running.is_ready:
-            if not running.process.is_alive() or running.hangs(self._config) or self._asked_to_stop(0.02):
+    def _start(self, parts: Sequence[Part]) -> bool:
+        """Start parts and wait until all are ready; False when one ends instead, hangs, or the service is to stop."""
+        started = [_Running(part, self._context) for part in parts]
+        self._running += started
+        while not all(running.is_ready for running in started):
+            failed = any(not running.process.is_alive() or running.hangs(self._config) for running in started)
+            if failed or self._asked_to_stop(0.02):
                 return False
         return True
 
@@ -151,8 +151,16 @@ class Supervisor:
                 lived = time.monotonic() - running.started
                 if lived < self._config.restart_pause_seconds:
                     time.sleep(self._config.restart_pause_seconds)
-                running.close()
-                self._running[i] = _Running(running.part, self._context)
+                running.leave()
+                self._replace(i)
+
+    def _replace(self, i: int) -> None:
+        """Start an ended part again; where that fails, the next look tries once more."""
+        part = self._running[i].part
+        try:
+            self._running[i] = _Running(part, self._context)
+        except (OSError, EOFError) as error:  # the server that forks ended this moment: another is started
+            _log.error("%s cannot be started (%r) and will be tried again", part.name, error)
 
     def _stop(self) -> None:
         """End the parts one after the other, the last one started first, each with time to finish."""

@@ -14,12 +14,17 @@ from pydantic import Field
 from active_customers.core.clock import SECOND, Clock
 from active_customers.core.config import Config
 from active_customers.core.errors import ActiveCustomersError, ArtifactError
-from active_customers.models.artifacts import ArtifactStore, DamagedArtifactError
-from active_customers.monitoring.metrics import MODEL_AGE, MODEL_INFO
+from active_customers.models.artifacts import DamagedArtifactError
+from active_customers.models.trained import TrainedModels
+from active_customers.monitoring.metrics import MODEL_AGE, MODEL_INFO, UPDATE_FAILURES
 from active_customers.realtime.engine import Engine
-from active_customers.realtime.session_recommender import SessionRecommender
+from active_customers.realtime.live_reader import LiveReader
+from active_customers.realtime.session_recommender import SessionRecommender, load_models
 
 _log = logging.getLogger(__name__)
+
+_LONGEST_PAUSE = 60.0
+"""Seconds until work that fails again and again is tried at the latest, unless it is done less often anyway."""
 
 
 class UpdaterConfig(Config):
@@ -35,44 +40,55 @@ class ModelFollower:
     """Puts each newly published model in force; a version that cannot be read is refused and the old one stays.
 
     Where there is no old one, the newest published version that can be read steps in. A version that is damaged is
-    refused for good, one that could not be read is tried again with each look.
+    refused for good, one that could not be read is tried again with each look. When a customer has been erased the
+    version in force is loaded again, without them.
     """
 
-    def __init__(self, artifacts: ArtifactStore, engine: Engine, clock: Clock) -> None:
+    def __init__(self, artifacts: TrainedModels, engine: Engine, clock: Clock, live: LiveReader | None = None) -> None:
         self._artifacts = artifacts
         self._engine = engine
         self._clock = clock
+        self._live = live
         self._in_force: str | None = None
+        self._n_erased = 0
         self._damaged: set[str] = set()
         self._complaint = ""
 
     def follow(self) -> None:
-        """Load the current version if it is not the one in force; call it from any one thread."""
+        """Load the current version if it is not in force, and look at the live index; for any one thread."""
         current = self._artifacts.current()
+        if self._in_force is not None and self._n_erased != self._artifacts.n_erased():
+            self._put_in_force(self._in_force)
         if current is not None and current != self._in_force:
             error = self._put_in_force(current)
             if error is not None:
                 self._complain(current, error, self._in_force or self._step_in(current))
-        recommender = self._engine.recommender
-        created = recommender.manifest.created if recommender else None
-        MODEL_AGE.set(-1 if created is None else (self._clock.now() - created) / SECOND)
+        self._engine.recommender.refresh()
+        manifest = self._engine.recommender.manifest
+        MODEL_AGE.set(-1 if manifest is None else (self._clock.now() - manifest.created) / SECOND)
 
     def _put_in_force(self, version: str) -> Exception | None:
         """Load a version; return what speaks against it, if anything."""
         if version in self._damaged:
             return DamagedArtifactError(f"model {version} was refused before")
+        n_erased = self._artifacts.n_erased()
         try:
-            self._engine.recommender = SessionRecommender(*self._artifacts.load(version))
+            self._engine.recommender = SessionRecommender(load_models(*self._artifacts.load(version)), self._live)
         except (ActiveCustomersError, KeyError, ValueError) as error:  # the last two: models of another program version
             if isinstance(error, DamagedArtifactError) or not isinstance(error, ArtifactError):
                 self._damaged.add(version)
             return error
+        self._n_erased = n_erased
+        if self._in_force != version:
+            self._announce(version)
+        return None
+
+    def _announce(self, version: str) -> None:
         if self._in_force is not None:
             MODEL_INFO.labels(self._in_force).set(0)
         MODEL_INFO.labels(version).set(1)
         self._in_force = version
         _log.info("model %s is in force", version)
-        return None
 
     def _step_in(self, refused: str) -> str | None:
         """Put the newest other version that can be read in force; return which one, if any."""
@@ -118,14 +134,26 @@ class Updater:
         await asyncio.gather(*self._tasks)
 
     async def _every(self, work: Work) -> None:
-        """Do some work in a thread, again and again until `stop`; what goes wrong is logged and does not end it."""
-        while not await self._stops_within(work.seconds):
-            try:
-                await asyncio.to_thread(work.run)
-            except Exception:  # noqa: BLE001 - the libraries below have errors of their own
-                _log.exception("%s failed and will be tried again in %s s", work.run.__qualname__, work.seconds)
+        """Do some work in a thread, again and again until `stop`; after a failure with longer and longer pauses."""
+        pause = work.seconds
+        while not await self._stops_within(pause):
+            succeeded = await asyncio.to_thread(_succeeds, work)
+            pause = work.seconds if succeeded else max(work.seconds, min(2 * pause, _LONGEST_PAUSE))
 
     async def _stops_within(self, seconds: float) -> bool:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
         return self._stopping.is_set()
+
+
+def _succeeds(work: Work) -> bool:
+    """Do some work; when it fails, count that, log the remedy, and return False."""
+    name = work.run.__qualname__
+    try:
+        work.run()
+    except Exception as error:  # noqa: BLE001 - the libraries below have errors of their own
+        UPDATE_FAILURES.labels(name).inc()
+        told = None if isinstance(error, ActiveCustomersError) else error
+        _log.error("%s failed and will be tried again: %s", name, error, exc_info=told)
+        return False
+    return True

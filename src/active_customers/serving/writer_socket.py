@@ -17,25 +17,26 @@ from typing import Any, Self
 
 import orjson
 
-from active_customers.core.errors import ActiveCustomersError, StorageError, StoreLockedError
+from active_customers.core.clock import Clock
+from active_customers.core.erasure import Erasure
+from active_customers.core.errors import ActiveCustomersError, OverloadedError, StorageError, StoreLockedError
 from active_customers.core.product import Product
-from active_customers.serving.append_link import LENGTH_BYTES, error_named, event_of
-from active_customers.serving.committer import Committer
+from active_customers.serving.append_frames import LENGTH_BYTES, error_named
 from active_customers.serving.unix_path import short_path
 from active_customers.storage.base import StoreWriter
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore, StorageConfig
+from active_customers.storage.simulated_clock import clock_of
 from active_customers.storage.writer import DirectWriter
 
 _MAX_MESSAGE = 64 << 20
 
 
 class WriterServer:
-    """Serves a `StoreWriter` on the data directory's socket, each call in a thread, and appends of other processes."""
+    """Serves a `StoreWriter` on the data directory's socket, each call in a thread."""
 
-    def __init__(self, path: Path, writer: DirectWriter, committer: Committer) -> None:
+    def __init__(self, path: Path, writer: DirectWriter) -> None:
         self._path = path
-        self._committer = committer
         self._stopping = False
         self._under_way: set[asyncio.Task[dict[str, object]]] = set()
         self._calls: dict[str, Callable[..., object]] = {
@@ -45,6 +46,9 @@ class WriterServer:
             "archive_log": writer.archive_log,
             "reserve": writer.reserve,
             "adopt": lambda folder: writer.adopt(Path(folder)),
+            "erase": writer.erase,
+            "finish_erasures": writer.finish_erasures,
+            "erased_customers": writer.erased_customers,
         }
 
     async def start(self) -> None:
@@ -73,18 +77,10 @@ class WriterServer:
     async def _answered(self, request: dict[str, Any]) -> dict[str, object]:
         if self._stopping:
             return {"error": ["StorageError", "the service is stopping: run this again"]}
-        append = isinstance(request, dict) and request.get("call") == "append"
-        call = asyncio.create_task(self._append(request) if append else asyncio.to_thread(self._answer, request))
+        call = asyncio.create_task(asyncio.to_thread(self._answer, request))
         self._under_way.add(call)
         call.add_done_callback(self._under_way.discard)
         return await call
-
-    async def _append(self, request: dict[str, Any]) -> dict[str, object]:
-        try:
-            receipts = await self._committer.append([event_of(fields) for fields in request["args"]])
-        except ActiveCustomersError as error:
-            return {"error": [type(error).__name__, str(error)]}
-        return {"result": [(receipt.position, receipt.session) for receipt in receipts]}
 
     def _answer(self, request: dict[str, Any]) -> dict[str, object]:
         try:
@@ -154,6 +150,20 @@ class RemoteWriter:
         """Have a staged import adopted."""
         self._call("adopt", str(staged.resolve()))
 
+    def erase(self, customer_id: str) -> Erasure | None:
+        """Have a customer erased; None when they are unknown."""
+        found: dict[str, Any] | None = self._call("erase", customer_id)
+        return None if found is None else Erasure(**found)
+
+    def finish_erasures(self) -> None:
+        """Have the archive's rows of erased customers overwritten."""
+        self._call("finish_erasures")
+
+    def erased_customers(self) -> list[int]:
+        """Return the numbers of all erased customers, ascending."""
+        numbers: list[int] = self._call("erased_customers")
+        return numbers
+
     def _call(self, name: str, *args: object) -> Any:
         body = orjson.dumps({"call": name, "args": args})
         try:
@@ -175,6 +185,10 @@ class OpenStore:
 
     store: EmbeddedStore
     writer: StoreWriter
+    is_served: bool
+    """Whether a running service owns it, which does the upkeep."""
+    clock: Clock
+    """What the service goes by, or went by when it last ran."""
 
 
 @contextmanager
@@ -184,19 +198,29 @@ def open_for_writing(directory: DataDirectory, config: StorageConfig) -> Iterato
     Raises `StoreLockedError` when another process owns it but does not answer on its socket.
     """
     directory.prepare()
+    clock = clock_of(directory)
     try:
         lock = directory.lock()
     except StoreLockedError:
         with closing(_connect(directory)) as remote, closing(EmbeddedStore(directory.store, config).open()) as store:
-            yield OpenStore(store, remote)
+            yield OpenStore(store, remote, is_served=True, clock=clock)
         return
     try:
         with closing(EmbeddedStore(directory.store, config, writer=True).open()) as store:
-            writer = DirectWriter(directory, store)
+            writer = DirectWriter(directory, store, clock)
             writer.resume()
-            yield OpenStore(store, writer)
+            yield OpenStore(store, writer, is_served=False, clock=clock)
     finally:
         os.close(lock)
+
+
+def erase_remotely(directory: DataDirectory, customer_id: str) -> Erasure | None:
+    """Have the running service that owns a directory erase a customer; raises `OverloadedError` while it is away."""
+    try:
+        with closing(RemoteWriter.connect(directory.socket)) as remote:
+            return remote.erase(customer_id)
+    except OSError as error:
+        raise OverloadedError("the committer is being restarted") from error
 
 
 def _connect(directory: DataDirectory) -> RemoteWriter:

@@ -8,7 +8,8 @@ another's is what a compaction left behind, and readers pass over it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -21,7 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from active_customers.core.clock import DAY, HOUR, day_of
+from active_customers.core.clock import DAY, HOUR, Clock, SystemClock, day_of
+from active_customers.core.errors import StorageError
 from active_customers.core.event import LogEntry
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.storage.durable import make_folder, written_whole
@@ -49,8 +51,13 @@ SCHEMA: pa.Schema = pa.schema(
 
 LEFTOVERS_KEPT = HOUR
 """For how long after a merge the parts that it replaced are kept."""
+ROWS_PER_GROUP = 256_000
+"""Rows that are compressed together, and the most that are in memory while a part is written again."""
 PARTS_OF_TODAY = 64
 """The day under way is merged when more parts than this can be."""
+
+PART_REMEDY = "restore it from a backup, or move it away and its events are passed over"
+"""What to do about a part that cannot be read."""
 
 _PART = re.compile(r"part-(\d{20})-(\d{20})\.parquet")
 
@@ -76,9 +83,45 @@ def part_name(first: int, last: int) -> str:
 
 def write_part(table: pa.Table, path: Path) -> None:
     """Write a Parquet file so that it is there whole or not at all, even after a power cut."""
+    with _writing(path) as writer:
+        writer.write_table(table, ROWS_PER_GROUP)
+
+
+def write_batches(batches: Iterable[pa.RecordBatch], path: Path) -> None:
+    """Write batches of `SCHEMA`, a row group each, as `write_part` does; one at a time is held in memory."""
+    with _writing(path) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[pq.ParquetWriter]:
     make_folder(path.parent)
-    with written_whole(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", row_group_size=256_000)
+    with (
+        written_whole(path) as temporary,
+        pq.ParquetWriter(temporary, SCHEMA, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        yield writer
+
+
+@contextmanager
+def opened_part(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a part; what is read of it is compared with its checksums.
+
+    Raises `StorageError`, naming the part, for whatever goes wrong with it until the block ends.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        raise StorageError(f"{path} cannot be read ({' '.join(str(error).split())}): {PART_REMEDY}") from error
+
+
+def check_part(path: Path, columns: Sequence[str]) -> None:
+    """Read columns of a part for nothing but their checksums, which DuckDB passes over; raises `StorageError`."""
+    with opened_part(path) as file:
+        for _ in file.iter_batches(ROWS_PER_GROUP, columns=list(columns), use_threads=False):
+            pass
 
 
 def table_of(entries: Sequence[LogEntry]) -> pa.Table:
@@ -110,21 +153,26 @@ def table_of(entries: Sequence[LogEntry]) -> pa.Table:
 
 
 class Archive:
-    """The parts of one data directory. Opening reads nothing; every listing is fresh."""
+    """The parts of one data directory. Opening reads nothing; every listing is fresh.
 
-    def __init__(self, root: Path) -> None:
+    How old a file is goes by the machine's clock, as its date does, whatever the service goes by.
+    """
+
+    def __init__(self, root: Path, machine: Clock | None = None) -> None:
         self.root = root
+        self._machine = machine or SystemClock()
 
     def parts(self) -> list[Part]:
         """Return the parts that count, by position; what a compaction replaced is left out."""
-        found = sorted(self._files(), key=lambda part: (part.first, -part.last))
+        found = sorted(self.files(), key=lambda part: (part.first, -part.last))
         kept: list[Part] = []
         for part in found:
             if not kept or part.last > kept[-1].last:
                 kept.append(part)
         return kept
 
-    def _files(self) -> Iterable[Part]:
+    def files(self) -> Iterator[Part]:
+        """Yield all parts on disk, those that a compaction replaced among them, in no order."""
         for path in self.root.glob("day=*/part-*.parquet"):
             match = _PART.fullmatch(path.name)
             if match:
@@ -155,6 +203,21 @@ class Archive:
             written.append(Part(first, last, path))
         return written
 
+    def drop_unfinished(self) -> None:
+        """Remove what a writer that died left half written; only for the one writer, while it writes nothing."""
+        for path in self.root.glob("day=*/.part-*.tmp"):
+            path.unlink()
+
+    def drop_days(self, before: str) -> int:
+        """Remove the days of arrival before this one; return how many files went. Readers may be in their midst."""
+        gone = [part for part in self.files() if part.day < before]
+        for part in gone:
+            part.path.unlink()
+        for day in {part.path.parent for part in gone}:
+            if not any(day.iterdir()):
+                day.rmdir()
+        return len(gone)
+
     def columns(self, names: Sequence[str], where: str = "true") -> dict[str, NDArray[Any]]:
         """Return columns of the archived events that satisfy an SQL condition, in order of position.
 
@@ -182,25 +245,41 @@ class Archive:
         more than `PARTS_OF_TODAY` of its parts can be merged, so that its growing file is not written again and again.
         The files that a merge replaces are left for `LEFTOVERS_KEPT`, for those who are reading them; neither that nor
         a crash doubles anything, since readers pass over parts that lie inside others.
+
+        Raises `StorageError` when a part cannot be read, once all that can be merged without it is.
         """
-        self._drop_leftovers(now)
-        saved = 0
-        for day, parts in groupby(self.parts(), key=lambda part: part.day):
-            groups = list(_mergeable(list(parts), most_rows))
-            if day >= day_of(now) and sum(map(len, groups)) <= PARTS_OF_TODAY:
+        self._drop_leftovers()
+        saved, damage = 0, None
+        for group in self._due(now, most_rows):
+            try:
+                tables = [_read_whole(part.path) for part in group]
+            except StorageError as error:
+                damage = error
                 continue
-            for group in groups:
-                table = pa.concat_tables([pq.read_table(part.path, partitioning=None) for part in group])
-                write_part(table, group[0].path.parent / part_name(group[0].first, group[-1].last))
-                saved += len(group) - 1
+            write_part(pa.concat_tables(tables), group[0].path.parent / part_name(group[0].first, group[-1].last))
+            saved += len(group) - 1
+        if damage is not None:
+            raise damage
         return saved
 
-    def _drop_leftovers(self, now: int) -> None:
-        kept = self.parts()
-        for part in set(self._files()) - set(kept):
+    def _due(self, now: int, most_rows: int) -> Iterator[list[Part]]:
+        """Yield the groups of parts that are to be merged now."""
+        for day, parts in groupby(self.parts(), key=lambda part: part.day):
+            groups = list(_mergeable(list(parts), most_rows))
+            if day < day_of(now) or sum(map(len, groups)) > PARTS_OF_TODAY:
+                yield from groups
+
+    def _drop_leftovers(self) -> None:
+        now, kept = self._machine.now(), self.parts()
+        for part in set(self.files()) - set(kept):
             merged = next(other for other in kept if other.first <= part.first and part.last <= other.last)
             if now - merged.path.stat().st_mtime_ns // 1000 > LEFTOVERS_KEPT:
                 part.path.unlink()
+
+
+def _read_whole(path: Path) -> pa.Table:
+    with opened_part(path) as file:
+        return file.read()
 
 
 def _runs(rows: pa.Table) -> Iterable[pa.Table]:

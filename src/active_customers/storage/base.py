@@ -9,6 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from active_customers.core.erasure import Erasure
 from active_customers.core.event import Event, LogEntry, Receipt
 from active_customers.core.product import Product
 from active_customers.core.session import State
@@ -49,6 +53,10 @@ class EventLog(Protocol):
 
 class SessionStore(Protocol):
     """Session state by customer: what the fold over the log has made of their acts."""
+
+    def find(self, customer_id: str) -> tuple[int, State | None]:
+        """Return the customer's number and state (read-only); `NO_NUMBER` and None when they are unknown."""
+        ...
 
     def state(self, customer_id: str) -> State | None:
         """Return the customer's state (read-only), or None when they are unknown."""
@@ -103,8 +111,39 @@ class CatalogStore(Protocol):
         ...
 
 
+class Erasures(Protocol):
+    """Customers who were taken out of log, state and numbers, and the receipts, which do not name them."""
+
+    def erase(self, customer_id: str, now: int) -> Erasure | None:
+        """Take a customer out; return the receipt, or None, with nothing changed, when they are unknown.
+
+        An `erase` entry is appended with their number. Entries before it keep place and arrival and nothing else (see
+        `core.erasure.blank_entry`), and no longer name the customer as another's `other_customer_id`. State and id are
+        forgotten; the number is never given again, so that whoever comes with the same id is a new customer. Retry
+        keys stay for their `DAYS_REMEMBERED`: a retry of an erased event does not bring it back. From the first
+        transaction on the customer is unknown, and a crash only delays the rest until `resume`.
+        """
+        ...
+
+    def resume(self) -> None:
+        """Complete what a crash interrupted; changes nothing when there is nothing to do."""
+        ...
+
+    def of(self, customer_id: str) -> Erasure | None:
+        """Return the receipt of the latest erasure of this id, or None."""
+        ...
+
+    def customers(self) -> NDArray[np.uint32]:
+        """Return the numbers of all erased customers, ascending: what was learned from their acts is passed over."""
+        ...
+
+    def count(self) -> int:
+        """Return how many erasures there have been: it grows when `customers` does."""
+        ...
+
+
 class Store(Protocol):
-    """The three ports over one place, whose appends fold into states in the same transaction."""
+    """The four ports over one place, whose appends fold into states in the same transaction."""
 
     @property
     def events(self) -> EventLog:
@@ -119,6 +158,11 @@ class Store(Protocol):
     @property
     def catalog(self) -> CatalogStore:
         """Products and their numbers."""
+        ...
+
+    @property
+    def erasures(self) -> Erasures:
+        """Customers who were erased."""
         ...
 
 
@@ -148,6 +192,22 @@ class StoreWriter(Protocol):
     def adopt(self, staged: Path) -> None:
         """Take a staged import (see `storage.staged`) into the archive and the session states, surviving any crash.
 
-        Once this returns, or once the process dies in its middle and the store is opened again, all of it is there.
+        Once this returns, or once the process dies in its middle and the store is opened again, all of it is there,
+        but for customers who were erased since they were numbered.
         """
+        ...
+
+    def erase(self, customer_id: str) -> Erasure | None:
+        """Take a customer out of log, state and numbers (see `Erasures.erase`); None when they are unknown.
+
+        Their rows in the archive are passed over from now on, and overwritten by `finish_erasures`.
+        """
+        ...
+
+    def finish_erasures(self) -> None:
+        """Overwrite on disk what the archive holds of erased customers; when this returns nothing is left there."""
+        ...
+
+    def erased_customers(self) -> list[int]:
+        """Return the numbers of all erased customers, ascending."""
         ...

@@ -5,7 +5,9 @@ File: BLAKE2b-256 of the rest (32 bytes), a number that grows with each save (8 
 
 from __future__ import annotations
 
+import errno
 import io
+import logging
 import os
 from collections.abc import Mapping
 from hashlib import blake2b
@@ -15,7 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from active_customers.core.errors import DiskFullError, StorageError
 from active_customers.storage.durable import sync
+
+_log = logging.getLogger(__name__)
 
 _DIGEST = 32
 _HEAD = _DIGEST + 8
@@ -29,19 +34,17 @@ class Checkpoints:
         self._numbers: list[int] = []
 
     def save(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Write arrays over the older copy, or over the one that is not whole; durable when this returns."""
+        """Write arrays over the older copy, or over the one that is not whole; durable when this returns.
+
+        Raises `DiskFullError` or `StorageError` when it cannot be written; the newer copy is as it was.
+        """
         numbers = self._numbers or [_number(path) for path in self._paths]
         older = int(np.argmin(numbers))
         body = io.BytesIO()
         np.savez(body, allow_pickle=False, **arrays)
         content = (max(numbers) + 1).to_bytes(8, "little") + body.getbuffer()
         self._numbers = []  # until this copy is whole, nobody knows
-        with self._paths[older].open("wb") as file:
-            file.write(_digest(content))
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        sync(self._paths[older].parent)
+        _write(self._paths[older], content)
         numbers[older] = max(numbers) + 1
         self._numbers = numbers
 
@@ -54,15 +57,34 @@ class Checkpoints:
             return dict(arrays)
 
 
+def _write(path: Path, content: bytes) -> None:
+    try:
+        with path.open("wb") as file:
+            file.write(_digest(content))
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        sync(path.parent)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(f"no room for {path} ({len(content) / 1e6:.0f} MB): free some disk space") from error
+        raise StorageError(f"{path} cannot be written ({error}): see who owns it") from error
+
+
 def _digest(content: bytes) -> bytes:
     return blake2b(content, digest_size=_DIGEST).digest()
 
 
 def _number(path: Path) -> int:
-    """Return the number of a copy, 1 or more; 0 when it is missing, torn or altered."""
+    """Return the number of a copy, 1 or more; 0 when it is missing, torn, altered or cannot be read."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return 0
-    is_whole = len(content) > _HEAD and _digest(content[_DIGEST:]) == content[:_DIGEST]
-    return int.from_bytes(content[_DIGEST:_HEAD], "little") if is_whole else 0
+    except OSError as error:
+        _log.warning("%s cannot be read (%s): the other copy or the log stands in", path, error)
+        return 0
+    if len(content) <= _HEAD or _digest(content[_DIGEST:]) != content[:_DIGEST]:
+        _log.warning("%s is damaged and not used: the other copy or the log stands in, it is written again", path)
+        return 0
+    return int.from_bytes(content[_DIGEST:_HEAD], "little")

@@ -12,8 +12,9 @@ from active_customers.core.errors import NewerDataError, StorageError
 from active_customers.storage.durable import make_folder, write_whole
 from active_customers.storage.lock import take_lock
 
-FORMAT = 1
-"""Version of the layout on disk; raised when an older program could not read what a newer one wrote."""
+FORMAT = 2
+"""Version of the layout on disk; raised when an older program could not read what a newer one wrote. A directory of an
+older version is taken as it is. 2: the newest retry keys stand in `recent-keys`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,11 @@ class DataDirectory:
         return self.root / "models"
 
     @property
+    def live(self) -> Path:
+        """The live index and its checkpoints: nothing that is not in the log."""
+        return self.root / "live"
+
+    @property
     def imports(self) -> Path:
         """Imports under way, and the rejected rows of finished ones."""
         return self.root / "imports"
@@ -48,9 +54,19 @@ class DataDirectory:
         return self.root / "keys.json"
 
     @property
+    def clock(self) -> Path:
+        """The time of a simulated service; no other directory has it."""
+        return self.root / "clock"
+
+    @property
     def socket(self) -> Path:
         """Where the process that owns the store takes requests of other processes."""
         return self.root / "committer.sock"
+
+    @property
+    def appends(self) -> Path:
+        """Where the committer's process takes events from workers."""
+        return self.root / "appends.sock"
 
     def prepare(self) -> None:
         """Create the directory, or check that this version can work with it.
@@ -63,6 +79,8 @@ class DataDirectory:
             if not path.exists():
                 write_whole(path, orjson.dumps({"format": FORMAT}))
             found = int(orjson.loads(path.read_bytes())["format"])
+            if found < FORMAT:
+                write_whole(path, orjson.dumps({"format": FORMAT}))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StorageError(f"{self.root} cannot be used as a data directory ({error}): name another one") from error
         if found > FORMAT:

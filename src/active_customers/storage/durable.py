@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from active_customers.core.errors import DiskFullError, StorageError
 
 
 @contextmanager
 def written_whole(path: Path, mode: int = 0o644) -> Iterator[Path]:
     """Yield a temporary path to write; when the block ends it takes its place at `path`, durably.
 
-    When the block fails nothing is left. Processes that write one path at a time do not get into each other's way: the
-    last one wins.
+    When the block fails nothing is left; raises as `writing` does. Processes that write one path at a time do not get
+    into each other's way: the last one wins.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    temporary.touch(mode)
-    try:
-        yield temporary
-        sync(temporary)
-        temporary.replace(path)
-    finally:
+    with writing(path):
         temporary.unlink(missing_ok=True)
-    sync(path.parent)
+        temporary.touch(mode)
+        try:
+            yield temporary
+            sync(temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync(path.parent)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Tell what keeps a file or folder from being written: `DiskFullError`, or `StorageError` for anything else."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(f"no room for {path}: free some disk space") from error
+        raise StorageError(f"{path} cannot be written ({error}): see who owns it and if the disk has room") from error
 
 
 def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:

@@ -87,7 +87,10 @@ class LiveFiles:
 
 
 def read_live_files(folder: Path) -> Shared | None:
-    """Map the files read-only as they are now; None when there is no index, or it is just being made."""
+    """Map the files read-only as they are now; None when there is no index, or it is just being made.
+
+    What keeps them from being read is no error here: their writer meets it too, and says so.
+    """
     try:
         header = _HEADER.read(folder)
         if len(header) < HEADER or header[MAGIC] != _MAGIC:
@@ -96,7 +99,7 @@ def read_live_files(folder: Path) -> Shared | None:
         products = product_columns(ring_length).values()
         arrays = {column.name: column.read(folder) for column in (_TOTALS, *session_columns(acts_kept).values())}
         arrays |= _evened(products, {column.name: column.read(folder) for column in products})
-    except FileNotFoundError:
+    except OSError:
         return None
     return _shared({_HEADER.name: header, **arrays}, (acts_kept, ring_length, generation))
 

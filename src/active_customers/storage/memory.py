@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
+from dataclasses import replace
+from functools import partial
+from hashlib import blake2b
+from secrets import token_bytes
 
 import numpy as np
+from numpy.typing import NDArray
 
 from active_customers.core.clock import DAY, day_of
-from active_customers.core.event import Event, LogEntry, Receipt
+from active_customers.core.erasure import NAMES_ANOTHER, Erasure, blank_entry
+from active_customers.core.event import Event, EventType, LogEntry, Receipt
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.product import Product
 from active_customers.core.session import ACT_SESSION, MAX_WORDS, State, empty_state, given_session
@@ -21,7 +27,7 @@ class _Numbers:
     """Ids in the order of their numbers, and back."""
 
     def __init__(self) -> None:
-        self.ids: list[str] = []
+        self.ids: list[str | None] = []
         self._numbers: dict[str, int] = {}
 
     def number(self, text: str) -> int:
@@ -33,6 +39,11 @@ class _Numbers:
     def find(self, text: str) -> int:
         return self._numbers.get(text, NO_NUMBER)
 
+    def forget(self, text: str) -> int:
+        number = self._numbers.pop(text)
+        self.ids[number] = None
+        return number
+
 
 class MemorySessions:
     """`SessionStore` in a dictionary."""
@@ -42,9 +53,14 @@ class MemorySessions:
         self._states: dict[int, State] = {}
         self._out = np.empty(MAX_WORDS, np.int64)
 
+    def find(self, customer_id: str) -> tuple[int, State | None]:
+        """Return the customer's number and state, which nobody may change."""
+        customer = self.customers.find(customer_id)
+        return customer, self._states.get(customer)
+
     def state(self, customer_id: str) -> State | None:
         """Return the customer's state, or None when they are unknown."""
-        return self._states.get(self.customers.find(customer_id))
+        return self.find(customer_id)[1]
 
     def state_of_number(self, customer: int) -> State | None:
         """Return the state of a customer by number, or None."""
@@ -62,6 +78,10 @@ class MemorySessions:
         """Fold acts int64[n, 6] of one customer into their state."""
         length = fold(self._states.get(customer, empty_state()), act, self._out)
         self._states[customer] = self._out[:length].copy()
+
+    def forget(self, customer_id: str) -> bool:
+        """Forget a customer's state and id; return whether there was a state."""
+        return self._states.pop(self.customers.forget(customer_id), None) is not None
 
 
 class MemoryCatalog:
@@ -135,7 +155,7 @@ class MemoryLog:
         seen = self._seen.get(event.dedup_key)
         if seen is None or day_of(seen) < day_of(max(arrival - DAYS_REMEMBERED * DAY, 0)):
             return False
-        return event.retry_window is None or arrival - seen <= event.retry_window
+        return event.retry_window is None or abs(arrival - seen) <= event.retry_window
 
     def _append_one(self, event: Event, arrival: int) -> Receipt:
         if self._is_repeat(event, arrival):
@@ -150,6 +170,18 @@ class MemoryLog:
         session = int(act[0, ACT_SESSION])
         self._entries.append(LogEntry(position, arrival, customer, product, session, event))
         return Receipt(position, session)
+
+    def erase(self, customer: int, now: int, unnamed: Callable[[Event], Event]) -> tuple[int, int]:
+        """Append an `erase` entry and blank the customer's; return its position and how many those were."""
+        position, self._next = self._next, self._next + 1
+        own = [entry.customer == customer and entry.event.event_type != EventType.ERASE for entry in self._entries]
+        self._entries = [
+            blank_entry(entry.position, entry.arrival) if blank else replace(entry, event=unnamed(entry.event))
+            for entry, blank in zip(self._entries, own, strict=True)
+        ]
+        event = Event("", EventType.ERASE, now, dedup_key=bytes(16))
+        self._entries.append(LogEntry(position, now, customer, NO_NUMBER, 0, event))
+        return position, sum(own)
 
     def read(self, start: int, limit: int) -> list[LogEntry]:
         """Return up to `limit` entries from position `start` on."""
@@ -177,14 +209,63 @@ def _contents(part: object) -> dict[str, object]:
     return {name: copy(value) for name, value in vars(part).items() if isinstance(value, list | dict | int)}
 
 
+class MemoryErasures:
+    """`Erasures` in a list."""
+
+    def __init__(self, log: MemoryLog, sessions: MemorySessions) -> None:
+        self._log = log
+        self._sessions = sessions
+        self._receipts: list[Erasure] = []
+        self._secret = token_bytes(32)
+
+    def erase(self, customer_id: str, now: int) -> Erasure | None:
+        """Take a customer out of log, state and numbers (see `Erasures`)."""
+        customer = self._sessions.customers.find(customer_id)
+        if customer == NO_NUMBER:
+            return None
+        had_state = self._sessions.forget(customer_id)
+        position, overwritten = self._log.erase(customer, now, partial(_unnamed, customer_id))
+        erasure = Erasure(position, now, customer, self._digest(customer_id), had_state, overwritten)
+        self._receipts.append(erasure)
+        return erasure
+
+    def resume(self) -> None:
+        """Do nothing: nothing here outlives a crash."""
+
+    def of(self, customer_id: str) -> Erasure | None:
+        """Return the receipt of the latest erasure of this id, or None."""
+        digest = self._digest(customer_id)
+        return next((erasure for erasure in reversed(self._receipts) if erasure.digest == digest), None)
+
+    def customers(self) -> NDArray[np.uint32]:
+        """Return the numbers of all erased customers, ascending."""
+        return np.sort(np.array([erasure.customer for erasure in self._receipts], np.uint32))
+
+    def count(self) -> int:
+        """Return how many erasures there have been."""
+        return len(self._receipts)
+
+    def _digest(self, customer_id: str) -> str:
+        return blake2b(customer_id.encode(), digest_size=16, key=self._secret).hexdigest()
+
+
+def _unnamed(customer_id: str, event: Event) -> Event:
+    """Return an event that does not name a customer."""
+    if event.details.get(NAMES_ANOTHER) != customer_id:
+        return event
+    return replace(event, details={name: value for name, value in event.details.items() if name != NAMES_ANOTHER})
+
+
 class MemoryStore:
     """`Store` in memory."""
 
     events: MemoryLog
     sessions: MemorySessions
     catalog: MemoryCatalog
+    erasures: MemoryErasures
 
     def __init__(self) -> None:
         self.sessions = MemorySessions()
         self.catalog = MemoryCatalog()
         self.events = MemoryLog(self.sessions, self.catalog)
+        self.erasures = MemoryErasures(self.events, self.sessions)

@@ -12,9 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from active_customers.core.clock import Clock, SystemClock
-from active_customers.core.errors import StorageError
+from active_customers.core.erasure import ErasedCustomers, Erasure
+from active_customers.core.errors import DiskFullError, StorageError
 from active_customers.core.product import Product
 from active_customers.storage.archive import Archive
+from active_customers.storage.archive_erasure import overwrite, rows_of
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.durable import make_folder, sync
 from active_customers.storage.embedded import EmbeddedStore
@@ -39,7 +41,7 @@ class DirectWriter:
         self._store = store
         self._archive = Archive(directory.archive)
         self._archiving = threading.Lock()
-        self._clock = clock or SystemClock()
+        self.clock = clock or SystemClock()
 
     def number_products(self, product_ids: Sequence[str]) -> list[int]:
         """Return the numbers of products, giving new ones where needed."""
@@ -86,12 +88,74 @@ class DirectWriter:
     def compact(self) -> int:
         """Merge small parts of the archive where there are many; return how many files that saved."""
         with self._archiving:
-            return self._archive.compact(self._clock.now())
+            return self._archive.compact(self.clock.now())
 
     def archive_and_compact(self) -> None:
         """Do what keeps log and archive small."""
         self.archive_log()
         self.compact()
+
+    def erase(self, customer_id: str) -> Erasure | None:
+        """Take a customer out of log, state and numbers; their rows in the archive are counted, not yet overwritten."""
+        erasures = self._store.erasures
+        erasure = erasures.erase(customer_id, self.clock.now())
+        if erasure is None:
+            return None
+        with self._archiving:  # what was read from the log before it was overwritten is in the archive after this
+            erased = np.array([erasure.customer], np.uint32)
+            erasures.note_rows(erasure, sum(rows_of(part.path, erased) for part in self._archive.parts()))
+        return erasures.of(customer_id)
+
+    def finish_erasures(self) -> None:
+        """Overwrite the archive's rows of erased customers, file by file; other work passes in between.
+
+        Files that a merge replaced are overwritten as well, and those that come meanwhile: it ends when there is no
+        file that it has not seen. A crash leaves the erasures to be done, and the next call begins again; so does a
+        file that cannot be read, which raises `StorageError` once all others are done.
+        """
+        pending = self._store.erasures.pending()
+        if not pending:
+            return
+        self._store.erasures.resume()
+        erased = self._store.erasures.among(pending)
+        seen: set[tuple[Path, int]] = set()
+        damage: list[StorageError] = []
+        while self._overwrite_next(erased, seen, damage):
+            pass
+        if damage:
+            raise damage[0]
+        for erasure in pending:
+            self._store.erasures.settle(erasure, self.clock.now())
+
+    def _overwrite_next(self, erased: ErasedCustomers, seen: set[tuple[Path, int]], damage: list[StorageError]) -> bool:
+        """Overwrite one file of the archive that was not seen yet; return False when there is none."""
+        with self._archiving:
+            if not seen:
+                self._archive.drop_unfinished()
+            path = next((part.path for part in self._archive.files() if _identity(part.path) not in seen), None)
+            if path is not None:
+                try:
+                    overwrite(path, erased)
+                except DiskFullError:
+                    raise
+                except StorageError as error:
+                    damage.append(error)
+                seen.add(_identity(path))
+        return path is not None
+
+    def erased_customers(self) -> list[int]:
+        """Return the numbers of all erased customers, ascending."""
+        numbers: list[int] = self._store.erasures.customers().tolist()
+        return numbers
+
+    def drop_days(self, before: str) -> int:
+        """Remove the archive's days before this one; return how many files went.
+
+        The log is archived and trimmed first: what is still in it would be archived once more.
+        """
+        self.archive_log()
+        with self._archiving:
+            return self._archive.drop_days(before)
 
     def adopt(self, staged: Path) -> None:
         """Take a staged import into archive and states; from its first line on, a crash only delays it.
@@ -109,11 +173,13 @@ class DirectWriter:
         self._complete(staged, 0)
 
     def resume(self) -> int:
-        """Complete the imports that a crash interrupted; return how many.
+        """Complete what a crash interrupted, and remove what it left half written; return how many imports that were.
 
         Raises `StorageError` when archive and store do not belong together, as after restoring only one of them.
         """
         self._check_archive()
+        self._archive.drop_unfinished()
+        self._store.erasures.resume()
         completed = 0
         for name, done in self._store.events.imports_under_way().items():
             folder = self._directory.imports / name
@@ -149,7 +215,11 @@ class DirectWriter:
         _clear(folder)
 
     def _take_parts(self, staged: StagedImport) -> None:
+        """Move the parts into the archive, without the rows of customers who were erased since they were numbered."""
+        gone = np.intersect1d(staged.customers, self._store.erasures.customers())
         for path in staged.parts():
+            if len(gone):
+                overwrite(path, ErasedCustomers(gone))
             first, last = (int(text) for text in path.stem.split("-")[1:])
             target = self._archive.path_for(first, last, staged.arrival)
             make_folder(target.parent)
@@ -176,6 +246,11 @@ def _chunks(staged: StagedImport, done: int) -> Iterator[tuple[int, ActsOfMany]]
         starts = np.array(staged.starts[first : until + 1])
         acts = np.array(staged.acts[starts[0] : starts[-1]])
         yield until, (np.array(staged.customers[first:until]), starts - starts[0], acts)
+
+
+def _identity(path: Path) -> tuple[Path, int]:
+    """Return what tells a file from one that took its place."""
+    return path, path.stat().st_ino
 
 
 def _clear(folder: Path) -> None:

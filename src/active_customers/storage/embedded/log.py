@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from itertools import islice
+from typing import Any
 
 import lmdb
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from active_customers.core.event import Event, LogEntry, Receipt
+from active_customers.core.event import Event, EventType, LogEntry, Receipt
 from active_customers.core.identifiers import NO_NUMBER
-from active_customers.core.session import ACT_SESSION, State, given_session
+from active_customers.core.session import given_session
 from active_customers.storage.embedded.catalog import EmbeddedCatalog
 from active_customers.storage.embedded.environment import Environment
-from active_customers.storage.embedded.records import decode, encode, table_of_records
+from active_customers.storage.embedded.records import decode, encode, heads_of_records, table_of_records
 from active_customers.storage.embedded.seen import SeenKeys
 from active_customers.storage.embedded.sessions import ActsOfMany, EmbeddedSessions
 
 _NEXT_POSITION = b"next-position"
 _IMPORT = b"import:"
 _TRIM_BATCH = 10_000
+_REPEAT = Receipt(None)
 
 
 class EmbeddedLog:
@@ -33,40 +37,72 @@ class EmbeddedLog:
         self._entries = env.database(b"log")
         self._imports = env.database(b"imports")
         if env.writer:
-            self._seen = SeenKeys(env)
+            self._appending = threading.Lock()
+            self._seen = SeenKeys(env, env.config.recent_keys)
 
     def append(self, events: Sequence[Event], arrival: int) -> list[Receipt]:
         """Store and fold events in one transaction (see `EventLog`)."""
-        self._seen.turn_to(arrival)
-        receipts: list[Receipt] = []
-        states: dict[int, State] = {}
-        with self._env.writing() as txn:
-            position = self._env.counter(txn, _NEXT_POSITION)
-            for event in events:
-                if self._seen.is_repeat(txn, event.dedup_key, arrival, event.retry_window):
-                    receipts.append(Receipt(None))
-                    continue
-                entry = self._placed(txn, event, (position, arrival), states)
-                txn.put(position.to_bytes(8, "big"), encode(entry), db=self._entries, append=True)
-                receipts.append(Receipt(position, entry.session))
-                position += 1
-            for customer, state in states.items():
-                self._sessions.put(txn, customer, state)
-            self._env.set_counter(txn, _NEXT_POSITION, position)
+        receipts = [_REPEAT] * len(events)
+        with self._appending:
+            self._seen.turn_to(arrival)
+            with self._env.writing() as txn:
+                new = self._unknown(txn, events, arrival)
+                if not new:
+                    return receipts
+                position = self._env.counter(txn, _NEXT_POSITION)
+                entries = self._placed(txn, [events[place] for place in new.values()], position, arrival)
+                keys = [entry.position.to_bytes(8, "big") for entry in entries]
+                txn.cursor(db=self._entries).putmulti(zip(keys, map(encode, entries), strict=True), append=True)
+                stored = self._seen.store(txn, list(new), arrival, position)
+                self._env.set_counter(txn, _NEXT_POSITION, position + len(entries))
+            stored()
+        for place, entry in zip(new.values(), entries, strict=True):
+            receipts[place] = Receipt(entry.position, entry.session)
         return receipts
 
-    def _placed(
-        self, txn: lmdb.Transaction, event: Event, place: tuple[int, int], states: dict[int, State]
-    ) -> LogEntry:
-        """Return the event's entry at place (position, arrival), its ids numbered and its act folded into `states`."""
-        position, arrival = place
-        customer = self._sessions.customers.number(txn, event.customer_id)
-        product = NO_NUMBER if event.product_id is None else self._catalog.numbers.number(txn, event.product_id)
-        given = 0 if event.session_id is None else given_session(customer, event.session_id)
-        act = np.array([[event.event_type, product, event.time, event.quantity, given, position]], np.int64)
-        state = states[customer] if customer in states else self._sessions.stored(txn, customer)
-        states[customer] = self._sessions.folded(state, act)
-        return LogEntry(position, arrival, customer, product, int(act[0, ACT_SESSION]), event)
+    def _unknown(self, txn: lmdb.Transaction, events: Sequence[Event], arrival: int) -> dict[bytes, int]:
+        """Return the places of the events that the log does not have, by key; of equal keys in one batch the first."""
+        new: dict[bytes, int] = {}
+        for place, event in enumerate(events):
+            key = event.dedup_key
+            if key not in new and not self._seen.is_known(txn, key, arrival, event.retry_window):
+                new[key] = place
+        return new
+
+    def _placed(self, txn: lmdb.Transaction, events: Sequence[Event], first: int, arrival: int) -> list[LogEntry]:
+        """Return the entries of new events from position `first` on, their ids numbered and their acts folded."""
+        customers = [self._sessions.customers.number(txn, event.customer_id) for event in events]
+        products = [
+            NO_NUMBER if (product := event.product_id) is None else self._catalog.numbers.number(txn, product)
+            for event in events
+        ]
+        numbered = enumerate(zip(events, customers, products, strict=True), first)
+        acts = [_act(event, customer, product, position) for position, (event, customer, product) in numbered]
+        sessions = self._sessions.fold_mixed(txn, customers, np.array(acts, np.int64))
+        placed = enumerate(zip(customers, products, sessions, events, strict=True), first)
+        return [LogEntry(position, arrival, *decided) for position, decided in placed]
+
+    def append_internal(self, txn: lmdb.Transaction, kind: EventType, customer: int, now: int) -> int:
+        """Store an event of the service's own about a customer; return its position. It changes no state."""
+        position = self._env.counter(txn, _NEXT_POSITION)
+        entry = LogEntry(position, now, customer, NO_NUMBER, 0, Event("", kind, now, dedup_key=bytes(16)))
+        txn.put(position.to_bytes(8, "big"), encode(entry), db=self._entries, append=True)
+        self._env.set_counter(txn, _NEXT_POSITION, position + 1)
+        return position
+
+    def records(self, start: int, limit: int) -> list[tuple[bytes, bytes]]:
+        """Return up to `limit` entries from position `start` on as they are stored: key and record."""
+        with self._env.reading() as txn:
+            cursor = txn.cursor(db=self._entries)
+            found = islice(cursor, limit) if cursor.set_range(start.to_bytes(8, "big")) else ()
+            return [(bytes(key), bytes(record)) for key, record in found]
+
+    def overwrite(self, txn: lmdb.Transaction, key: bytes, record: bytes) -> bool:
+        """Put another record in an entry's place; return False when it has been trimmed."""
+        if txn.get(key, db=self._entries) is None:
+            return False
+        txn.put(key, record, db=self._entries)
+        return True
 
     def read(self, start: int, limit: int) -> list[LogEntry]:
         """Return up to `limit` entries from position `start` on."""
@@ -98,6 +134,15 @@ class EmbeddedLog:
                     positions.append(int.from_bytes(key, "big"))
                     records.append(bytes(record))
         return table_of_records(positions, records)
+
+    def read_heads(self, start: int, limit: int) -> tuple[dict[str, NDArray[Any]], int]:
+        """Return the fixed fields of what `read` returns as arrays by name, and `next_position`, of one moment."""
+        with self._env.reading() as txn:
+            cursor = txn.cursor(db=self._entries)
+            found = list(islice(cursor, limit)) if cursor.set_range(start.to_bytes(8, "big")) else []
+            end = self._env.counter(txn, _NEXT_POSITION)
+        keys, records = zip(*found, strict=True) if found else ((), ())
+        return heads_of_records(keys, records), end
 
     def next_position(self) -> int:
         """Return the position that the next event will get."""
@@ -140,9 +185,12 @@ class EmbeddedLog:
             self._seen.remember(txn, keys, arrival)
 
     def fold_import(self, name: str, run: ActsOfMany, done: int) -> None:
-        """Fold a chunk of a staged import and note that `done` of its customers have been folded."""
+        """Fold a chunk of a staged import and note that `done` of its customers have been folded.
+
+        Who was erased or forgotten since they were numbered stays so.
+        """
         with self._env.writing() as txn:
-            self._sessions.fold_many(txn, run)
+            self._sessions.fold_many(txn, self._sessions.known(txn, run))
             txn.put(name.encode(), done.to_bytes(8, "little"), db=self._imports)
 
     def forget_import(self, name: str) -> None:
@@ -155,3 +203,9 @@ class EmbeddedLog:
         with self._env.reading() as txn:
             rows = txn.cursor(db=self._imports)
             return {bytes(name).decode(): int.from_bytes(done, "little") for name, done in rows}
+
+
+def _act(event: Event, customer: int, product: int, position: int) -> tuple[int, ...]:
+    """Return the columns ACT_* of an event."""
+    given = 0 if event.session_id is None else given_session(customer, event.session_id)
+    return event.event_type, product, event.time, event.quantity, given, position

@@ -26,7 +26,7 @@ class Numbers:
         self._by_number = env.database(name + b"-by-number")
 
     def count(self, txn: lmdb.Transaction) -> int:
-        """Return how many numbers have been given; they are 0..count-1."""
+        """Return how many numbers have been given, forgotten ones included; they are 0..count-1."""
         entries: int = txn.stat(self._by_number)["entries"]
         return entries
 
@@ -47,6 +47,13 @@ class Numbers:
         return number
 
     def text(self, txn: lmdb.Transaction, number: int) -> str | None:
-        """Return the id behind a number, or None."""
+        """Return the id behind a number, or None where it was never given or its id is forgotten."""
         found = txn.get(number.to_bytes(4, "big"), db=self._by_number)
-        return None if found is None else bytes(found).decode()
+        return bytes(found).decode() if found else None
+
+    def forget(self, txn: lmdb.Transaction, number: int) -> None:
+        """Forget the id behind a number (write transactions only); the number is never given again."""
+        text = self.text(txn, number)
+        if text is not None:
+            txn.delete(_key(text), db=self._by_id)
+            txn.put(number.to_bytes(4, "big"), b"", db=self._by_number)

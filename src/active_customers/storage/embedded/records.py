@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from active_customers.core.erasure import NAMES_ANOTHER, ErasedCustomers, blank_entry
 from active_customers.core.event import Channel, Context, Event, EventType, LogEntry
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.storage.archive import SCHEMA
@@ -37,6 +40,7 @@ _HEADS = np.dtype(
     ]
 )
 """`_HEAD` as a row of an array."""
+_MENTION = f'"{NAMES_ANOTHER}"'.encode()
 _TEXTS = ("session_id", "order_id", "currency", "details")
 
 
@@ -84,6 +88,43 @@ def decode(
         dedup_key=key,
     )
     return LogEntry(position, arrival, customer, product, session, event)
+
+
+def customer_of(record: bytes) -> int:
+    """Return the number of the customer whose act a stored entry is."""
+    number: int = _HEAD.unpack_from(record)[7]
+    return number
+
+
+class Cleaner:
+    """Takes erased customers out of stored entries."""
+
+    def __init__(self, erased: ErasedCustomers) -> None:
+        self._erased = erased
+        self._numbers = set(erased.numbers.tolist())
+
+    def cleaned(self, key: bytes, record: bytes) -> bytes | None:
+        """Return what takes an entry's place (see `blank_entry`), or None when it holds nothing of them."""
+        position = int.from_bytes(key, "big")
+        head = _HEAD.unpack_from(record)
+        kind, arrival, customer = head[0], head[6], head[7]
+        if customer in self._numbers and kind != EventType.ERASE:
+            return encode(blank_entry(position, arrival))
+        return self._unnamed(position, record) if _MENTION in record else None
+
+    def _unnamed(self, position: int, record: bytes) -> bytes | None:
+        details = orjson.loads(record[_HEAD.size :])
+        if not self._erased.names(details.get(NAMES_ANOTHER), position):
+            return None
+        del details[NAMES_ANOTHER]
+        return record[: _HEAD.size] + orjson.dumps(details)
+
+
+def heads_of_records(keys: Sequence[bytes], records: Sequence[bytes]) -> dict[str, NDArray[Any]]:
+    """Return the fixed fields of stored entries as arrays by name, position (from their keys) among them."""
+    heads = np.frombuffer(b"".join([record[: _HEAD.size] for record in records]), _HEADS)
+    positions = np.frombuffer(b"".join(keys), ">u8").astype(np.int64)
+    return {"position": positions, **{name: heads[name] for name in _HEADS.names or ()}}
 
 
 def table_of_records(positions: Sequence[int], records: Sequence[bytes]) -> pa.Table:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import lmdb
 import numpy as np
 from numpy.typing import NDArray
 
 from active_customers.core.identifiers import NO_NUMBER
-from active_customers.core.session import MAX_WORDS, State, empty_state
-from active_customers.kernels.session_state import fold, fold_run
+from active_customers.core.session import ACT_SESSION, ACT_WORDS, MAX_WORDS, State, empty_state
+from active_customers.kernels.session_state import fold_run
 from active_customers.storage.embedded.environment import Environment
 from active_customers.storage.embedded.numbers import Numbers
 
@@ -25,13 +25,16 @@ class EmbeddedSessions:
         self._env = env
         self._states = env.database(b"state")
         self.customers = Numbers(env, b"customers")
-        self._out: NDArray[np.int64] = np.empty(MAX_WORDS, np.int64)
+
+    def find(self, customer_id: str) -> tuple[int, State | None]:
+        """Return the customer's number and state (read-only); `NO_NUMBER` and None when they are unknown."""
+        with self._env.reading() as txn:
+            customer = self.customers.find(txn, customer_id)
+            return customer, None if customer == NO_NUMBER else self.stored(txn, customer)
 
     def state(self, customer_id: str) -> State | None:
         """Return the customer's state (read-only), or None when they are unknown."""
-        with self._env.reading() as txn:
-            customer = self.customers.find(txn, customer_id)
-            return None if customer == NO_NUMBER else self.stored(txn, customer)
+        return self.find(customer_id)[1]
 
     def state_of_number(self, customer: int) -> State | None:
         """Return the state of a customer by number (read-only), or None."""
@@ -53,18 +56,47 @@ class EmbeddedSessions:
         record = txn.get(customer.to_bytes(4, "big"), db=self._states)
         return None if record is None else np.frombuffer(record, np.int64)
 
-    def folded(self, state: State | None, act: NDArray[np.int64]) -> State:
-        """Return the state after one act; `act` int64[1, 6] receives its session."""
-        length = fold(empty_state() if state is None else state, act, self._out)
-        return self._out[:length].copy()
+    def records(self, txn: lmdb.Transaction, start: int) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the states of customers from a number on as they are stored: number (big-endian) and array."""
+        cursor = txn.cursor(db=self._states)
+        if cursor.set_range(start.to_bytes(4, "big")):
+            yield from ((bytes(key), bytes(record)) for key, record in cursor)
 
-    def put(self, txn: lmdb.Transaction, customer: int, state: State) -> None:
-        """Store a state."""
-        txn.put(customer.to_bytes(4, "big"), state.tobytes(), db=self._states)
+    def load_fold(self) -> None:
+        """Load the fold's machine code: a third of a second, which the first event after a start need not wait for."""
+        nothing = np.zeros(1, np.int64)
+        fold_run(nothing, (nothing[:0], nothing.copy()), np.empty((0, ACT_WORDS), np.int64), nothing[:0])
+
+    def fold_mixed(self, txn: lmdb.Transaction, customers: Sequence[int], acts: NDArray[np.int64]) -> list[int]:
+        """Fold acts int64[n, 6] of customers in any order, each act's at the same place; return the acts' sessions."""
+        owners = np.array(customers, np.uint32)
+        order = owners.argsort(kind="stable")
+        owners, grouped = owners[order], acts[order]
+        starts = np.concatenate(([True], owners[1:] != owners[:-1], [True])).nonzero()[0]
+        self.fold_many(txn, (owners[starts[:-1]], starts, grouped))
+        sessions = np.empty(len(acts), np.int64)
+        sessions[order] = grouped[:, ACT_SESSION]
+        return sessions.tolist()
+
+    def forget(self, txn: lmdb.Transaction, customer: int) -> bool:
+        """Forget a customer's state and id; return whether there was a state."""
+        self.customers.forget(txn, customer)
+        return bool(txn.delete(customer.to_bytes(4, "big"), db=self._states))
+
+    def known(self, txn: lmdb.Transaction, run: ActsOfMany) -> ActsOfMany:
+        """Return the part of a run whose customers have not been forgotten."""
+        customers, starts, acts = run
+        kept = np.array([self.customers.text(txn, number) is not None for number in customers.tolist()], np.bool_)
+        if kept.all():
+            return run
+        lengths = np.diff(starts)
+        return customers[kept], np.concatenate(([0], np.cumsum(lengths[kept]))), acts[np.repeat(kept, lengths)]
 
     def fold_many(self, txn: lmdb.Transaction, run: ActsOfMany) -> None:
         """Fold the acts of many customers into their states."""
         customers, starts, acts = run
+        if not len(customers):
+            return
         numbers = customers.tolist()
         states = [self.stored(txn, number) for number in numbers]
         known = [empty_state() if state is None else state for state in states]

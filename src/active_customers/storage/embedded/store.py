@@ -7,6 +7,8 @@ from typing import Self
 
 from active_customers.storage.embedded.catalog import EmbeddedCatalog
 from active_customers.storage.embedded.environment import Environment, StorageConfig
+from active_customers.storage.embedded.erasures import EmbeddedErasures
+from active_customers.storage.embedded.expiry import StateExpiry
 from active_customers.storage.embedded.log import EmbeddedLog
 from active_customers.storage.embedded.sessions import EmbeddedSessions
 
@@ -14,7 +16,7 @@ __all__ = ["EmbeddedStore", "StorageConfig"]
 
 
 class EmbeddedStore:
-    """`Store` on LMDB: `events`, `sessions` and `catalog` share one environment and so one transaction.
+    """`Store` on LMDB: `events`, `sessions`, `catalog` and `erasures` share one environment and so one transaction.
 
     Open it as the writer in one process only (that process holds the data directory's lock).
     """
@@ -22,6 +24,8 @@ class EmbeddedStore:
     events: EmbeddedLog
     sessions: EmbeddedSessions
     catalog: EmbeddedCatalog
+    erasures: EmbeddedErasures
+    expiry: StateExpiry
 
     def __init__(self, path: Path, config: StorageConfig | None = None, *, writer: bool = False) -> None:
         self._env = Environment(path, config or StorageConfig(), writer=writer)
@@ -32,6 +36,8 @@ class EmbeddedStore:
         self.sessions = EmbeddedSessions(self._env)
         self.catalog = EmbeddedCatalog(self._env)
         self.events = EmbeddedLog(self._env, self.sessions, self.catalog)
+        self.erasures = EmbeddedErasures(self._env, self.events, self.sessions)
+        self.expiry = StateExpiry(self._env, self.sessions)
         return self
 
     def close(self) -> None:

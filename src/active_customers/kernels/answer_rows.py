@@ -1,0 +1,109 @@
+"""The rows of an answer as JSON, copied together from texts that were encoded once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_customers.core.recommendation import ReasonCode
+from active_customers.kernels.jit import kernel
+
+Bytes = NDArray[np.uint8]
+Spans = NDArray[np.int64]
+"""Places in a text: where one begins, shifted left by `LENGTH_BITS`, plus how long it is; 0 for none."""
+
+LENGTH_BITS = 24
+LENGTHS = (1 << LENGTH_BITS) - 1
+
+_SESSION = int(ReasonCode.SESSION)
+_VIEWED_TOGETHER = int(ReasonCode.VIEWED_TOGETHER)
+_BOUGHT_TOGETHER = int(ReasonCode.BOUGHT_TOGETHER)
+
+
+class Rows(NamedTuple):
+    """An answer, best first: product and evidence numbers, scores that fall from 1 at most, `ReasonCode`s.
+
+    The arrays have room for the largest answer; how many rows are in use is told beside them.
+    """
+
+    products: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    reasons: NDArray[np.int64]
+    evidence: NDArray[np.int64]
+
+
+class Fragments(NamedTuple):
+    """Texts, and where they are.
+
+    By product: `{"product_id":...,"product_name":"...","score":`, and the name without its quotes. By reason: what
+    comes between a score and the name of the evidence.
+    """
+
+    text: Bytes
+    heads: Spans
+    names: Spans
+    reasons: Spans
+
+
+@kernel
+def write_rows(fragments: Fragments, rows: Rows, size: int, out: Bytes) -> int:
+    """Write rows as the members of a JSON array; return how many bytes they are.
+
+    Where the texts of a product are missing, -1 - product is returned. What `out` has no room for is counted, not
+    written.
+    """
+    filled = 0
+    for row in range(size):
+        product, evidence, reason = rows.products[row], rows.evidence[row], rows.reasons[row]
+        if product >= len(fragments.heads) or fragments.heads[product] == 0:
+            return -1 - int(product)
+        filled = _copy(fragments.text, fragments.heads[product], out, filled)
+        filled = _write_score(rows.scores[row], out, filled)
+        filled = _copy(fragments.text, fragments.reasons[reason], out, filled)
+        if reason in (_SESSION, _VIEWED_TOGETHER, _BOUGHT_TOGETHER):
+            if evidence >= len(fragments.heads) or fragments.heads[evidence] == 0:
+                return -1 - int(evidence)
+            filled = _copy(fragments.text, fragments.names[evidence], out, filled)
+        filled = _put(out, filled, ord('"'))
+        filled = _put(out, filled, ord("}"))
+        filled = _put(out, filled, ord(","))
+    return max(filled - 1, 0)  # without the last comma
+
+
+@kernel
+def _copy(text: Bytes, span: int, out: Bytes, filled: int) -> int:
+    """Append a text if there is room; return how long all of it is.
+
+    Unsigned places: for signed ones the compiler has to ask each time whether they count from the end, and copies byte
+    by byte, three times as slowly.
+    """
+    first, length, at = np.uint64(span >> LENGTH_BITS), np.uint64(span & LENGTHS), np.uint64(filled)
+    if at + length <= np.uint64(len(out)):
+        for i in range(length):
+            out[at + np.uint64(i)] = text[first + np.uint64(i)]
+    return filled + (span & LENGTHS)
+
+
+@kernel
+def _write_score(score: float, out: Bytes, filled: int) -> int:
+    """Append a score of 0..1, rounded to four digits, without zeros at its end."""
+    rank = int(score * 10_000 + 0.5)
+    if rank <= 0 or rank >= 10_000:
+        return _put(out, filled, ord("1") if rank > 0 else ord("0"))
+    filled = _put(out, filled, ord("0"))
+    filled = _put(out, filled, ord("."))
+    digit = 1_000
+    while rank > 0:
+        filled = _put(out, filled, ord("0") + rank // digit)
+        rank %= digit
+        digit //= 10
+    return filled
+
+
+@kernel
+def _put(out: Bytes, filled: int, character: int) -> int:
+    if filled < len(out):
+        out[filled] = character
+    return filled + 1

@@ -1,0 +1,229 @@
+"""From a customer's state to an answer in one call: every source in turn, until there are enough products.
+
+One call, because a call from Python costs as much as a source does. What each source computes stands in its own file.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_customers.core.identifiers import NO_NUMBER
+from active_customers.core.recommendation import ReasonCode
+from active_customers.core.session import State
+from active_customers.kernels import item_knn, live_knn, session_knn
+from active_customers.kernels.answer_rows import Rows
+from active_customers.kernels.candidate_set import CandidateSet, insert_query, tally
+from active_customers.kernels.jit import kernel
+from active_customers.kernels.live_index import LiveArrays
+from active_customers.kernels.state_sections import Numbers, StateSections, read_sections
+from active_customers.kernels.top_n import Wanted, is_excluded, kth_largest, top_n
+
+_SESSION = int(ReasonCode.SESSION)
+_REVISIT = int(ReasonCode.REVISIT)
+_VIEWED_TOGETHER = int(ReasonCode.VIEWED_TOGETHER)
+_BOUGHT_TOGETHER = int(ReasonCode.BOUGHT_TOGETHER)
+
+_LEAST_SHARE = 0.1
+"""Of a source's best score, what its weakest product has at least: so that the next source still has room below."""
+STEP_DOWN = 0.99
+"""The best product of a source, as a share of the last one of the source before it."""
+
+
+class Ranking(NamedTuple):
+    """Products that suit anybody, best first: n products with their scores and `ReasonCode`s."""
+
+    products: NDArray[np.uint32]
+    scores: NDArray[np.float32]
+    reasons: NDArray[np.uint8]
+
+
+class Sources(NamedTuple):
+    """Everything that proposes products, read-only; `by_place` and `alike` weigh the queries of the two relations."""
+
+    sessions: session_knn.SessionIndex
+    live: LiveArrays
+    weighting: live_knn.LiveWeighting
+    viewed: item_knn.Relation
+    by_place: NDArray[np.float64]
+    bought: item_knn.Relation
+    alike: NDArray[np.float64]
+    popular: Ranking
+
+
+class Scratch(NamedTuple):
+    """One thread's memory. The three sources collect in the same candidate set, one after the other."""
+
+    trained: session_knn.KnnScratch
+    live: live_knn.LiveScratch
+    relation: item_knn.RelationScratch
+    rows: Rows
+
+
+class Asked(NamedTuple):
+    """What is asked beside the state: product numbers in any order, and how many answers.
+
+    `products` are on the page. `excluded` must not come back; of what was bought, only `replenishable` may.
+    `last_is_page` says that the page is that of the customer's newest act, `is_cart` that what goes with the cart comes
+    first. Sessions of `customer` (`NO_NUMBER` for a stranger) are no news to them. `is_late` leaves only time for what
+    is popular.
+    """
+
+    n: int
+    now: int
+    customer: int
+    last_is_page: bool
+    is_cart: bool
+    is_late: bool
+    products: Numbers
+    excluded: Numbers
+    replenishable: Numbers
+
+
+@kernel
+def retrieve(handed: Any, state: State, asked: Asked) -> int:
+    """Fill `scratch.rows` with at most `asked.n` products; return how many there are.
+
+    What is handed over (see `handover`) are the sources and one thread's scratch memory. On cart pages what is bought
+    together comes first, elsewhere what similar sessions went on to; both are followed by what is viewed together, then
+    by what is popular.
+    """
+    sources, scratch = handed.content
+    sections = read_sections(state, asked.products, asked.now)
+    wanted = Wanted(asked.n, _excluded(sections, asked))
+    candidates, rows = scratch.relation.candidates, scratch.rows
+    size = 0
+    if asked.is_cart and len(sections.cart) > 0 and not asked.is_late:
+        count = item_knn.collect(sources.bought, sources.alike, scratch.relation, sections.cart)
+        size = _take(rows, size, (candidates, count), wanted, _BOUGHT_TOGETHER)
+    if len(sections.products) > 0 and size < asked.n and not asked.is_late:
+        count = _sessions_like(sources, scratch, sections.products, asked.customer)
+        size = _take(rows, size, (candidates, count), wanted, _SESSION)
+        if size < asked.n:
+            count = item_knn.collect(sources.viewed, sources.by_place, scratch.relation, sections.products)
+            size = _take(rows, size, (candidates, count), wanted, _VIEWED_TOGETHER)
+    return _take_ranked(rows, size, sources.popular, wanted)
+
+
+@kernel
+def kept_out(state: State, asked: Asked) -> Numbers:
+    """Return what must not be in the answer, ascending."""
+    return _excluded(read_sections(state, asked.products, asked.now), asked)
+
+
+@kernel
+def _excluded(sections: StateSections, asked: Asked) -> Numbers:
+    """Return what is in the cart, hidden, bought for good, on the page or excluded by the shop, ascending."""
+    page = sections.products[-1:] if asked.last_is_page else asked.products
+    n_most = len(sections.cart) + len(sections.hidden) + len(sections.bought) + len(page) + len(asked.excluded)
+    excluded = np.empty(n_most, np.uint32)
+    size = 0
+    for group in (sections.cart, sections.hidden, page, asked.excluded):
+        for product in group:
+            excluded[size] = product
+            size += 1
+    for product in sections.bought:
+        if not np.any(asked.replenishable == product):
+            excluded[size] = product
+            size += 1
+    excluded = excluded[:size]
+    excluded.sort()
+    return excluded
+
+
+@kernel
+def _sessions_like(sources: Sources, scratch: Scratch, query: Numbers, customer: int) -> int:
+    """Score what sessions like this one went on to, those the model was trained on and those since; return how many.
+
+    The nearest of both vote in one set, with the weights of one model: as if the newest sessions had been in its index.
+    """
+    trained, live, weighting = scratch.trained, scratch.live, sources.weighting
+    candidates, knn = trained.candidates, weighting.knn
+    n_query = insert_query(candidates, query, len(knn.by_place))
+    n_trained = session_knn.find_sessions(sources.sessions, knn, trained, n_query)
+    n_live = live_knn.find_sessions(sources.live, weighting, live, n_query, customer)
+    n_trained, n_live = _keep_nearest(trained, live.knn, (n_trained, n_live), knn.neighbours)
+    n_votes = session_knn.cast_votes(sources.sessions, knn, trained, n_query, n_trained)
+    n_votes = live_knn.cast_votes(sources.live, knn, live, n_query, (n_live, n_votes))
+    count = tally(candidates, n_query, trained.votes, n_votes)
+    live_knn.weigh_products(sources.live, weighting, candidates, count)
+    if n_query > 0 and candidates.products[0] == query[-1]:
+        candidates.scores[0] *= knn.repeat
+    return count
+
+
+@kernel
+def _keep_nearest(
+    trained: session_knn.KnnScratch, live: session_knn.KnnScratch, counts: tuple[int, int], k: int
+) -> tuple[int, int]:
+    """Keep the `k` nearest sessions of both kinds; return how many of each. Of equally near ones the live ones stay."""
+    n_trained, n_live = counts
+    if n_trained + n_live <= k:
+        return n_trained, n_live
+    selection = trained.selection[: n_trained + n_live]
+    selection[:n_trained] = trained.similarity[:n_trained]
+    selection[n_trained:] = live.similarity[:n_live]
+    threshold = kth_largest(selection, k)
+    ties = k - int(np.sum(selection > threshold))
+    kept = session_knn.keep_above(live, n_live, threshold, ties)
+    ties_left = max(ties - int(np.sum(live.similarity[:kept] == threshold)), 0)
+    return session_knn.keep_above(trained, n_trained, threshold, ties_left), kept
+
+
+@kernel
+def _take(rows: Rows, size: int, found: tuple[CandidateSet, int], wanted: Wanted, reason: int) -> int:
+    """Add a source's best products that are not there yet, with scores below those already chosen; return the new size.
+
+    Its best one gets the least score so far (1 to begin with), the others their share of that: so scores fall through
+    the whole answer.
+    """
+    candidates, count = found
+    top, best, first = _below(rows, size), 0.0, size
+    for slot in top_n(candidates.products[:count], candidates.scores[:count], wanted):
+        product = candidates.products[slot]
+        if size == wanted.n:
+            break
+        if _is_shown(rows, first, product):
+            continue
+        if best == 0.0:
+            best = candidates.scores[slot]
+        evidence = candidates.evidence[slot]
+        rows.products[size] = product
+        rows.scores[size] = top * (_LEAST_SHARE + (1.0 - _LEAST_SHARE) * candidates.scores[slot] / best)
+        rows.reasons[size] = _REVISIT if evidence == product else reason
+        rows.evidence[size] = evidence
+        size += 1
+    return size
+
+
+@kernel
+def _take_ranked(rows: Rows, size: int, ranking: Ranking, wanted: Wanted) -> int:
+    """Fill up with what is popular; return the new size."""
+    top, best, first = _below(rows, size), 0.0, size
+    for place in range(len(ranking.products)):
+        if size == wanted.n:
+            break
+        product = ranking.products[place]
+        if is_excluded(product, wanted.excluded) or _is_shown(rows, first, product):
+            continue
+        if best == 0.0:
+            best = ranking.scores[place]
+        rows.products[size] = product
+        rows.scores[size] = top * (_LEAST_SHARE + (1.0 - _LEAST_SHARE) * ranking.scores[place] / best)
+        rows.reasons[size] = ranking.reasons[place]
+        rows.evidence[size] = NO_NUMBER
+        size += 1
+    return size
+
+
+@kernel
+def _is_shown(rows: Rows, size: int, product: int) -> bool:
+    return bool(np.any(rows.products[:size] == product))
+
+
+@kernel
+def _below(rows: Rows, size: int) -> float:
+    """Return the score that the next product may have at most: 1 for the first, then less than all before it."""
+    return rows.scores[size - 1] * STEP_DOWN if size > 0 else 1.0

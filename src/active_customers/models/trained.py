@@ -1,0 +1,50 @@
+"""Published models as answers may use them: without the sessions of customers who were erased after the training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from active_customers.models.artifacts import ArtifactStore, Manifest
+from active_customers.models.base import Arrays
+from active_customers.models.session_knn import passing_over
+from active_customers.storage.base import Erasures
+
+SESSIONS = "session_knn"
+"""The model that holds what single customers did; the others hold sums that name nobody."""
+
+
+class TrainedModels:
+    """The versions of an `ArtifactStore`, filtered when loaded. The version loaded last stays mapped."""
+
+    def __init__(self, artifacts: ArtifactStore, erasures: Erasures) -> None:
+        self._artifacts = artifacts
+        self._erasures = erasures
+        self._loaded: tuple[Manifest, dict[str, dict[str, np.ndarray[Any, Any]]]] | None = None
+
+    def current(self) -> str | None:
+        """Return the version that is in force, or None when nothing was published."""
+        return self._artifacts.current()
+
+    def versions(self) -> list[str]:
+        """Return the published versions, oldest first."""
+        return self._artifacts.versions()
+
+    def n_erased(self) -> int:
+        """Return a number that grows when a version loaded before is to be loaded again."""
+        return self._erasures.count()
+
+    def load(self, version: str) -> tuple[Manifest, dict[str, Arrays]]:
+        """Map a version's arrays, read-only; raises as `ArtifactStore.load` does, `KeyError` without `SESSIONS`."""
+        if self._loaded is None or self._loaded[0].version != version:
+            self._loaded = self._artifacts.load(version)
+        manifest, models = self._loaded
+        return manifest, {**models, SESSIONS: passing_over(models[SESSIONS], self._erasures.customers())}
+
+
+def versions_holding(models: Path, customer: int) -> list[str]:
+    """Return the published versions that hold sessions of a customer, oldest first."""
+    paths = sorted(models.glob(f"v*/{SESSIONS}.customers.npy"))
+    return [path.parent.name for path in paths if np.any(np.load(path, mmap_mode="r", allow_pickle=False) == customer)]

@@ -1,0 +1,189 @@
+"""One question answered in one call, held equal to asking the models one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from active_customers.core.clock import DAY, HOUR
+from active_customers.core.event import EventType
+from active_customers.core.identifiers import NO_NUMBER
+from active_customers.core.recommendation import ReasonCode
+from active_customers.core.session import MAX_WORDS, SessionQuery, empty_state
+from active_customers.kernels.retrieval import Asked
+from active_customers.kernels.session_state import fold
+from active_customers.kernels.state_sections import read_sections
+from active_customers.models.artifacts import Manifest
+from active_customers.models.base import NO_PRODUCTS, SessionLog
+from active_customers.models.item_knn import ItemKnn
+from active_customers.models.popularity import Popularity
+from active_customers.models.session_knn import SessionKnn
+from active_customers.realtime.live_index import LiveIndex, LiveIndexConfig
+from active_customers.realtime.live_reader import LiveReader, Trained
+from active_customers.realtime.session_recommender import Models, SessionRecommender
+
+N_PRODUCTS, TRAINED_PRODUCTS, NOW = 12, 10, 1000 * DAY
+EVERYTHING = np.arange(N_PRODUCTS, dtype=np.uint32)
+KINDS = [EventType.VIEW, EventType.CART_ADD, EventType.PURCHASE, EventType.HIDE]
+
+
+def numbers(values):
+    return np.array(values, np.uint32)
+
+
+def columns_of(rows, start=1):
+    """Return the log of (session, product, event type) rows, an hour apart; customers are numbered as sessions."""
+    session, product, kind = np.array(rows, np.int64).reshape(-1, 3).T
+    position = np.arange(start, start + len(session))
+    values = (position, session, session, product, kind, NOW - DAY + position * HOUR)
+    return dict(zip(("position", "session", "customer", "product", "event_type", "time"), values, strict=True))
+
+
+def models_of(columns, watermark=1):
+    log = SessionLog.from_rows(columns, TRAINED_PRODUCTS, NOW)
+    models = SessionKnn(), ItemKnn(), Popularity()
+    for model in models:
+        model.fit(log)
+    return Models(*models, Manifest("v1", NOW, watermark, TRAINED_PRODUCTS, {}, {}, {}))
+
+
+def state_of(acts):
+    table = np.array([[kind, product, NOW + i, 1, 0, i + 1] for i, (kind, product) in enumerate(acts)], np.int64)
+    out = np.empty(MAX_WORDS, np.int64)
+    state = out[: fold(empty_state(), table.reshape(-1, 6), out)].copy()
+    state.flags.writeable = False
+    return state
+
+
+def answered(recommender, state, asked):
+    rows, size = recommender.retrieve(state, asked)
+    return [tuple(column[:size].tolist()) for column in rows]
+
+
+def best_first(scores, evidence, excluded):
+    """Return (product, score, evidence) of all positive scores; equal ones by product number."""
+    found = [(p, scores[p], evidence(p)) for p in range(N_PRODUCTS) if scores[p] > 0 and p not in excluded]
+    return sorted(found, key=lambda row: (-row[1], row[0]))
+
+
+def one_by_one(models, live, state, asked):
+    """The twin: each source asked through its own interface, the answer put together from lists."""
+    sections = read_sections(state, asked.products, asked.now)
+    page = sections.products[-1:] if asked.last_is_page else asked.products
+    bought = set(sections.bought.tolist()) - set(asked.replenishable.tolist())
+    groups = (sections.cart, sections.hidden, page, asked.excluded)
+    excluded = bought.union(*(group.tolist() for group in groups))
+    session = SessionQuery(sections.products, sections.event_types, sections.times, asked.now)
+    rows = []
+
+    def take(found, reason):
+        shown = {row[0] for row in rows}
+        top, best = (rows[-1][1] * 0.99 if rows else 1.0), None
+        for product, score, evidence in [row for row in found if row[0] not in shown][: asked.n - len(rows)]:
+            best = best or score
+            rows.append((product, top * (0.1 + 0.9 * score / best), int(reason), evidence))
+
+    if asked.is_cart and len(sections.cart):
+        found = models.items.bought_with(sections.cart, N_PRODUCTS, numbers(sorted(excluded)))
+        take(list(zip(*(column.tolist() for column in found), strict=True)), ReasonCode.BOUGHT_TOGETHER)
+    if len(sections.products):
+        trained = models.sessions.score(session, EVERYTHING).astype(float)
+        added = live.score(session, EVERYTHING, asked.customer).astype(float)
+
+        def evidence(product):
+            return models.sessions.why(session, product), live.why(session, product, asked.customer)
+
+        take(best_first(trained + added, evidence, excluded), ReasonCode.SESSION)
+        viewed = models.items.score(session, EVERYTHING).astype(float)
+        take(
+            best_first(viewed, lambda product: models.items.why(session, product), excluded), ReasonCode.VIEWED_TOGETHER
+        )
+    ranking = models.popularity.ranking()
+    popular = zip(*(column.tolist() for column in ranking), strict=True)
+    for product, score, reason in popular:
+        if len(rows) < asked.n and product not in excluded and product not in {row[0] for row in rows}:
+            first = next((row for row in rows if row[3] == NO_NUMBER), None)
+            top = first[1] if first else (rows[-1][1] * 0.99 if rows else 1.0)
+            best = ranking.scores[ranking.products.tolist().index(first[0])] if first else score
+            rows.append((product, top * (0.1 + 0.9 * score / best), reason, NO_NUMBER))
+    return rows
+
+
+history = st.lists(
+    st.tuples(st.integers(1, 7), st.integers(0, TRAINED_PRODUCTS - 1), st.sampled_from([1, 3, 6])), max_size=30
+)
+newer = st.lists(st.tuples(st.integers(8, 12), st.integers(0, N_PRODUCTS - 1), st.just(1)), max_size=15)
+# The customer's own products are known to the model: alone it would pass over others, together they have their place.
+known = st.integers(0, TRAINED_PRODUCTS - 1)
+acts = st.lists(st.tuples(st.sampled_from(KINDS), known), max_size=8)
+few = st.lists(st.integers(0, N_PRODUCTS + 2), max_size=3).map(numbers)
+
+
+@st.composite
+def questions(draw):
+    return Asked(
+        n=draw(st.integers(1, N_PRODUCTS)),
+        now=NOW + DAY,
+        customer=draw(st.sampled_from([8, 9, NO_NUMBER])),
+        last_is_page=draw(st.booleans()),
+        is_cart=draw(st.booleans()),
+        is_late=False,
+        products=numbers(draw(st.lists(known, max_size=3))),
+        excluded=draw(few),
+        replenishable=draw(few),
+    )
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@given(history, newer, acts, questions())
+def test_an_answer_is_what_the_sources_say_one_by_one(tmp_path_factory, old, new, done, asked):
+    """Trained model and live index together: the same products, scores, reasons and evidence as asking each alone."""
+    folder = tmp_path_factory.mktemp("live")
+    config = LiveIndexConfig(max_sessions=100, session_acts=60, sessions_per_product=100, segment_rows=N_PRODUCTS)
+    index = LiveIndex(folder, config).open()
+    index.learn(columns_of(old))
+    watermark = index.watermark
+    index.learn(columns_of(new, watermark))
+    models, live = models_of(columns_of(old), watermark), LiveReader(folder)
+    live.follow(Trained.of(models.sessions, watermark))
+    recommender = SessionRecommender(models, live)
+    recommender.refresh()
+    state = state_of(done)
+    ours = list(zip(*answered(recommender, state, asked), strict=True))
+    theirs = one_by_one(models, live, state, asked)
+    np.testing.assert_allclose([row[1] for row in ours], [row[1] for row in theirs], rtol=1e-3)
+    for place, (product, score, reason, evidence) in enumerate(ours):
+        same = [row for row in theirs if row[0] == product and abs(row[1] - score) < 1e-3 * score]
+        assert same, (place, ours, theirs)
+        possible = same[0][3] if isinstance(same[0][3], tuple) else (same[0][3],)
+        assert evidence in possible
+        assert reason == (ReasonCode.REVISIT if evidence == product else same[0][2])
+
+
+def asking(*, is_late=False):
+    return Asked(5, NOW + DAY, NO_NUMBER, False, False, is_late, NO_PRODUCTS, NO_PRODUCTS, NO_PRODUCTS)
+
+
+def test_whoever_is_late_gets_what_is_popular():
+    """The popular needs no computation, and what is excluded stays out."""
+    recommender = SessionRecommender(models_of(columns_of([(1, 0, 1), (1, 1, 1), (2, 0, 1), (2, 2, 1)])))
+    state = state_of([(EventType.VIEW, 0), (EventType.HIDE, 2)])
+    in_time, late = (answered(recommender, state, asking(is_late=is_late)) for is_late in (False, True))
+    assert int(ReasonCode.SESSION) in in_time[2]
+    assert set(late[2]) == {int(ReasonCode.SEEN)}
+    assert set(late[0]) == {0, 1}
+
+
+def test_without_a_model_the_live_index_answers_alone(tmp_path):
+    """On a shop's first day: from what others did a minute ago, and from what is popular among them."""
+    live = LiveReader(tmp_path)
+    recommender = SessionRecommender(live=live)
+    assert recommender.manifest is None
+    assert answered(recommender, state_of([(EventType.VIEW, 0)]), asking()) == [(), (), (), ()]
+    index = LiveIndex(tmp_path, LiveIndexConfig(segment_rows=N_PRODUCTS)).open()
+    index.learn(columns_of([(1, 0, 1), (1, 7, 1), (2, 3, 1)]))
+    recommender.refresh()
+    products, _, reasons, _ = answered(recommender, state_of([(EventType.VIEW, 0)]), asking())
+    assert (products[0], reasons[0]) == (7, ReasonCode.SESSION)
+    assert set(products[1:]) == {0, 3}

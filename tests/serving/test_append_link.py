@@ -1,0 +1,227 @@
+"""Workers append through the committer's process: together, in order, and told the truth when it fails or is away."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.conftest import NOW
+from tests.serving.slow_log import SlowLog
+
+from active_customers.core.clock import ManualClock
+from active_customers.core.errors import DiskFullError, OverloadedError, StorageError
+from active_customers.core.event import Channel, Context, Event, EventType, Receipt
+from active_customers.realtime.schemas import MAX_BATCH
+from active_customers.serving.append_frames import Incoming, frame, packed_post, packed_posts, unpacked_posts
+from active_customers.serving.append_link import AppendLink
+from active_customers.serving.append_server import AppendServer
+from active_customers.serving.backlog import CommitterConfig
+from active_customers.storage.memory import MemoryStore
+
+
+@pytest.fixture
+def slow():
+    return SlowLog()
+
+
+@pytest.fixture
+def some(make_event):
+    return lambda count=1: [make_event("a", EventType.VIEW, "p") for _ in range(count)]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "appends.sock"
+
+
+@asynccontextmanager
+async def serving(log, path, config):
+    server = AppendServer(path, log, ManualClock(NOW), config)
+    server.start()
+    try:
+        yield
+    finally:
+        if isinstance(log, SlowLog):
+            log.may_end.release(1000)
+        await asyncio.to_thread(server.stop)
+
+
+@asynccontextmanager
+async def linked(path, count, config):
+    links = [AppendLink(path, config) for _ in range(count)]
+    try:
+        yield links
+    finally:
+        for link in links:
+            await link.stop()
+
+
+def scenario(log, path, steps, links=1, **config):
+    """Run steps(*links) beside a server; return what they return."""
+    settings = CommitterConfig(commit_every_ms=0, **config)
+
+    async def run():
+        async with serving(log, path, settings), linked(path, links, settings) as made:
+            return await steps(*made)
+
+    return asyncio.run(asyncio.wait_for(run(), 60))
+
+
+async def under_way(slow, link, events):
+    """Return an append whose commit has begun."""
+    task = asyncio.create_task(link.append(events))
+    assert await asyncio.to_thread(slow.began.acquire, timeout=30)
+    return task
+
+
+def test_what_all_workers_send_during_a_commit_shares_the_next_one(slow, path, some):
+    async def steps(first, second):
+        one = await under_way(slow, first, some())
+        sent = ((second, 2), (first, 3), (first, 1))
+        others = [asyncio.create_task(link.append(some(count))) for link, count in sent]
+        await asyncio.sleep(0.2)
+        slow.may_end.release(100)
+        return [[receipt.position for receipt in await task] for task in (one, *others)]
+
+    found = scenario(slow, path, steps, links=2)
+    assert found[0] == [1]
+    assert sorted(position for positions in found for position in positions) == list(range(1, 8))
+    assert all(positions == list(range(positions[0], positions[0] + len(positions))) for positions in found)
+    assert slow.sizes[0] == 1
+    assert len(slow.sizes) <= 3
+
+
+def test_a_frame_and_a_commit_hold_no_more_than_they_may(slow, path, some):
+    async def steps(link):
+        one = await under_way(slow, link, some())
+        others = [asyncio.create_task(link.append(some(count))) for count in (3, 3, 10, 1)]
+        slow.may_end.release(100)
+        return [[receipt.position for receipt in await task] for task in (one, *others)]
+
+    positions = scenario(slow, path, steps, max_commit_events=6)
+    assert [position for receipts in positions for position in receipts] == list(range(1, 19))
+    assert slow.sizes == [1, 6, 10, 1]
+
+
+@pytest.mark.parametrize("config", [{"max_queued_events": MAX_BATCH}, {"max_queued_mb": 2}])
+def test_beyond_the_queue_posts_are_turned_away_until_there_is_room(slow, path, some, make_event, config):
+    async def steps(link):
+        one = await under_way(slow, link, some())
+        large = [make_event("a", EventType.VIEW, "p", details={"query": "x" * 1800}) for _ in range(MAX_BATCH)]
+        queued = asyncio.create_task(link.append(large))
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadedError) as refused:
+            await link.append([make_event("a", EventType.VIEW, "p", details={"query": "x" * 200_000})])
+        assert refused.value.retry_after >= 1
+        slow.may_end.release(100)
+        await asyncio.gather(one, queued)
+        return await link.append(some())
+
+    assert scenario(slow, path, steps, **config)[0].position == MAX_BATCH + 2
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"), [(DiskFullError("full"), DiskFullError), (ValueError("odd"), StorageError)]
+)
+def test_a_failed_commit_is_told_to_those_in_it_and_the_next_one_works(slow, path, some, failure, told):
+    async def steps(link):
+        slow.failure = failure
+        slow.may_end.release(100)
+        with pytest.raises(told):
+            await link.append(some())
+        return await link.append(some())
+
+    assert scenario(slow, path, steps)[0].position == 1
+
+
+def test_while_the_committer_is_away_posts_fail_at_once_and_then_the_link_is_made_again(path, some):
+    config, log = CommitterConfig(commit_every_ms=0), MemoryStore().events
+
+    async def run():
+        async with linked(path, 1, config) as [link]:
+            for position in (1, 2):
+                with pytest.raises(OverloadedError, match="restarted"):
+                    await link.append(some())
+                assert not link.is_running
+                async with serving(log, path, config):
+                    assert await link.append(some()) == [Receipt(position, 1)]
+                    assert link.is_running
+                await asyncio.sleep(0.05)
+            assert not path.exists()
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
+def test_a_commit_under_way_is_answered_before_the_server_stops(slow, path, some):
+    config = CommitterConfig()
+
+    async def run():
+        async with linked(path, 1, config) as [link]:
+            async with serving(slow, path, config):
+                task = await under_way(slow, link, some(2))
+            return await task
+
+    assert [receipt.position for receipt in asyncio.run(asyncio.wait_for(run(), 60))] == [1, 2]
+
+
+def test_a_link_that_stops_leaves_nobody_waiting(slow, path, some):
+    async def steps(link):
+        one = await under_way(slow, link, some())
+        queued = asyncio.create_task(link.append(some()))
+        await asyncio.sleep(0)
+        await link.stop()
+        return await asyncio.gather(one, queued, return_exceptions=True)
+
+    assert all(isinstance(error, OverloadedError) for error in scenario(slow, path, steps))
+
+
+@pytest.mark.parametrize(
+    "rubbish", [frame(b"{"), frame(b"[[[1]]]"), frame(b"7"), b"\xff\xff\xff\xff", b"GET / HTTP/1.1\r\n"]
+)
+def test_rubbish_ends_that_connection_only(path, some, rubbish):
+    def provoke():
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(path))
+            connection.sendall(rubbish)
+            connection.shutdown(socket.SHUT_WR)
+            connection.settimeout(20)
+            assert connection.recv(1000) == b""
+
+    async def steps(link):
+        await link.append(some())
+        await asyncio.to_thread(provoke)
+        return await link.append(some())
+
+    assert scenario(MemoryStore().events, path, steps)[0].position == 2
+
+
+@given(
+    st.lists(
+        st.builds(
+            Event,
+            st.text(min_size=1),
+            st.sampled_from(EventType),
+            st.integers(0, 2**62),
+            st.none() | st.text(min_size=1),
+            st.integers(1, 10**6),
+            st.none() | st.floats(0, 1e9),
+            st.none() | st.sampled_from(Context),
+            st.none() | st.sampled_from(Channel),
+            st.none() | st.text(min_size=1),
+            st.dictionaries(st.text(), st.none() | st.text() | st.integers(0, 10)),
+            st.binary(min_size=16, max_size=16),
+            st.none() | st.integers(0, 2**40),
+        ),
+        max_size=4,
+    ),
+    st.integers(1, 50),
+)
+def test_events_travel_whole_however_their_bytes_are_cut(events, size):
+    sent = frame(packed_posts([packed_post(events), packed_post([])])) * 2
+    incoming = Incoming()
+    messages = [m for at in range(0, len(sent), size) for m in incoming.messages(sent[at : at + size])]
+    assert [unpacked_posts(message) for message in messages] == [events, events]
