@@ -44,8 +44,9 @@ format: $(VENV)/.installed-dev
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+# make bench [DATA=folder of data sets] [ONLY="serving memory"] [QUICK=1]
 bench: setup $(VENV)/.installed-dev
-	@$(BIN)/python -m benchmarks --data "$(or $(DATA),data-sets)"
+	@$(BIN)/python -m benchmarks $(if $(DATA),--data "$(DATA)") $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
 
 # Pin every dependency by hash. uv.lock itself is not kept: it names a package index.
 lock:

@@ -1,18 +1,13 @@
-"""What a figure must say beside itself: the machine, the versions, the time, the command."""
+"""What a figure must say beside itself: the machine, the versions, the time."""
 
 from __future__ import annotations
 
 import os
 import platform
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-import orjson
-
 from active_customers import __version__
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def processor() -> str:
@@ -23,24 +18,30 @@ def processor() -> str:
     return platform.processor()
 
 
-def describe() -> dict[str, object]:
-    """Return the machine and the moment."""
+def filesystem(path: Path) -> str:
+    """Return the type of the file system that a path is on: on a tmpfs nothing is durable, and posts cost less.
+
+    >>> filesystem(Path("/proc/self"))
+    'proc'
+    """
+    mounts = (line.split()[1:3] for line in Path("/proc/self/mounts").read_text().splitlines())
+    within = [(len(point), kind) for point, kind in mounts if path.absolute().is_relative_to(point)]
+    return max(within, default=(0, "unknown"))[1]
+
+
+def describe(scratch: Path) -> dict[str, object]:
+    """Return the machine and the moment; call it before measuring, since it says how busy the machine was.
+
+    `scratch` is where the services under measurement keep their data.
+    """
     return {
         "processor": processor(),
         "cores": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "filesystem": filesystem(scratch),
         "system": platform.platform(),
         "python": platform.python_version(),
         "version": __version__,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "load_before": os.getloadavg()[0],
+        "load_before": round(os.getloadavg()[0], 2),
     }
-
-
-def write(name: str, command: str, figures: dict[str, object]) -> None:
-    """Write one benchmark's figures to `results/<name>.json` and print them."""
-    RESULTS.mkdir(exist_ok=True)
-    document = {"benchmark": name, "command": command, "machine": describe(), "figures": figures}
-    body = orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    (RESULTS / f"{name}.json").write_bytes(body)
-    sys.stdout.write(f"{name}: {orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode()}\n")

@@ -1,85 +1,97 @@
-"""A service under measurement: real processes on loopback, and wrk as the load generator."""
+"""A service under measurement: real processes on loopback."""
 
 from __future__ import annotations
 
-import re
-import shutil
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-KEY = "benchmark-key-0123456789"
-HERE = Path(__file__).parent
+from benchmarks.errors import BenchmarkError
+from benchmarks.traffic import KEY
+
+_SECONDS_TO_END = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """What one run of wrk measured; latencies in milliseconds, closed loop (a slow reply delays the next request)."""
+class Running:
+    """A process that answers on a port of loopback, and the processes that it started."""
 
-    requests_per_second: float
-    p50_ms: float
-    p99_ms: float
-    requests: int
-    errors: int
+    process: subprocess.Popen[str]
+    port: int
+    log: Path
+    """What they wrote to standard error; gone when they are."""
+
+    def kill(self) -> None:
+        """End them all at once, as a power cut would."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
 
-def command(*arguments: str) -> None:
-    """Run a command of the project, quietly; raises when it fails."""
-    subprocess.run([sys.executable, "-m", "active_customers.cli", *arguments], check=True, stdout=subprocess.DEVNULL)
+def command(*arguments: str | Path) -> None:
+    """Run a command of the project, quietly; raises `CalledProcessError` when it fails."""
+    line = [sys.executable, "-m", "active_customers.cli", *map(str, arguments)]
+    subprocess.run(line, check=True, stdout=subprocess.DEVNULL, env=_environment())
 
 
 @contextmanager
-def process(*arguments: str, environment: dict[str, str] | None = None) -> Iterator[str]:
-    """Start a Python process that prints `ready: URL`; yield the URL and stop it at the end."""
-    started = subprocess.Popen(
-        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
-    )
-    assert started.stdout is not None
+def serving(data_dir: Path, workers: int = 1) -> Iterator[Running]:
+    """Run `active-customers serve`, with API keys on, until the block ends."""
+    serve = ("-m", "active_customers.cli", "serve", "--port", "0")
+    with running(*serve, "--data-dir", str(data_dir), "--workers", str(workers)) as service:
+        yield service
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[Running]:
+    """Run a Python process that prints `ready: URL`, from when it did until the block ends.
+
+    A `BenchmarkError` in the block takes the end of the process's log along.
+    """
+    with TemporaryDirectory() as folder, (Path(folder) / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=_environment(),
+            start_new_session=True,
+        )
+        try:
+            yield Running(process, _port(process), Path(log.name))
+        except BenchmarkError as error:
+            raise BenchmarkError(f"{error}; the end of its log: {Path(log.name).read_text()[-2000:]}") from error
+        finally:
+            _end(process)
+
+
+def _port(process: subprocess.Popen[str]) -> int:
+    """Wait until the process is ready; raises `BenchmarkError` when it ends instead."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("ready: "):
+            return int(line.rpartition(":")[2])
+    raise BenchmarkError("a service ended before it was ready")
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Ask a process to end, and kill what does not."""
+    process.terminate()
     try:
-        for line in started.stdout:
-            if line.startswith("ready: "):
-                yield line.removeprefix("ready: ").strip()
-                return
-        raise RuntimeError(f"{arguments} ended before it was ready")
-    finally:
-        started.terminate()
-        started.wait(timeout=30)
+        process.wait(_SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
-def wrk(url: str, script: str, seconds: int, connections: int = 16) -> Load:
-    """Load a URL with one of the Lua scripts beside this file."""
-    if shutil.which("wrk") is None:
-        raise RuntimeError("the load generator wrk is missing: install it (Debian: apt-get install wrk)")
-    found = subprocess.run(
-        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(HERE / script), url],
-        check=True,
-        capture_output=True,
-        text=True,
-        env={"KEY": KEY, "PATH": "/usr/bin:/bin"},
-    ).stdout
-    failed = re.search(r"Non-2xx or 3xx responses: (\d+)", found)
-    sockets = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", found)
-    return Load(
-        requests_per_second=float(_found(r"Requests/sec:\s+([\d.]+)", found)),
-        p50_ms=_milliseconds(_found(r"(?m)^ +50% +(\S+)", found)),
-        p99_ms=_milliseconds(_found(r"(?m)^ +99% +(\S+)", found)),
-        requests=int(_found(r"(\d+) requests in", found)),
-        errors=int(failed[1] if failed else 0) + sum(int(count) for count in (sockets.groups() if sockets else ())),
-    )
-
-
-def _found(pattern: str, text: str) -> str:
-    match = re.search(pattern, text)
-    if match is None:
-        raise RuntimeError(f"wrk printed no {pattern}:\n{text}")
-    return match[1]
-
-
-def _milliseconds(text: str) -> float:
-    for unit, factor in (("us", 0.001), ("ms", 1.0), ("s", 1000.0)):
-        if text.endswith(unit):
-            return float(text.removesuffix(unit)) * factor
-    raise ValueError(text)
+def _environment() -> dict[str, str]:
+    """Return an environment in which no setting but the keys is anything but the default."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ACTIVE_CUSTOMERS_")}
+    return inherited | {"ACTIVE_CUSTOMERS_ACCESS__SERVER_KEYS": KEY}

@@ -1,84 +1,95 @@
-"""Throughput of GET, POST and the 80/20 mix, beside a static reply of the same size in the same run."""
+"""Throughput of GET, POST and the 80/20 mix, each beside a static reply of the same size in the same run."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
-import httpx
-import numpy as np
+from benchmarks.arrivals import Load
+from benchmarks.audience import give_sessions
+from benchmarks.plan import Mark, Plan, Result, say
+from benchmarks.service import running, serving
+from benchmarks.shops import Shop
+from benchmarks.spread import shown, spread
+from benchmarks.wrk import Throughput, check_wrk, wrk
 
-from benchmarks.machine import write
-from benchmarks.service import KEY, command, process, wrk
+FEW, MANY = 16, 64
+"""Connections."""
 
-CUSTOMERS = 10_000
-EVENTS_EACH = 4
+_LOADS = {"static": (0, FEW), "get": (0, FEW), "post": (1, FEW), "mix": (5, FEW), "mix_64": (5, MANY)}
+"""By name: every how many-th request is a post, and over how many connections."""
 
-
-def prepare(data: Path, folder: str) -> None:
-    """Import a history and train on it: the RetailRocket slice, or a simulated shop where there is none."""
-    history = data / "retailrocket_slice" / "events.parquet"
-    if history.exists():
-        command("import-events", str(history), "--preset", "retailrocket", "--data-dir", folder)
-    else:
-        shop = f"{folder}/shop"
-        command("simulate", "--customers", "5000", "--products", "10000", "--out", shop)
-        command("import-products", f"{shop}/products.jsonl", "--data-dir", folder)
-        command("import-events", f"{shop}/events.parquet", "--data-dir", folder)
-    command("refresh", "--data-dir", folder)
+Rounds = list[dict[str, Throughput]]
 
 
-def give_sessions(url: str) -> int:
-    """Post a session for each customer over products that the shop recommends; return the size of an answer."""
-    with httpx.Client(base_url=url, headers={"X-API-Key": KEY}, timeout=60) as client:
-        popular = client.get("/api/v1/recommendations", params={"customer_id": "x", "n": 100}).json()
-        products = [entry["product_id"] for entry in popular["recommendations"]]
-        rng = np.random.default_rng(1)
-        for _ in range(3):  # spread out from the popular products to what is near them
-            near = client.get(
-                "/api/v1/recommendations",
-                params={
-                    "customer_id": "y",
-                    "context": "browse",
-                    "product_id": rng.choice(products, 20).tolist(),
-                    "n": 100,
-                },
-            ).json()
-            products = list({*products, *(entry["product_id"] for entry in near["recommendations"])})
-        for first in range(0, CUSTOMERS, 250):
-            events = [
-                {"customer_id": f"c{customer}", "event_type": "view", "product_id": int(product)}
-                for customer in range(first, first + 250)
-                for product in rng.choice(products, EVENTS_EACH)
-            ]
-            client.post("/api/v1/events", json={"events": events}).raise_for_status()
-        answer = client.get("/api/v1/recommendations", params={"customer_id": "c1", "context": "home", "n": 10})
-        return len(answer.content)
+def run(plan: Plan) -> Result:
+    """Measure with one and with two workers."""
+    check_wrk()
+    figures: dict[str, Any] = {}
+    lines: list[str] = []
+    with plan.shops.main() as shop:
+        for workers in (1, 2):
+            rounds, size = _measure(plan, shop, workers)
+            name = f"{workers}_worker{'s' if workers > 1 else ''}"
+            figures[name] = {"answer_bytes": size, **_summed_up(rounds)}
+            lines += _lines(workers, figures[name])
+    return Result(shop.name, plan.rounds, figures, lines, _marks(figures))
 
 
-def run(data: Path, seconds: int = 6, rounds: int = 3) -> None:
-    """Measure and write `results/serving.json`."""
-    figures: dict[str, list[dict[str, object]]] = {name: [] for name in ("static", "get", "post", "mix")}
-    environment = os.environ | {"ACTIVE_CUSTOMERS_ACCESS__SERVER_KEYS": KEY}
-    with TemporaryDirectory() as folder:
-        prepare(data, folder)
-        serve = ("-m", "active_customers.cli", "serve", "--data-dir", folder, "--port", "0")
-        with process(*serve, environment=environment) as url:
-            size = give_sessions(url)
-            with process("-m", "benchmarks.static_reply", str(size)) as floor:
-                for _ in range(rounds):
-                    for name, target in (("static", floor), ("get", url), ("post", url), ("mix", url)):
-                        script = "get.lua" if name == "static" else f"{name}.lua"
-                        figures[name].append(asdict(wrk(target, script, seconds)))
-    rates = {name: [float(str(load["requests_per_second"])) for load in loads] for name, loads in figures.items()}
-    ratio = [get / static for get, static in zip(rates["get"], rates["static"], strict=True)]
-    summary: dict[str, object] = {
-        **{f"{name}_per_second_median": round(float(np.median(values))) for name, values in rates.items()},
-        "get_to_static_ratio": [round(value, 3) for value in ratio],
-        "answer_bytes": size,
-        "workers": 1,
-        "runs": figures,
-    }
-    write("serving", f"python -m benchmarks --only serving --data {data.name}", summary)
+def _measure(plan: Plan, shop: Shop, workers: int) -> tuple[Rounds, int]:
+    """Return what each round measured, and the size of an answer."""
+    with ExitStack() as stack:
+        service = stack.enter_context(serving(shop.data_dir, workers))
+        audience = give_sessions(service.port)
+        floor = stack.enter_context(running("-m", "benchmarks.static_reply", str(audience.answer_bytes), str(workers)))
+        rounds: Rounds = []
+        for number in range(plan.rounds):
+            say(f"{workers} worker(s), round {number + 1} of {plan.rounds}")
+            loads = {
+                name: Load((floor if name == "static" else service).port, audience.products, post_every)
+                for name, (post_every, _) in _LOADS.items()
+            }
+            rounds.append({name: wrk(load, plan.seconds(4), _LOADS[name][1]) for name, load in loads.items()})
+    return rounds, audience.answer_bytes
+
+
+def _summed_up(rounds: Rounds) -> dict[str, Any]:
+    """Return the spread of each load's figures, its ratio to the static reply of the same round, and the rounds."""
+    figures: dict[str, Any] = {}
+    for name in _LOADS:
+        found = [measured[name] for measured in rounds]
+        ratios = [measured[name].requests_per_second / measured["static"].requests_per_second for measured in rounds]
+        figures[name] = {
+            "requests_per_second": spread([load.requests_per_second for load in found]),
+            "ratio_to_static": spread(ratios),
+            **{field: spread([getattr(load, field) for load in found]) for field in ("p50_ms", "p99_ms", "max_ms")},
+            "errors": 0,
+            "runs": [asdict(load) for load in found],
+        }
+    return figures
+
+
+def _lines(workers: int, figures: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{workers} worker(s), {name}: {shown(figures[name]['requests_per_second'])} requests/s, "
+        f"{figures[name]['ratio_to_static']['median']} of static, p99 {shown(figures[name]['p99_ms'], ' ms')}"
+        for name in _LOADS
+    ]
+
+
+def _marks(figures: Mapping[str, Any]) -> list[Mark]:
+    one, best = figures["1_worker"], max(figures.values(), key=_mix_rate)
+    ratio = one["get"]["ratio_to_static"]["median"]
+    worst_p99 = max(best[name]["p99_ms"]["median"] for name in ("mix", "mix_64"))
+    return [
+        Mark("GET beside a static reply, 1 worker", ratio, 0.30, least=True),
+        Mark("80/20 mix, the better number of workers", _mix_rate(best), 10_000, "requests/s", least=True),
+        Mark("p99 of that mix, 16 and 64 connections", worst_p99, 50, "ms"),
+    ]
+
+
+def _mix_rate(figures: Mapping[str, Any]) -> float:
+    """Return the mix's median over 64 connections."""
+    return float(figures["mix_64"]["requests_per_second"]["median"])

@@ -1,9 +1,12 @@
-"""The floor: the same server, a plain ASGI callable, a ready reply of the same size."""
+"""The floor: the same server with as many processes, a plain ASGI callable, a ready reply of the same size."""
 
 from __future__ import annotations
 
+import multiprocessing
+import socket
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
+from multiprocessing.synchronize import Semaphore
 from typing import Any
 
 from active_customers.serving.server import listen, run
@@ -31,7 +34,27 @@ def static_app(size: int) -> Callable[..., Awaitable[None]]:
     return app
 
 
-if __name__ == "__main__":
+def answer(size: int, listener: socket.socket, ready: Semaphore) -> None:
+    """Be one of the processes."""
+    run(static_app(size), listener, ready.release)
+
+
+def main(size: int, workers: int) -> None:
+    """Answer with as many processes on one socket until this one is asked to end."""
     listener = listen("127.0.0.1", 0)
+    fork = multiprocessing.get_context("fork")
+    ready = fork.Semaphore(0)
+    others = [fork.Process(target=answer, args=(size, listener, ready)) for _ in range(workers - 1)]
+    for other in others:
+        other.start()
+    for _ in others:
+        ready.acquire()
     port = listener.getsockname()[1]
-    run(static_app(int(sys.argv[1])), listener, lambda: print(f"ready: http://127.0.0.1:{port}", flush=True))
+    run(static_app(size), listener, lambda: print(f"ready: http://127.0.0.1:{port}", flush=True))
+    for other in others:
+        other.terminate()
+        other.join()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
