@@ -18,7 +18,14 @@ from benchmarks.wrk import Throughput, check_wrk, wrk
 FEW, MANY = 16, 64
 """Connections."""
 
-_LOADS = {"static": (0, FEW), "get": (0, FEW), "post": (1, FEW), "mix": (5, FEW), "mix_64": (5, MANY)}
+_LOADS = {
+    "static": (0, FEW),
+    "static_at_once": (0, FEW),
+    "get": (0, FEW),
+    "post": (1, FEW),
+    "mix": (5, FEW),
+    "mix_64": (5, MANY),
+}
 """By name: every how many-th request is a post, and over how many connections."""
 
 Rounds = list[dict[str, Throughput]]
@@ -43,12 +50,16 @@ def _measure(plan: Plan, shop: Shop, workers: int) -> tuple[Rounds, int]:
     with ExitStack() as stack:
         service = stack.enter_context(serving(shop.data_dir, workers))
         audience = give_sessions(service.port)
-        floor = stack.enter_context(running("-m", "benchmarks.static_reply", str(audience.answer_bytes), str(workers)))
+        floor = ("-m", "benchmarks.static_reply", str(audience.answer_bytes), str(workers))
+        ports = {
+            "static": stack.enter_context(running(*floor)).port,
+            "static_at_once": stack.enter_context(running(*floor, "at-once")).port,
+        }
         rounds: Rounds = []
         for number in range(plan.rounds):
             say(f"{workers} worker(s), round {number + 1} of {plan.rounds}")
             loads = {
-                name: Load((floor if name == "static" else service).port, audience.products, post_every)
+                name: Load(ports.get(name, service.port), audience.products, post_every)
                 for name, (post_every, _) in _LOADS.items()
             }
             rounds.append({name: wrk(load, plan.seconds(4), _LOADS[name][1]) for name, load in loads.items()})
@@ -60,10 +71,9 @@ def _summed_up(rounds: Rounds) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for name in _LOADS:
         found = [measured[name] for measured in rounds]
-        ratios = [measured[name].requests_per_second / measured["static"].requests_per_second for measured in rounds]
         figures[name] = {
             "requests_per_second": spread([load.requests_per_second for load in found]),
-            "ratio_to_static": spread(ratios),
+            **{f"ratio_to_{floor}": spread(_ratios(rounds, name, floor)) for floor in ("static", "static_at_once")},
             **{field: spread([getattr(load, field) for load in found]) for field in ("p50_ms", "p99_ms", "max_ms")},
             "errors": 0,
             "runs": [asdict(load) for load in found],
@@ -71,20 +81,27 @@ def _summed_up(rounds: Rounds) -> dict[str, Any]:
     return figures
 
 
+def _ratios(rounds: Rounds, name: str, floor: str) -> list[float]:
+    return [measured[name].requests_per_second / measured[floor].requests_per_second for measured in rounds]
+
+
 def _lines(workers: int, figures: Mapping[str, Any]) -> list[str]:
     return [
         f"{workers} worker(s), {name}: {shown(figures[name]['requests_per_second'])} requests/s, "
-        f"{figures[name]['ratio_to_static']['median']} of static, p99 {shown(figures[name]['p99_ms'], ' ms')}"
+        f"{figures[name]['ratio_to_static']['median']} of static, "
+        f"{figures[name]['ratio_to_static_at_once']['median']} of static at once, "
+        f"p99 {shown(figures[name]['p99_ms'], ' ms')}"
         for name in _LOADS
     ]
 
 
 def _marks(figures: Mapping[str, Any]) -> list[Mark]:
     one, best = figures["1_worker"], max(figures.values(), key=_mix_rate)
-    ratio = one["get"]["ratio_to_static"]["median"]
+    asgi, at_once = (one["get"][f"ratio_to_{floor}"]["median"] for floor in ("static", "static_at_once"))
     worst_p99 = max(best[name]["p99_ms"]["median"] for name in ("mix", "mix_64"))
     return [
-        Mark("GET beside a static reply, 1 worker", ratio, 0.30, least=True),
+        Mark("GET beside a static reply of an ASGI callable, 1 worker", asgi, 0.30, least=True),
+        Mark("GET beside a static reply given as GET is, without ASGI, 1 worker", at_once, 0.30, least=True),
         Mark("80/20 mix, the better number of workers", _mix_rate(best), 10_000, "requests/s", least=True),
         Mark("p99 of that mix, 16 and 64 connections", worst_p99, 50, "ms"),
     ]

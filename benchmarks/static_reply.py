@@ -1,4 +1,7 @@
-"""The floor: the same server with as many processes, a plain ASGI callable, a ready reply of the same size."""
+"""The floor: the same server with as many processes, and a ready reply of the same size.
+
+As a plain ASGI callable, or within the parser's callback as the service answers its queries (`serving.http_protocol`).
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,24 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from multiprocessing.synchronize import Semaphore
 from typing import Any
 
+from active_customers.realtime.api import RECOMMENDATIONS
+from active_customers.realtime.problems import Reply
 from active_customers.serving.server import listen, run
 
 Message = MutableMapping[str, Any]
+
+
+class AtOnce:
+    """An application whose queries are answered without ASGI."""
+
+    def __init__(self, app: Callable[..., Awaitable[None]], size: int) -> None:
+        self._app = app
+        reply = Reply(200, [(b"content-type", b"application/json")], b"x" * size)
+        self.at_once = {RECOMMENDATIONS.encode(): lambda _headers, _query: reply}
+
+    async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
+        """Pass everything else on."""
+        await self._app(scope, receive, send)
 
 
 def static_app(size: int) -> Callable[..., Awaitable[None]]:
@@ -34,27 +52,28 @@ def static_app(size: int) -> Callable[..., Awaitable[None]]:
     return app
 
 
-def answer(size: int, listener: socket.socket, ready: Semaphore) -> None:
+def answer(app: Callable[..., Awaitable[None]], listener: socket.socket, ready: Semaphore) -> None:
     """Be one of the processes."""
-    run(static_app(size), listener, ready.release)
+    run(app, listener, ready.release)
 
 
-def main(size: int, workers: int) -> None:
+def main(size: int, workers: int, *, at_once: bool) -> None:
     """Answer with as many processes on one socket until this one is asked to end."""
+    app = AtOnce(static_app(size), size) if at_once else static_app(size)
     listener = listen("127.0.0.1", 0)
     fork = multiprocessing.get_context("fork")
     ready = fork.Semaphore(0)
-    others = [fork.Process(target=answer, args=(size, listener, ready)) for _ in range(workers - 1)]
+    others = [fork.Process(target=answer, args=(app, listener, ready)) for _ in range(workers - 1)]
     for other in others:
         other.start()
     for _ in others:
         ready.acquire()
     port = listener.getsockname()[1]
-    run(static_app(size), listener, lambda: print(f"ready: http://127.0.0.1:{port}", flush=True))
+    run(app, listener, lambda: print(f"ready: http://127.0.0.1:{port}", flush=True))
     for other in others:
         other.terminate()
         other.join()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), at_once=sys.argv[3:] == ["at-once"])

@@ -7,7 +7,7 @@ for product in os.getenv("PRODUCTS"):gmatch("[^\n]+") do products[#products + 1]
 
 request = function()
   i = i + 1
-  local customer = "c" .. (i % customers)
+  local customer = "c" .. ((i + math.floor(i / 5)) % customers)  -- so that those who post are asked for, too
   if post_every > 0 and i % post_every == 0 then
     local body = '{"event_id":"' .. run .. "-" .. i .. '","customer_id":"' .. customer ..
       '","event_type":"view","product_id":' .. products[i * 7919 % #products + 1] .. '}'

@@ -65,7 +65,21 @@ def test_every_request_is_sent_once_in_order(known_server):
     customers = [
         head.partition(b"customer_id=c")[2].partition(b"&")[0] for head in server.requests if head[:3] == b"GET"
     ]
-    assert customers == [b"%d" % i for i in range(200) if i % 5]
+    assert customers == [b"%d" % (i + i // 5) for i in range(200) if i % 5]
+
+
+def test_those_who_post_are_asked_for_as_well():
+    """A mix that never reads what it has just written would measure another shop."""
+    stream = requests(post_every=5)
+    posting, asking = set(), set()
+    for number in range(60_000):
+        sent = stream.request(number)
+        if sent.startswith(b"POST"):
+            posting.add(sent.partition(b'"customer_id":"c')[2].partition(b'"')[0])
+        else:
+            asking.add(sent.partition(b"customer_id=c")[2].partition(b"&")[0])
+    assert len(posting) >= 5_000
+    assert posting <= asking
 
 
 def test_the_generator_says_how_late_it_was_itself(known_server):

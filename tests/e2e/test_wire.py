@@ -88,6 +88,19 @@ def test_requests_on_one_connection_are_answered_in_order(shop):
                 assert mark in reply
 
 
+def test_a_slow_request_behind_an_answer_in_one_packet_is_not_cut_off(shop):
+    """The answer sets the timer of an idle connection, and this one is not idle."""
+    unfinished = b"POST /api/v1/events HTTP/1.1\r\nHost: shop\r\nConnection: close\r\nContent-Length: 12\r\n\r\n"
+    with closing(socket.create_connection(("127.0.0.1", shop.port), timeout=20)) as connection:
+        connection.sendall(request(b"?customer_id=ada&n=1") + unfinished)
+        time.sleep(6)  # longer than the server waits for an idle client
+        connection.sendall(b'{"events":1}')
+        received = b""
+        while piece := connection.recv(1 << 16):
+            received += piece
+    assert [reply[9:12] for reply in replies(received)] == [b"200", b"400"]
+
+
 def test_a_connection_is_kept_or_closed_as_the_client_says(shop):
     """HTTP/1.0 and `Connection: close` end it after the reply, anything else keeps it open."""
     query = b"?customer_id=ada&n=1"

@@ -59,7 +59,7 @@ def scratch():
         candidate_set(PRODUCTS),
     )
     acts, lengths = np.zeros(NEIGHBOURS * ACTS_KEPT, np.uint32), np.zeros(NEIGHBOURS, np.int64)
-    return LiveScratch(knn, acts, lengths, np.zeros(1 << (2 * found).bit_length(), np.uint16))
+    return LiveScratch(knn, acts, lengths, np.zeros(1 << (2 * found).bit_length(), np.uint32))
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 import socket
-from contextlib import asynccontextmanager
+import time
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 from hypothesis import given
@@ -16,7 +19,14 @@ from active_customers.core.clock import ManualClock
 from active_customers.core.errors import DiskFullError, OverloadedError, StorageError
 from active_customers.core.event import Channel, Context, Event, EventType, Receipt
 from active_customers.realtime.schemas import MAX_BATCH
-from active_customers.serving.append_frames import Incoming, frame, packed_post, packed_posts, unpacked_posts
+from active_customers.serving.append_frames import (
+    Incoming,
+    frame,
+    packed_post,
+    packed_posts,
+    unpacked_outcome,
+    unpacked_posts,
+)
 from active_customers.serving.append_link import AppendLink
 from active_customers.serving.append_server import AppendServer
 from active_customers.serving.backlog import CommitterConfig
@@ -43,7 +53,7 @@ async def serving(log, path, config):
     server = AppendServer(path, log, ManualClock(NOW), config)
     server.start()
     try:
-        yield
+        yield server
     finally:
         if isinstance(log, SlowLog):
             log.may_end.release(1000)
@@ -197,6 +207,71 @@ def test_rubbish_ends_that_connection_only(path, some, rubbish):
         return await link.append(some())
 
     assert scenario(MemoryStore().events, path, steps)[0].position == 2
+
+
+class OddLog:
+    """A log whose first receipts cannot be packed."""
+
+    def __init__(self):
+        self._log = MemoryStore().events
+        self._is_odd = True
+
+    def append(self, events, arrival):
+        receipts = self._log.append(events, arrival)
+        was_odd, self._is_odd = self._is_odd, False
+        return [None] * len(receipts) if was_odd else receipts
+
+
+def test_a_turn_that_fails_is_told_to_those_in_it_and_the_committer_goes_on(path, some):
+    """Whatever it is: nobody waits for ever, and the next post is stored."""
+    config = CommitterConfig(commit_every_ms=0)
+
+    async def run():
+        async with linked(path, 1, config) as [link], serving(OddLog(), path, config) as server:
+            with pytest.raises(OverloadedError):
+                await link.append(some())
+            receipts = await link.append(some())
+            assert server.is_running
+        assert not server.is_running
+        return receipts
+
+    assert asyncio.run(asyncio.wait_for(run(), 60))[0].position == 2
+
+
+@contextmanager
+def no_free_descriptor():
+    """Leave this process none to open anything with."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_worker_that_finds_no_free_descriptor_waits_and_is_served_when_there_is_one(path, some, caplog):
+    """The committer outlives it, and those that are connected already are served meanwhile."""
+    server = AppendServer(path, MemoryStore().events, ManualClock(NOW), CommitterConfig(commit_every_ms=0))
+    server.start()
+    post = frame(packed_posts([packed_post(some())]))
+    with socket.socket(socket.AF_UNIX) as early, socket.socket(socket.AF_UNIX) as late:
+        for worker in (early, late):
+            worker.settimeout(30)
+        early.connect(str(path))
+        early.sendall(post)
+        assert unpacked_outcome(early.recv(1000)[4:])[0].position == 1
+        with no_free_descriptor():
+            late.connect(str(path))
+            late.sendall(post)
+            while "raise the limit of open files" not in caplog.text:
+                time.sleep(0.01)
+            early.sendall(frame(packed_posts([packed_post(some())])))
+            assert unpacked_outcome(early.recv(1000)[4:])[0].position == 2
+        assert unpacked_outcome(late.recv(1000)[4:])
+        assert server.is_running
+    server.stop()
 
 
 @given(

@@ -10,7 +10,7 @@ from tests.conftest import NOW
 from tests.serving.conftest import publish, running, until
 
 from active_customers.core.clock import DAY, HOUR, ManualClock
-from active_customers.core.errors import UnknownCustomerError
+from active_customers.core.errors import StorageError, UnknownCustomerError
 from active_customers.core.event import EventType
 from active_customers.core.session import SessionQuery
 from active_customers.importing.folder import REJECTS, import_lock
@@ -117,6 +117,23 @@ def test_erasures_that_come_close_together_share_a_pass(trained, store, clock):
             upkeep.writer.erase(customer)
         upkeep.run()
         assert store.erasures.n_pending() == pending
+
+
+def test_a_damaged_archive_is_not_read_again_with_every_run(trained, store, clock):
+    """It is named once a pass, the other upkeep goes on, and when it is whole again the next pass ends the erasure."""
+    part = Archive(trained.archive).parts()[0].path
+    whole = part.read_bytes()
+    upkeep = retention(trained, store, clock, RetentionConfig(erase_hours=24))
+    upkeep.writer.erase("c0")
+    part.write_bytes(whole[: len(whole) // 2])
+    for _ in range(2):
+        with pytest.raises(StorageError, match=str(part)):
+            upkeep.run()
+        upkeep.run()
+        clock.advance(HOUR)
+    part.write_bytes(whole)
+    upkeep.run()
+    assert store.erasures.n_pending() == 0
 
 
 def test_old_days_go_when_that_is_asked_for(trained, store, clock):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 
 import orjson
 from tests.conftest import NOW
@@ -11,8 +12,12 @@ from tests.serving.conftest import publish, running, until
 
 from active_customers.core.event import EventType
 from active_customers.core.product import Product
-from active_customers.models.artifacts import ArtifactStore
+from active_customers.models.artifacts import ArtifactStore, DamagedArtifactError
+from active_customers.realtime.engine import Engine
+from active_customers.realtime.product_cards import ProductCards
+from active_customers.serving.updater import ModelFollower, Updater, Work
 from active_customers.storage.archive import Archive
+from active_customers.storage.memory import MemoryStore
 from active_customers.storage.writer import DirectWriter
 
 
@@ -152,3 +157,58 @@ def test_stopping_waits_for_the_work_that_is_under_way(directory, clock, make_ev
     asyncio.run(run())
     archived = Archive(directory.archive).columns(["position", "time"])
     assert archived["time"].tolist() == [NOW] * len(archived["position"])
+
+
+def test_no_work_waits_for_another_one_or_for_commands():
+    """A heartbeat must not stop because everything else is busy: the supervisor would kill a healthy process."""
+    release, beats = threading.Event(), []
+
+    async def run():
+        busy = [Work(release.wait, 0.001) for _ in range(12)]
+        updater = Updater([*busy, Work(lambda: beats.append(None), 0.001)])
+        updater.start()
+        commands = [asyncio.create_task(asyncio.to_thread(release.wait)) for _ in range(40)]
+        try:
+            await until(lambda: len(beats) >= 5)
+        finally:
+            release.set()
+            await updater.stop()
+            await asyncio.gather(*commands)
+
+    asyncio.run(run())
+
+
+class Fading:
+    """Published versions that cannot be read any more once somebody was erased."""
+
+    def __init__(self, artifacts: ArtifactStore) -> None:
+        self.artifacts = artifacts
+        self.erased = 0
+
+    def current(self):
+        return self.artifacts.current()
+
+    def versions(self):
+        return self.artifacts.versions()
+
+    def n_erased(self):
+        return self.erased
+
+    def load(self, version):
+        if self.erased:
+            raise DamagedArtifactError(f"{version} is gone")
+        return self.artifacts.load(version)
+
+
+def test_a_version_that_cannot_be_loaded_without_the_erased_is_not_used_with_them(trained, clock, caplog):
+    """It is refused aloud; answers go on without it rather than with whom it must not know."""
+    store = MemoryStore()
+    engine = Engine(store, ProductCards(store.catalog), clock)
+    versions = Fading(ArtifactStore(trained.models))
+    follower = ModelFollower(versions, engine, clock)
+    follower.follow()
+    assert engine.recommender.manifest is not None
+    versions.erased = 1
+    follower.follow()
+    assert engine.recommender.manifest is None
+    assert "is refused, no other is in force" in caplog.text

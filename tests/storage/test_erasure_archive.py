@@ -11,6 +11,7 @@ from tests.conftest import NOW
 
 from active_customers.core.clock import DAY, ManualClock
 from active_customers.core.erasure import ErasedCustomers, Erasure, blank_entry
+from active_customers.core.errors import StorageError
 from active_customers.core.event import EventType
 from active_customers.storage.archive import Archive, part_name, table_of, write_part
 from active_customers.storage.archive_erasure import overwrite, rows_of
@@ -141,3 +142,25 @@ def test_days_are_dropped_and_the_log_goes_on(directory, store, writer, make_eve
     writer.archive_log()
     assert [part.first for part in Archive(directory.archive).parts()] == [3]
     assert writer.drop_days("2025-01-17") == 0
+
+
+def test_a_damaged_file_keeps_only_those_erasures_open_that_it_may_hold_rows_of(directory, store, writer, make_event):
+    """Whoever was erased before its first position is done; the others' rows go everywhere else, and then there."""
+    for early, late in (("a", "b"), ("c", "d")):
+        for customer in (early, late):
+            store.events.append([make_event(customer, EventType.VIEW, "p")], NOW)
+        writer.archive_log()
+        assert writer.erase(early) is not None
+    assert writer.erase("b") is not None
+    _, damaged, *_ = (part.path for part in Archive(directory.archive).parts())
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(StorageError, match=rf"{damaged}.*restore it from a backup"):
+        writer.finish_erasures()
+    done = {customer: store.erasures.of(customer).archive_done for customer in "abc"}
+    assert done == {"a": NOW, "b": None, "c": None}
+    damaged.write_bytes(whole)
+    assert customers_on_disk(directory).count(NOBODY) == 2
+    writer.finish_erasures()
+    assert store.erasures.n_pending() == 0
+    assert customers_on_disk(directory).count(NOBODY) == 3

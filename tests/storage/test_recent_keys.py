@@ -109,3 +109,23 @@ def test_a_batch_of_duplicates_writes_nothing(log, make_event):
     assert log.store.events.append([event, event], NOW)[1].is_duplicate
     assert log.store._env._env.info()["last_txnid"] == before
     assert log.notes() == 1
+
+
+def test_keys_that_are_too_old_leave_memory_and_store_with_later_commits(log, make_event):
+    """However few there are: a quiet shop keeps them no longer than a busy one. A commit that fails drops none."""
+    log = log(1000)
+    recent = log.store.events._seen._recent
+    old = keys(0, 30)
+    for day in range(11):
+        key = old if day == 0 else keys(100 + day, 1)
+        events = [make_event("a", EventType.VIEW, "p", dedup_key=each) for each in key]
+        if day > 8:
+            with pytest.raises(OverflowError):
+                log.store.events.append([*events, make_event("a", EventType.VIEW, "p", 2**70)], NOW + day * DAY)
+        log.store.events.append(events, NOW + day * DAY)
+        assert (recent.arrival_of(old[7]) is None) == (day > 7)
+    kept = {key for key in (*old, *keys(100, 20)) if recent.arrival_of(key) is not None}
+    assert kept == set(keys(103, 8))
+    assert recent._size == log.notes() == 8
+    log.restart()
+    assert not any(map(log.store.events._seen._recent.arrival_of, old))

@@ -146,17 +146,19 @@ class _Hashers:
 class _ProductHashes(dict[int, bytes]):
     """Two bytes for each product number, made when they are first looked up.
 
-    The key is mixed in with one multiplication: the code protects the token, this only hides the numbers.
+    A keyed hash, so that they tell neither the numbers nor anything of the key.
     """
 
     def __init__(self, key: bytes) -> None:
         super().__init__()
-        self._factor = int.from_bytes(key[:8], "big") | 1
+        self._product = blake2b(digest_size=2, key=key, person=b"product")
 
     def __missing__(self, product: int) -> bytes:
         if len(self) >= _MOST_HASHES:
             self.clear()
-        made = self[product] = ((product + 1) * self._factor >> 24 & 0xFFFF).to_bytes(2, "big")
+        hasher = self._product.copy()
+        hasher.update(product.to_bytes(4, "big"))
+        made = self[product] = hasher.digest()
         return made
 
 

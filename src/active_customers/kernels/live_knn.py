@@ -60,7 +60,7 @@ class LiveScratch(NamedTuple):
     knn: KnnScratch
     acts: NDArray[np.uint32]
     lengths: NDArray[np.int64]
-    table: NDArray[np.uint16]
+    table: NDArray[np.uint32]
 
 
 class Asker(NamedTuple):

@@ -36,6 +36,8 @@ MAX_READ = 8 << 20
 _JSON: Headers = [(b"content-type", b"application/json"), (b"cache-control", b"private, no-store")]
 
 _CUSTOMER = b"customer_id="
+_LONGEST_KEPT = 512
+"""Bytes of a query string that may be kept; there are 4,096 of them, and anybody can make some up."""
 
 
 class Appender(Protocol):
@@ -169,6 +171,8 @@ async def read_body(receive: Receive) -> bytes | None:
     parts: list[bytes] = []
     size = 0
     while True:
+        if message["type"] == "http.disconnect":
+            return None
         part = message.get("body", b"")
         size += len(part)
         if size > MAX_READ:
@@ -188,7 +192,7 @@ def parse_query(query_string: bytes) -> Query:
 
     All but the customer repeats from request to request, so what was made of it is kept.
     """
-    if query_string.startswith(_CUSTOMER):
+    if query_string.startswith(_CUSTOMER) and len(query_string) <= _LONGEST_KEPT and b"%" not in query_string:
         customer, _, rest = query_string[len(_CUSTOMER) :].partition(b"&")
         is_plain = customer.translate(None, b"-_.~").isalnum() and len(customer) <= MAX_ID_LENGTH
         if is_plain and _CUSTOMER not in rest:

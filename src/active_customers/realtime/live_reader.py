@@ -95,7 +95,7 @@ def scratch_of(live: LiveArrays, config: SessionKnnConfig, shared: tuple[Votes, 
         *shared,
     )
     acts = np.zeros(n_nearest * live.acts_kept, np.uint32)
-    table = np.zeros(1 << int(2 * n_found).bit_length(), np.uint16)
+    table = np.zeros(1 << int(2 * n_found).bit_length(), np.uint32)
     return LiveScratch(knn, acts, np.zeros(n_nearest, np.int64), table)
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import orjson
 
+from active_customers.core.event import MAX_TEXT_LENGTH
 from active_customers.core.identifiers import json_id
 from active_customers.core.product import Product
 from active_customers.realtime.answer_texts import AnswerTexts
@@ -16,7 +17,10 @@ _MOST_CARDS = 100_000
 
 
 class ProductCard(NamedTuple):
-    """One product; without a catalogue entry it is named by its id. Both texts are JSON."""
+    """One product; without a catalogue entry it is named by its id. Both texts are JSON.
+
+    Of a name `MAX_TEXT_LENGTH` characters are shown.
+    """
 
     product_id: bytes
     name: bytes
@@ -38,7 +42,7 @@ class Cards(dict[int, ProductCard]):
         shown = entry or Product(self._catalog.product_id(product) or str(product))
         card = self[product] = ProductCard(
             orjson.dumps(json_id(shown.product_id)),
-            orjson.dumps(shown.name or shown.product_id),
+            orjson.dumps((shown.name or shown.product_id)[:MAX_TEXT_LENGTH]),
             shown.replenishable,
             entry is not None,
         )

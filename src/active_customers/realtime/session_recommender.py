@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,10 +57,21 @@ class _Desk(NamedTuple):
 
 
 class _View(NamedTuple):
-    """The sources of one moment, and each thread's desk for them."""
+    """The sources of one moment, each thread's scratch memory for their sizes, and its desk."""
 
     sources: Sources
+    scratch: PerThread[Scratch]
     desks: PerThread[_Desk]
+
+    @classmethod
+    def of(cls, sources: Sources, scratch: PerThread[Scratch]) -> Self:
+        """Return the view of sources that the scratch memory was made for."""
+
+        def make_desk() -> _Desk:
+            mine = scratch.get()
+            return _Desk(hand_over((sources, mine)), mine.rows)
+
+        return cls(sources, scratch, PerThread(make_desk))
 
 
 class SessionRecommender:
@@ -75,7 +86,7 @@ class SessionRecommender:
         self._live = live
         self._retrieve = Prepared(retrieve)
         self._mapped = NO_LIVE
-        self._view = self._viewed(self._sources())
+        self._view = self._new_view()
 
     @property
     def manifest(self) -> Manifest | None:
@@ -89,23 +100,19 @@ class SessionRecommender:
         mapped = self._live.arrays()
         if mapped is not self._mapped:
             self._mapped = mapped
-            self._view = self._viewed(self._sources())
+            self._view = self._new_view()
         if self.manifest is None:
-            self._view = self._viewed(self._view.sources._replace(popular=self._live.ranking()))
+            view = self._view
+            self._view = _View.of(view.sources._replace(popular=self._live.ranking()), view.scratch)
 
     def retrieve(self, state: State, asked: Asked) -> tuple[Rows, int]:
         """Return the answer and its length; the rows are this thread's, and good until its next question."""
         handed, rows = self._view.desks.get()
         return rows, self._retrieve(handed, state, asked)
 
-    def _viewed(self, sources: Sources) -> _View:
+    def _new_view(self) -> _View:
         models, live = self._models, self._mapped
-
-        def make_desk() -> _Desk:
-            scratch = _scratch(models, live)
-            return _Desk(hand_over((sources, scratch)), scratch.rows)
-
-        return _View(sources, PerThread(make_desk))
+        return _View.of(self._sources(), PerThread(lambda: _scratch(models, live)))
 
     def _sources(self) -> Sources:
         models, live = self._models, self._mapped

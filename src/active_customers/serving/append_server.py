@@ -6,7 +6,8 @@ import logging
 import selectors
 import socket
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from active_customers.storage.base import EventLog
 
 _READ_BYTES = 1 << 18
 _SECONDS_TO_TAKE_AN_ANSWER = 1.0
+_SECONDS_AFTER_A_FAILURE = 0.2
+"""Keeps what fails again at once, as taking a connection without a free file descriptor, from taking the processor."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +52,11 @@ class AppendServer:
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether events can be appended."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Listen; a socket that a dead owner left behind is replaced (the caller holds the directory's lock)."""
         self._path.unlink(missing_ok=True)
@@ -69,27 +77,47 @@ class AppendServer:
         self._waker.send(b"\0")
         self._thread.join()
         self._path.unlink(missing_ok=True)
-        for peer in [key.data for key in self._selector.get_map().values() if key.data is not None]:
-            self._drop(peer)
+        self._hang_up()
         for end in (self._listener, self._woken, self._waker):
             end.close()
         self._selector.close()
 
     def _run(self) -> None:
         while not self._stopping:
-            self._selector.select(0 if self._backlog else None)
-            self._pace.wait()
-            for key, _ in self._selector.select(0):  # what came while it waited, too
-                if key.data is not None:
-                    self._receive(key.data)
-                elif key.fileobj is self._listener:
-                    self._accept()
-            self._commit(self._backlog.take())
-        while group := self._backlog.take():
-            self._commit(group)
+            self._outlive(self._turn)
+        while self._backlog:
+            self._outlive(self._commit_next)
+
+    def _outlive(self, turn: Callable[[], None]) -> None:
+        """Take a turn; should it fail, hang up on all workers: whoever waits is told so, and comes again."""
+        try:
+            turn()
+        except Exception:  # noqa: BLE001 - whoever commits must outlive whatever one turn does
+            _log.exception("a turn of the committer failed: workers connect anew, retries are recognised; report it")
+            self._hang_up()
+            time.sleep(_SECONDS_AFTER_A_FAILURE)
+
+    def _turn(self) -> None:
+        self._selector.select(0 if self._backlog else None)
+        self._pace.wait()
+        for key, _ in self._selector.select(0):  # what came while it waited, too
+            if key.data is not None:
+                self._receive(key.data)
+            elif key.fileobj is self._listener:
+                self._accept()
+        self._commit_next()
+
+    def _commit_next(self) -> None:
+        self._commit(self._backlog.take())
 
     def _accept(self) -> None:
-        connection, _ = self._listener.accept()
+        """Take a worker's connection; where that fails it stays in line, and those that are connected are served."""
+        try:
+            connection, _ = self._listener.accept()
+        except OSError as error:
+            _log.error("a worker cannot connect (%s) and stays in line: raise the limit of open files", error)
+            time.sleep(_SECONDS_AFTER_A_FAILURE)
+            return
         connection.settimeout(_SECONDS_TO_TAKE_AN_ANSWER)
         self._selector.register(connection, selectors.EVENT_READ, _Peer(connection))
 
@@ -129,6 +157,10 @@ class AppendServer:
         try:
             peer.connection.sendall(frame(packed_outcome(outcome)))
         except OSError:  # it died, or hangs: its posts are stored, and retries will be recognised
+            self._drop(peer)
+
+    def _hang_up(self) -> None:
+        for peer in [key.data for key in self._selector.get_map().values() if key.data is not None]:
             self._drop(peer)
 
     def _drop(self, peer: _Peer) -> None:

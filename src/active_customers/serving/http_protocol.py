@@ -70,9 +70,9 @@ class HttpProtocol(HttpToolsProtocol):
     """Uvicorn's protocol over `JoinedWrites`.
 
     Where the application names routes in `at_once`, a GET of one is answered within the parser's callback. A task, its
-    context and the ASGI messages cost more than such an answer does; the bytes that leave are those of the ASGI route.
-    Whatever is out of the ordinary goes that way: other requests under way on the connection, a client that does not
-    read, an upgrade, `Expect`.
+    context and the ASGI messages cost more than such an answer does; the bytes that leave are those of the ASGI route,
+    once the request is whole. Whatever is out of the ordinary goes that way: other requests under way on the
+    connection, a client that does not read, an upgrade, `Expect`.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -87,7 +87,8 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport = self._joined = JoinedWrites(transport)
 
     def on_headers_complete(self) -> None:
-        """Choose the way of a request."""
+        """Choose the way of a request. It may have come in one packet with the one before, whose answer set a timer."""
+        self._unset_keepalive_if_required()
         path, _, query = self.url.partition(b"?")
         route = self._at_once.get(path)
         if route is None or self.parser.get_method() != b"GET" or b"#" in query or self._is_out_of_the_ordinary():

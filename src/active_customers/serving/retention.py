@@ -58,5 +58,5 @@ class Retention:
     def _overwrite(self, now: int) -> None:
         """Overwrite the rows of erased customers, unless that was done shortly before."""
         if now >= self._next_pass and self.store.erasures.n_pending():
+            self._next_pass = now + self.config.erase_hours * HOUR // _PASSES_WITHIN_BOUND  # should this one fail, too
             self.writer.finish_erasures()
-            self._next_pass = now + self.config.erase_hours * HOUR // _PASSES_WITHIN_BOUND

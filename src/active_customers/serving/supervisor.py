@@ -78,6 +78,8 @@ class _Running:
         )
         self.process.start()
         theirs.close()
+        self.restart_at: float | None = None
+        """When it is to be started again; None until its end has been seen."""
         _log.info("%s is process %d", part.name, self.process.pid)
 
     @property
@@ -89,8 +91,11 @@ class _Running:
         since = self.beaten.value or self.started + config.start_seconds - config.hang_seconds
         return self.process.is_alive() and time.monotonic() - since > config.hang_seconds
 
-    def leave(self) -> None:
-        """Tell the process, should it be alive after all, that it is nobody's any more."""
+    def leave(self, config: SupervisorConfig) -> None:
+        """Set when an ended process is started again; should it be alive after all, tell it that it is nobody's."""
+        now = time.monotonic()
+        ended_early = now - self.started < config.restart_pause_seconds
+        self.restart_at = now + config.restart_pause_seconds if ended_early else now
         self._ours.close()
 
 
@@ -137,7 +142,7 @@ class Supervisor:
 
     def _asked_to_stop(self, seconds: float) -> bool:
         """Wait for a signal, or for the end of a process, at most so long; tell whether the service is to stop."""
-        sentinels = [running.process.sentinel for running in self._running]
+        sentinels = [running.process.sentinel for running in self._running if running.restart_at is None]
         return self._awake in connection.wait([self._awake, *sentinels], seconds)
 
     def _mend(self) -> None:
@@ -146,12 +151,10 @@ class Supervisor:
                 _log.error("%s hangs and is killed", running.part.name)
                 running.process.kill()
                 running.process.join()
-            if not running.process.is_alive():
+            if running.restart_at is None and not running.process.is_alive():
                 _log.error("%s ended with %s and is started again", running.part.name, running.process.exitcode)
-                lived = time.monotonic() - running.started
-                if lived < self._config.restart_pause_seconds:
-                    time.sleep(self._config.restart_pause_seconds)
-                running.leave()
+                running.leave(self._config)
+            if running.restart_at is not None and time.monotonic() >= running.restart_at:
                 self._replace(i)
 
     def _replace(self, i: int) -> None:

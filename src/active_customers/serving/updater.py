@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
@@ -58,7 +59,7 @@ class ModelFollower:
         """Load the current version if it is not in force, and look at the live index; for any one thread."""
         current = self._artifacts.current()
         if self._in_force is not None and self._n_erased != self._artifacts.n_erased():
-            self._put_in_force(self._in_force)
+            self._load_again(self._in_force)
         if current is not None and current != self._in_force:
             error = self._put_in_force(current)
             if error is not None:
@@ -67,17 +68,27 @@ class ModelFollower:
         manifest = self._engine.recommender.manifest
         MODEL_AGE.set(-1 if manifest is None else (self._clock.now() - manifest.created) / SECOND)
 
+    def _load_again(self, version: str) -> None:
+        """Load the version in force without those erased since; where that fails it must not go on as it is."""
+        error = self._put_in_force(version)
+        if error is not None:
+            self._engine.recommender = SessionRecommender(live=self._live)
+            self._in_force = None
+            self._complain(version, error, self._step_in(version))
+
     def _put_in_force(self, version: str) -> Exception | None:
         """Load a version; return what speaks against it, if anything."""
         if version in self._damaged:
             return DamagedArtifactError(f"model {version} was refused before")
         n_erased = self._artifacts.n_erased()
         try:
-            self._engine.recommender = SessionRecommender(load_models(*self._artifacts.load(version)), self._live)
+            recommender = SessionRecommender(load_models(*self._artifacts.load(version)), self._live)
         except (ActiveCustomersError, KeyError, ValueError) as error:  # the last two: models of another program version
             if isinstance(error, DamagedArtifactError) or not isinstance(error, ArtifactError):
                 self._damaged.add(version)
             return error
+        recommender.refresh()
+        self._engine.recommender = recommender
         self._n_erased = n_erased
         if self._in_force != version:
             self._announce(version)
@@ -120,6 +131,8 @@ class Updater:
         self._works = works
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
+        # A thread for each, so that no work, and least of all the beat, waits for another one or for a command.
+        self._threads = ThreadPoolExecutor(max(len(works), 1), thread_name_prefix="work")
 
     def start(self) -> None:
         """Do what is to be done before the first answer; then go on in the background of the running loop."""
@@ -132,12 +145,13 @@ class Updater:
         """End the background work; what is under way is finished first, since it uses the store."""
         self._stopping.set()
         await asyncio.gather(*self._tasks)
+        self._threads.shutdown()
 
     async def _every(self, work: Work) -> None:
-        """Do some work in a thread, again and again until `stop`; after a failure with longer and longer pauses."""
-        pause = work.seconds
+        """Do some work in a thread of its own, again and again until `stop`; after failures with longer and longer pauses."""
+        pause, loop = work.seconds, asyncio.get_running_loop()
         while not await self._stops_within(pause):
-            succeeded = await asyncio.to_thread(_succeeds, work)
+            succeeded = await loop.run_in_executor(self._threads, _succeeds, work)
             pause = work.seconds if succeeded else max(work.seconds, min(2 * pause, _LONGEST_PAUSE))
 
     async def _stops_within(self, seconds: float) -> bool:

@@ -15,7 +15,7 @@ from active_customers.core.clock import Clock, SystemClock
 from active_customers.core.erasure import ErasedCustomers, Erasure
 from active_customers.core.errors import DiskFullError, StorageError
 from active_customers.core.product import Product
-from active_customers.storage.archive import Archive
+from active_customers.storage.archive import Archive, Part
 from active_customers.storage.archive_erasure import overwrite, rows_of
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.durable import make_folder, sync
@@ -110,38 +110,39 @@ class DirectWriter:
         """Overwrite the archive's rows of erased customers, file by file; other work passes in between.
 
         Files that a merge replaced are overwritten as well, and those that come meanwhile: it ends when there is no
-        file that it has not seen. A crash leaves the erasures to be done, and the next call begins again; so does a
-        file that cannot be read, which raises `StorageError` once all others are done.
+        file that it has not seen. A crash leaves the erasures to be done, and the next call begins again. A file that
+        cannot be read leaves those to be done that it may hold rows of; once all others are, it raises `StorageError`.
         """
         pending = self._store.erasures.pending()
         if not pending:
             return
         self._store.erasures.resume()
-        erased = self._store.erasures.among(pending)
-        seen: set[tuple[Path, int]] = set()
-        damage: list[StorageError] = []
-        while self._overwrite_next(erased, seen, damage):
-            pass
-        if damage:
-            raise damage[0]
+        unread = self._overwrite_all(self._store.erasures.among(pending))
+        done_below = min((part.first for part in unread), default=None)  # a customer has no rows after their erasure
         for erasure in pending:
-            self._store.erasures.settle(erasure, self.clock.now())
+            if done_below is None or erasure.position <= done_below:
+                self._store.erasures.settle(erasure, self.clock.now())
+        for error in list(unread.values())[1:]:
+            _log.error("erasures wait for this file, too: %s", error)
+        if unread:
+            raise next(iter(unread.values()))
 
-    def _overwrite_next(self, erased: ErasedCustomers, seen: set[tuple[Path, int]], damage: list[StorageError]) -> bool:
-        """Overwrite one file of the archive that was not seen yet; return False when there is none."""
-        with self._archiving:
-            if not seen:
-                self._archive.drop_unfinished()
-            path = next((part.path for part in self._archive.files() if _identity(part.path) not in seen), None)
-            if path is not None:
-                try:
-                    overwrite(path, erased)
-                except DiskFullError:
-                    raise
-                except StorageError as error:
-                    damage.append(error)
-                seen.add(_identity(path))
-        return path is not None
+    def _overwrite_all(self, erased: ErasedCustomers) -> dict[Part, StorageError]:
+        """Overwrite file by file; return what is wrong with those that cannot be read."""
+        seen: set[tuple[Path, int]] = set()
+        unread: dict[Part, StorageError] = {}
+        while True:
+            with self._archiving:
+                if not seen:
+                    self._archive.drop_unfinished()
+                part = next((part for part in self._archive.files() if _identity(part.path) not in seen), None)
+                if part is None:
+                    return unread
+                seen.add(_identity(part.path))  # whatever happens now, the next one is another
+                if error := _failure_of(part.path, erased):
+                    unread[part] = error
+                else:
+                    seen.add(_identity(part.path))
 
     def erased_customers(self) -> list[int]:
         """Return the numbers of all erased customers, ascending."""
@@ -246,6 +247,17 @@ def _chunks(staged: StagedImport, done: int) -> Iterator[tuple[int, ActsOfMany]]
         starts = np.array(staged.starts[first : until + 1])
         acts = np.array(staged.acts[starts[0] : starts[-1]])
         yield until, (np.array(staged.customers[first:until]), starts - starts[0], acts)
+
+
+def _failure_of(path: Path, erased: ErasedCustomers) -> StorageError | None:
+    """Overwrite a file; return what is wrong with it where it cannot be read. A full disk is no damage, and raises."""
+    try:
+        overwrite(path, erased)
+    except DiskFullError:
+        raise
+    except StorageError as error:
+        return error
+    return None
 
 
 def _identity(path: Path) -> tuple[Path, int]:

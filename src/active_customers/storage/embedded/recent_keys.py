@@ -2,7 +2,8 @@
 
 A key is random, so what is ordered by key is written all over: a page or two for every event. Here a commit writes its
 keys as one note behind the others, and only when there are many in memory is a share of them (those with the same first
-byte) due to be filed by key, so that a page takes several. Notes go when all shares have been filed.
+byte) due to be filed by key, so that a page takes several. Notes go when all shares have been filed, and sooner,
+their keys with them, when the keys are too old to be known.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ _SHARES = 256
 _SHARES_PER_COMMIT = 16
 """Holds more than a commit adds, and takes no longer than some milliseconds."""
 _NOTES_PER_COMMIT = 1_000
+_OLD_KEYS_PER_COMMIT = 4_000
+"""More than commits add, so that they go faster than they come; a note is dropped as a whole."""
 
 Arrivals = Mapping[bytes, int]
 """Key -> time of arrival."""
@@ -45,8 +48,7 @@ class RecentKeys:
         """Remember what was noted; return what is to be filed at once because it is too much, and forget that."""
         for _, record in txn.cursor(db=self._notes):
             note = bytes(record)
-            keys = [note[at : at + _KEY_BYTES] for at in range(_STAMP_BYTES, len(note), _KEY_BYTES)]
-            self._remember(keys, int.from_bytes(note[:_STAMP_BYTES], "little"))
+            self._remember(_keys_in(note), _arrival_in(note))
         if self._size <= self._most:
             return {}
         known = dict(chain.from_iterable(share.items() for share in self._shares))
@@ -70,13 +72,26 @@ class RecentKeys:
             shares.append(share)
         return shares
 
-    def note(self, txn: lmdb.Transaction, keys: Sequence[bytes], arrival: int, position: int) -> None:
-        """Write down the keys of a commit whose first event gets this position; drop notes that have been filed."""
+    def drop_notes(self, txn: lmdb.Transaction, oldest: int) -> list[bytes]:
+        """Drop notes that have been filed or are older than that, some of them; return the latter's keys.
+
+        Those are to be forgotten once that is committed.
+        """
+        old: list[bytes] = []
         cursor = txn.cursor(db=self._notes)
         for _ in range(_NOTES_PER_COMMIT):
-            if not cursor.first() or int.from_bytes(cursor.key(), "big") >= self._filed_below:
+            if len(old) >= _OLD_KEYS_PER_COMMIT or not cursor.first():
                 break
+            if int.from_bytes(cursor.key(), "big") >= self._filed_below:
+                record = bytes(cursor.value())
+                if _arrival_in(record) >= oldest:
+                    break
+                old += _keys_in(record)
             cursor.delete()
+        return old
+
+    def note(self, txn: lmdb.Transaction, keys: Sequence[bytes], arrival: int, position: int) -> None:
+        """Write down the keys of a commit whose first event gets this position."""
         note = arrival.to_bytes(_STAMP_BYTES, "little") + b"".join(keys)
         txn.put(position.to_bytes(8, "big"), note, db=self._notes, append=True)
 
@@ -91,8 +106,24 @@ class RecentKeys:
             self._size = sum(map(len, self._shares))
         self._remember(keys, arrival)
 
+    def forget(self, keys: Sequence[bytes], oldest: int) -> None:
+        """Forget those of the keys that did not come again since."""
+        for key in keys:
+            share = self._shares[key[0]]
+            if share.get(key, oldest) < oldest:
+                del share[key]
+                self._size -= 1
+
     def _remember(self, keys: Sequence[bytes], arrival: int) -> None:
         shares = self._shares
         for key in keys:
             shares[key[0]][key] = arrival
         self._size += len(keys)  # at most: one that came again is counted twice until something is filed
+
+
+def _arrival_in(note: bytes) -> int:
+    return int.from_bytes(note[:_STAMP_BYTES], "little")
+
+
+def _keys_in(note: bytes) -> list[bytes]:
+    return [note[at : at + _KEY_BYTES] for at in range(_STAMP_BYTES, len(note), _KEY_BYTES)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 
 import lmdb
 
@@ -70,12 +69,22 @@ class SeenKeys:
         return False
 
     def store(self, txn: lmdb.Transaction, keys: Sequence[bytes], arrival: int, position: int) -> Callable[[], None]:
-        """Remember the keys of new events, the first of which gets this position; call the result after the commit."""
+        """Remember the keys of new events, the first of which gets this position; call the result after the commit.
+
+        Recent keys of days that were dropped go meanwhile.
+        """
         due = self._recent.due()
         for share in due:
             self._file(txn, share)
+        oldest = min(self._days) * DAY
+        old = self._recent.drop_notes(txn, oldest)
         self._recent.note(txn, keys, arrival, position)
-        return partial(self._recent.settle, keys, arrival, position, len(due))
+
+        def stored() -> None:
+            self._recent.forget(old, oldest)
+            self._recent.settle(keys, arrival, position, len(due))
+
+        return stored
 
     def remember(self, txn: lmdb.Transaction, keys: Iterable[bytes], arrival: int) -> None:
         """Remember keys of events that arrived on a day that was turned to; what that day has already stays."""
