@@ -8,19 +8,20 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .PHONY: setup demo test lint format bench lock clean
 
-# The stamps are the memory: nothing is installed or compiled twice.
+# The stamps are the memory: nothing is installed or compiled twice. The requirements are complete, so nothing is resolved: older pips
+# look for the newest version of a package with extras, which has no hash here, and give up.
 setup: $(VENV)/.compiled
 
 $(VENV)/.installed: requirements.txt pyproject.toml
 	@test -x $(BIN)/python || { echo "setup: creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "setup: installing dependencies (about a minute the first time)"
-	@$(PIP) install -qq --require-hashes --requirement requirements.txt
+	@$(PIP) install -qq --no-deps --require-hashes --requirement requirements.txt
 	@$(PIP) install -qq --no-build-isolation --no-deps --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	@echo "setup: installing development tools"
-	@$(PIP) install -qq --require-hashes --requirement requirements-dev.txt
+	@$(PIP) install -qq --no-deps --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
 $(VENV)/.compiled: $(VENV)/.installed $(wildcard src/active_customers/kernels/*.py src/active_customers/core/*.py)

@@ -73,7 +73,7 @@ def test_those_who_post_are_asked_for_as_well():
     stream = requests(post_every=5)
     posting, asking = set(), set()
     for number in range(60_000):
-        sent = stream.request(number)
+        sent = stream(number)
         if sent.startswith(b"POST"):
             posting.add(sent.partition(b'"customer_id":"c')[2].partition(b'"')[0])
         else:

@@ -148,7 +148,7 @@ class Updater:
         self._threads.shutdown()
 
     async def _every(self, work: Work) -> None:
-        """Do some work in a thread of its own, again and again until `stop`; after failures with longer and longer pauses."""
+        """Do some work in a thread of its own, again and again until `stop`; after failures with longer pauses."""
         pause, loop = work.seconds, asyncio.get_running_loop()
         while not await self._stops_within(pause):
             succeeded = await loop.run_in_executor(self._threads, _succeeds, work)
