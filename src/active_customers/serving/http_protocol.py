@@ -1,4 +1,4 @@
-"""HTTP on a connection: uvicorn's, but a reply leaves whole, and what needs no waiting is answered at once."""
+"""HTTP on a connection: uvicorn's, but replies leave whole and together, and queries are answered at once."""
 
 from __future__ import annotations
 
@@ -14,39 +14,68 @@ AtOnce = Mapping[bytes, Callable[[Headers, bytes], Reply]]
 """By path: what answers a GET from its headers (names in small letters) and its query string, without waiting."""
 
 
-class JoinedWrites(asyncio.Transport):
-    """A transport that holds the head of a reply until its body comes, or the loop's next turn.
+MOST_HELD = 16
+"""Connections whose replies wait for each other: so the first of them waits for no more than fifteen answers."""
+MOST_BYTES = 16_384
+"""What a connection holds; a larger reply leaves as it is written."""
 
-    Uvicorn writes the two one after the other, which costs a system call and a packet more than all else of a reply.
+
+class Departures:
+    """The connections of one event loop whose writes leave together: when its turn ends, or when there are many.
+
+    A write wakes the process that waits for it, which costs more than all else of sending. Of requests that came
+    together the replies leave together: the peer is woken once.
     """
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self) -> None:
+        self._waiting: list[JoinedWrites] = []
+
+    def add(self, writes: JoinedWrites) -> None:
+        """Let a connection leave with the others."""
+        self._waiting.append(writes)
+        if len(self._waiting) == 1:
+            asyncio.get_running_loop().call_soon(self._leave)
+        elif len(self._waiting) >= MOST_HELD:
+            self._leave()
+
+    def _leave(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for writes in waiting:
+            writes.flush()
+
+
+class JoinedWrites(asyncio.Transport):
+    """A transport that holds what is written until its `departures` leave, so that a reply leaves whole.
+
+    Uvicorn writes head and body one after the other, and each write costs a system call and a packet.
+    """
+
+    def __init__(self, transport: asyncio.Transport, departures: Departures) -> None:
         super().__init__()
         self._transport = transport
-        self._head = b""
+        self._departures = departures
+        self._held = b""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Write, together with the head that is held, or hold a head."""
-        if self._head:
-            data, self._head = self._head + data, b""
-        elif data[:5] == b"HTTP/":
-            self._head = bytes(data)
-            asyncio.get_running_loop().call_soon(self._flush)
-            return
-        self._transport.write(data)
+        """Write with the next departure; at once, with all that is held, when it is much."""
+        if len(self._held) + len(data) > MOST_BYTES:
+            data, self._held = self._held + data, b""
+            self._transport.write(data)
+        elif self._held:
+            self._held += data
+        else:
+            self._held = bytes(data)
+            self._departures.add(self)
 
-    def write_whole(self, reply: bytes) -> None:
-        """Write a head with its body, now."""
-        self._flush()
-        self._transport.write(reply)
-
-    def _flush(self) -> None:
-        if self._head:
-            self.write(b"")
+    def flush(self) -> None:
+        """Write what is held; to nobody when the peer is gone."""
+        data, self._held = self._held, b""
+        if data and not self._transport.is_closing():
+            self._transport.write(data)
 
     def close(self) -> None:
         """Close when everything is written."""
-        self._flush()
+        self.flush()
         self._transport.close()
 
     def abort(self) -> None:
@@ -75,8 +104,9 @@ class HttpProtocol(HttpToolsProtocol):
     connection, a client that does not read, an upgrade, `Expect`.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, departures: Departures, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._departures = departures
         self._at_once: AtOnce = getattr(self.config.app, "at_once", {})
         self._route: Callable[[Headers, bytes], Reply] | None = None
         self._query = b""
@@ -84,7 +114,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection."""
         super().connection_made(transport)
-        self.transport = self._joined = JoinedWrites(transport)
+        self.transport = JoinedWrites(transport, self._departures)
 
     def on_headers_complete(self) -> None:
         """Choose the way of a request. It may have come in one packet with the one before, whose answer set a timer."""
@@ -121,7 +151,7 @@ class HttpProtocol(HttpToolsProtocol):
         parts.append(b"content-length: %d\r\n" % len(reply.body))
         parts.append(b"\r\n" if keeps_alive else b"connection: close\r\n\r\n")
         parts.append(reply.body)
-        self._joined.write_whole(b"".join(parts))
+        self.transport.write(b"".join(parts))
         if keeps_alive:
             self.on_response_complete()
         else:

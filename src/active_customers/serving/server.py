@@ -8,12 +8,14 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from active_customers.core.errors import SettingsError
-from active_customers.serving.http_protocol import HttpProtocol
+from active_customers.serving.http_protocol import Departures, HttpProtocol
 
 _BACKLOG = 2048
 _SECONDS_TO_DRAIN = 10
@@ -56,7 +58,7 @@ def run(app: ASGIApp, listener: socket.socket, on_ready: Callable[[], None]) -> 
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=HttpProtocol,
+        http=cast("Any", partial(HttpProtocol, Departures())),
         lifespan="on",
         access_log=False,
         proxy_headers=False,
