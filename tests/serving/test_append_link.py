@@ -27,7 +27,7 @@ from active_customers.serving.append_frames import (
     unpacked_outcome,
     unpacked_posts,
 )
-from active_customers.serving.append_link import AppendLink
+from active_customers.serving.append_link import MOST_UNDER_WAY, AppendLink
 from active_customers.serving.append_server import AppendServer
 from active_customers.serving.backlog import CommitterConfig
 from active_customers.storage.memory import MemoryStore
@@ -88,6 +88,14 @@ async def under_way(slow, link, events):
     return task
 
 
+async def release_and(slow, appending):
+    """Let one commit end, that of an append."""
+    slow.may_end.release()
+    receipts = await appending
+    slow.began.acquire()
+    return receipts
+
+
 def test_what_all_workers_send_during_a_commit_shares_the_next_one(slow, path, some):
     async def steps(first, second):
         one = await under_way(slow, first, some())
@@ -132,6 +140,39 @@ def test_beyond_the_queue_posts_are_turned_away_until_there_is_room(slow, path, 
         return await link.append(some())
 
     assert scenario(slow, path, steps, **config)[0].position == MAX_BATCH + 2
+
+
+def test_what_the_committer_turns_away_is_told_to_the_right_one_among_others(slow, path, some):
+    async def steps(first, *others):
+        for link in others:  # so that they are connected
+            await release_and(slow, link.append(some()))
+        one = await under_way(slow, first, some())
+        large = [asyncio.create_task(link.append(some(400))) for link in others]
+        await asyncio.sleep(0.2)
+        behind = [asyncio.create_task(link.append(some(1))) for link in others]  # each in a frame of its own
+        await asyncio.sleep(0.2)
+        slow.may_end.release(100)
+        await one
+        return await asyncio.gather(*large, return_exceptions=True), await asyncio.gather(*behind)
+
+    large, behind = scenario(slow, path, steps, links=4, max_queued_events=MAX_BATCH)
+    assert sorted(isinstance(answer, OverloadedError) for answer in large) == [False, False, True]
+    stored = [answer for answer in large if not isinstance(answer, OverloadedError)]
+    assert [len(answer) for answer in (*stored, *behind)] == [400, 400, 1, 1, 1]
+    assert sorted(receipt.position for answer in (*stored, *behind) for receipt in answer) == list(range(5, 808))
+
+
+def test_posts_go_to_the_committer_without_waiting_for_the_answer_to_those_before(slow, path, some):
+    async def steps(link):
+        posts = [await under_way(slow, link, some())]
+        for _ in range(3 * MOST_UNDER_WAY):
+            posts.append(asyncio.create_task(link.append(some())))
+            await asyncio.sleep(0.02)
+        slow.may_end.release(100)
+        return [(await post)[0].position for post in posts]
+
+    assert scenario(slow, path, steps) == list(range(1, 3 * MOST_UNDER_WAY + 2))
+    assert slow.sizes[1] >= MOST_UNDER_WAY - 1
 
 
 @pytest.mark.parametrize(

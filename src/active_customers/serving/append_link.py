@@ -1,11 +1,12 @@
 """How a worker appends through the committer's process.
 
-One connection and one frame under way: what is posted meanwhile goes together with the next one.
+One connection; what is posted in one turn of the event loop goes together in one frame. Frames are answered in order.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,10 @@ from active_customers.core.event import Event, Receipt
 from active_customers.serving.append_frames import Incoming, frame, packed_post, packed_posts, unpacked_outcome
 from active_customers.serving.backlog import Backlog, CommitterConfig
 from active_customers.serving.unix_path import short_path
+
+MOST_UNDER_WAY = 4
+"""Frames without an answer; what is posted beyond them waits for one. A post that waited for the answer to the frame
+before would miss the commit that is about to start, and take twice as long; more would only bind memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +35,8 @@ class AppendLink:
     def __init__(self, path: Path, config: CommitterConfig) -> None:
         self._path = path
         self._backlog: Backlog[_Post] = Backlog(config)
-        self._under_way: list[_Post] = []
-        self._is_busy = False
+        self._under_way: deque[list[_Post]] = deque()
+        self._is_due = False
         self._reached = True
         self.is_full = False
         self._connection: asyncio.WriteTransport | None = None
@@ -59,8 +64,8 @@ class AppendLink:
         loop = asyncio.get_running_loop()
         post = _Post(packed_post(events), len(events), loop.create_future())
         self._backlog.add(post, len(events), len(post.packed))
-        if not self._is_busy:
-            self._is_busy = True
+        if not self._is_due and len(self._under_way) < MOST_UNDER_WAY:
+            self._is_due = True
             loop.call_soon(self._send)  # not at once: with what other requests bring in this turn of the loop
         return await post.answer
 
@@ -68,10 +73,10 @@ class AppendLink:
         if self._connection is None:
             self._connecting = asyncio.create_task(self._connect())
             return
-        self._under_way = self._backlog.take()
-        self._is_busy = bool(self._under_way)
-        if self._under_way:
-            self._connection.write(frame(packed_posts(post.packed for post in self._under_way)))
+        self._is_due = False
+        while len(self._under_way) < MOST_UNDER_WAY and (posts := self._backlog.take()):
+            self._under_way.append(posts)
+            self._connection.write(frame(packed_posts(post.packed for post in posts)))
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
@@ -86,16 +91,15 @@ class AppendLink:
             self._send()
 
     def _settle(self, message: bytes) -> None:
-        """Hand the outcome of the frame under way to those who wait for it, and send the next one."""
+        """Hand the outcome of the oldest frame to those who wait for it, and send what waits meanwhile."""
         self._reached = True
         outcome = unpacked_outcome(message)
         self.is_full = isinstance(outcome, DiskFullError)
         start = 0
-        for post in self._under_way:
+        for post in self._under_way.popleft():
             end = start + post.n_events
             _settle(post.answer, outcome if isinstance(outcome, Exception) else outcome[start:end])
             start = end
-        self._under_way = []
         self._send()
 
     def _lose(self) -> None:
@@ -104,11 +108,10 @@ class AppendLink:
         self._fail(OverloadedError("the committer is being restarted"))
 
     def _fail(self, error: Exception) -> None:
-        while posts := [*self._under_way, *self._backlog.take()]:
-            self._under_way = []
+        while posts := self._under_way.popleft() if self._under_way else self._backlog.take():
             for post in posts:
                 _settle(post.answer, error)
-        self._is_busy = False
+        self._is_due = False
 
 
 class _Answers(asyncio.Protocol):

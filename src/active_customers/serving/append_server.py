@@ -38,6 +38,8 @@ class _Peer:
 class _Post:
     peer: _Peer
     events: Sequence[Event]
+    refused: OverloadedError | None = None
+    """Why nothing of it is stored; its answer waits for its turn all the same, since a worker takes them in order."""
 
 
 class AppendServer:
@@ -139,18 +141,19 @@ class AppendServer:
         try:
             self._backlog.add(post, len(post.events), n_bytes)
         except OverloadedError as error:
-            self._answer(post.peer, error)
+            self._backlog.add(_Post(post.peer, (), error), 0, 0)
 
     def _commit(self, group: Sequence[_Post]) -> None:
         if not group:
             return
         events = [event for post in group for event in post.events]
         self._pace.started(len(events))
-        outcome = committed(self._log, events, self._clock.now())
+        outcome = committed(self._log, events, self._clock.now()) if events else []
         start = 0
         for post in group:
             end = start + len(post.events)
-            self._answer(post.peer, outcome if isinstance(outcome, ActiveCustomersError) else outcome[start:end])
+            mine = outcome if isinstance(outcome, ActiveCustomersError) else outcome[start:end]
+            self._answer(post.peer, post.refused or mine)
             start = end
 
     def _answer(self, peer: _Peer, outcome: Sequence[Receipt] | ActiveCustomersError) -> None:
