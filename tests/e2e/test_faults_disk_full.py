@@ -80,6 +80,8 @@ def test_on_a_full_disk_answers_go_on_and_with_room_posts_do_by_themselves(servi
     history.write_text(f"customer_id,event_type,product_id,timestamp\n{rows}")
     assert command("refresh", "--data-dir", service.data).returncode == 0
     wait_for(lambda: client.health()["model_version"] != "none")
+    leaver = {"customer_id": "leaver", "event_type": "view", "product_id": "p", "event_id": "leaver"}
+    assert client.post(leaver)[0] == 202
     disk.fill()
     assert "free disk space" in refusal(client)["detail"]
     wait_for(lambda: is_full(client))
@@ -87,7 +89,7 @@ def test_on_a_full_disk_answers_go_on_and_with_room_posts_do_by_themselves(servi
     client = service.client()
     answers = [client.products(f"customer_id=shop{i % 4}-0") for i in range(20)]
     assert all(answers)
-    for arguments in (["refresh"], ["erase", "shop0-0"], ["import-events", history], ["import-products", history]):
+    for arguments in (["refresh"], ["erase", "leaver"], ["import-events", history], ["import-products", history]):
         assert_refused_with_the_remedy(*arguments, "--data-dir", service.data)
     assert command("export", "shop0-0", "--data-dir", service.data).returncode == 0
     wait_for(lambda: "archive_and_compact failed and will be tried again: no room for" in service.log_text())
