@@ -19,6 +19,7 @@ from active_customers.batch.daily_refresh import Refresh
 from active_customers.config.settings import LoadedSettings, Settings, default_yaml, explain, load_settings
 from active_customers.core.clock import DAY, Clock, SystemClock, format_time
 from active_customers.core.errors import ActiveCustomersError, SettingsError
+from active_customers.evaluation.contestants import LINES
 from active_customers.evaluation.evaluator import EvaluationRequest, evaluate
 from active_customers.evaluation.simulator import SimulatorConfig, simulate
 from active_customers.importing.events import EventStore, check_events, import_events
@@ -276,9 +277,9 @@ def simulate_command(
 
 @app.command("evaluate")
 def evaluate_command(
-    train: Annotated[list[Path], typer.Option(help="Files to learn from (repeatable).")],
-    test: Annotated[Path, typer.Option(help="File to predict.")],
-    model: Annotated[list[str], typer.Option(help="popularity, item_knn or session_knn (repeatable).")],
+    train: Annotated[list[Path] | None, typer.Option(help="Files to learn from (repeatable).")] = None,
+    test: Annotated[Path | None, typer.Option(help="File to predict.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Name of a model (repeatable); see --list-models.")] = None,
     valid: Annotated[Path | None, typer.Option(help="File to learn from as well.")] = None,
     preset: Preset = None,
     protocol: Annotated[str, typer.Option(help="next-item.")] = "next-item",
@@ -287,8 +288,17 @@ def evaluate_command(
     dump: Annotated[Path | None, typer.Option(help="Parquet file of every prediction.")] = None,
     data_dir: DataDir = DEFAULT_DATA,
     config: ConfigFile = None,
+    list_models: Annotated[bool, typer.Option("--list-models", help="Print what can be measured, and end.")] = False,
 ) -> None:
     """Measure how well models predict the next product of sessions they have not seen; `models.*` settings count."""
+    if list_models:
+        for name, line in LINES.items():
+            say(f"{name:<18}{line}")
+        return
+    for flag, given in (("--train", train), ("--test", test), ("--model", model)):
+        if not given:
+            raise typer.BadParameter("it is needed, unless --list-models is given", param_hint=flag)
+    assert train and test and model  # noqa: PT018, S101 - as just checked
     configs = _loaded(config, data_dir).settings.models.model_dump()
     parts = tuple(read_interactions(path, preset) for path in [*train, *([valid] if valid else [])])
     request = EvaluationRequest(parts, read_interactions(test, preset), tuple(model), protocol, k, dump, configs)

@@ -22,12 +22,14 @@ N_PRODUCTS = 30
 def random_votes(rng):
     n = int(rng.integers(1, 80))
     products = rng.integers(0, N_PRODUCTS, n).astype(np.uint32)
-    return Votes(products, rng.uniform(0.1, 1, n), rng.integers(0, N_PRODUCTS, n).astype(np.uint32))
+    return Votes(
+        products, rng.uniform(0.1, 1, n), rng.integers(0, N_PRODUCTS, n).astype(np.uint32), np.zeros(n, np.int16)
+    )
 
 
 def twin_tally(votes):
     scores, strongest, evidence = {}, {}, {}
-    for product, amount, source in zip(*(column.tolist() for column in votes), strict=True):
+    for product, amount, source, _ in zip(*(column.tolist() for column in votes), strict=True):
         scores[product] = scores.get(product, 0.0) + amount
         if amount > strongest.get(product, 0.0):
             strongest[product], evidence[product] = amount, source
@@ -62,7 +64,9 @@ def test_what_the_memory_held_before_changes_nothing():
 
 
 def test_the_best_proposals_never_score_zero():
-    votes = Votes(np.array([3, 4], np.uint32), np.array([1e-60, 1.0]), np.array([7, 8], np.uint32))
+    votes = Votes(
+        np.array([3, 4], np.uint32), np.array([1e-60, 1.0]), np.array([7, 8], np.uint32), np.zeros(2, np.int16)
+    )
     candidates = candidate_set(N_PRODUCTS)
     products, scores, _ = best(candidates, tally(candidates, 0, votes, 2), Wanted(9, NOTHING))
     assert (products.tolist(), scores.tolist()) == ([4], [1.0])

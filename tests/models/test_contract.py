@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from active_customers.core.identifiers import NO_NUMBER
-from active_customers.models.registry import MODELS, new_model
+from active_customers.models.registry import EVALUATED, new_model
 
 EVERYTHING = np.arange(30, dtype=np.uint32)
 
 
-@pytest.fixture(params=list(MODELS))
+@pytest.fixture(params=list(EVALUATED))
 def name(request):
     return request.param
 
@@ -81,7 +81,7 @@ def test_a_saved_and_mapped_model_answers_the_same(name, model, ask, tmp_path):
     for key, array in model.arrays().items():
         np.save(tmp_path / f"{key}.npy", array, allow_pickle=False)
     mapped = {path.stem: np.load(path, mmap_mode="r") for path in tmp_path.glob("*.npy")}
-    again = MODELS[name].load(mapped, MODELS[name].config().model_dump(mode="json"))
+    again = EVALUATED[name].load(mapped, EVALUATED[name].config().model_dump(mode="json"))
     for query in (ask(3, 4), ask(12), ask(29, 1)):
         assert listed(again.candidates(query, 10)) == listed(model.candidates(query, 10))
 
@@ -180,6 +180,6 @@ class TestPersonalModels:
 def test_a_model_loaded_under_a_smaller_configuration_still_has_room(larger, smaller, blocks, ask):
     model = new_model(larger)
     model.fit(blocks)
-    again = MODELS[larger].load(model.arrays(), smaller)
+    again = EVALUATED[larger].load(model.arrays(), smaller)
     query = ask(*range(10))
     assert set(again.candidates(query, 30).products.tolist()) == set(model.candidates(query, 30).products.tolist())

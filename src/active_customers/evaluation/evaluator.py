@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from active_customers.core.errors import InvalidValueError
+from active_customers.evaluation.contestants import CONTESTANTS
 from active_customers.evaluation.dump import PredictionDump
 from active_customers.evaluation.interactions import Interactions
 from active_customers.evaluation.metrics import coverage, gains, intervals
@@ -52,7 +53,7 @@ def evaluate(request: EvaluationRequest, progress: Progress | None = None) -> Re
     checked_protocol(request.protocol)
     if request.k < 1:
         raise InvalidValueError("k", request.k, "ask for at least 1 product")
-    models = {name: new_model(name, request.configs.get(name)) for name in request.models}
+    models = {name: new_model(name, request.configs.get(name), CONTESTANTS) for name in request.models}
     task = next_item(request.train, request.test)
     reports: dict[str, ModelReport] = {}
     with ExitStack() as stack:

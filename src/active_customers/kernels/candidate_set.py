@@ -34,16 +34,25 @@ class CandidateSet(NamedTuple):
 
 
 class Votes(NamedTuple):
-    """Positive amounts for products, and the query product that each comes from: scratch memory too."""
+    """Positive amounts for products, and the query product that each comes from: scratch memory too.
+
+    `steps` says how many acts later than that one a product was acted on, where a source knows.
+    """
 
     products: NDArray[np.uint32]
     amounts: NDArray[np.float64]
     evidence: NDArray[np.uint32]
+    steps: NDArray[np.int16]
 
 
 def empty_votes(capacity: int) -> Votes:
     """Allocate room for `capacity` votes."""
-    return Votes(np.zeros(capacity, np.uint32), np.zeros(capacity, np.float64), np.zeros(capacity, np.uint32))
+    return Votes(
+        products=np.zeros(capacity, np.uint32),
+        amounts=np.zeros(capacity, np.float64),
+        evidence=np.zeros(capacity, np.uint32),
+        steps=np.zeros(capacity, np.int16),
+    )
 
 
 def candidate_set(n_products: int) -> CandidateSet:

@@ -52,7 +52,8 @@ class Pairing(NamedTuple):
     """How a pair counts: by distance in acts (not at all beyond the table) and by session.
 
     A sum over sessions is divided by (df_a * df_b) ** damping, df being how many sessions hold a product; a
-    pair counts if `min_support` sessions acted on both in full strength; `kept` products stay in a row.
+    pair counts if `min_support` sessions acted on both in full strength; `kept` products stay in a row. With `forward`
+    a product is only related to those that came after it.
     """
 
     by_distance: NDArray[np.float64]
@@ -60,6 +61,7 @@ class Pairing(NamedTuple):
     damping: float
     kept: int
     min_support: int
+    forward: bool = False
 
 
 class PairScratch(NamedTuple):
@@ -102,8 +104,9 @@ def _count_pairs(baskets: Baskets, pairing: Pairing, scratch: PairScratch, produ
     for row in baskets.rows[baskets.row_offsets[product] : baskets.row_offsets[product + 1]]:
         session = baskets.sessions[row]
         for other in range(baskets.offsets[session], baskets.offsets[session + 1]):
-            distance = abs(baskets.positions[other] - baskets.positions[row])
-            if other == row or distance >= len(pairing.by_distance):
+            step = baskets.positions[other] - baskets.positions[row]
+            distance = abs(step)
+            if other == row or distance >= len(pairing.by_distance) or (pairing.forward and step < 0):
                 continue
             strength = min(baskets.strengths[row], baskets.strengths[other])
             slot = slot_of(candidates, count, baskets.products[other])

@@ -228,7 +228,7 @@ def cast_votes(
     _copy_acts(live, scratch, n_nearest)
     acts_kept = live.acts_kept
     slots, shared, acts = scratch.knn.candidates.slots, scratch.knn.candidates.products, scratch.acts
-    voted, amounts, evidence = scratch.knn.votes
+    voted, amounts, evidence, steps = scratch.knn.votes
     for near in range(n_nearest):
         first = near * acts_kept
         end = first + scratch.lengths[near]
@@ -244,6 +244,7 @@ def cast_votes(
             if acts[act] < len(slots):
                 amount = scratch.knn.similarity[near] * weighting.by_distance[abs(act - anchor)]
                 voted[n_votes] = acts[act]
+                steps[n_votes] = act - anchor
                 amounts[n_votes] = amount * weighting.revisit if act == anchor else amount
                 evidence[n_votes] = acts[anchor]
                 n_votes += 1

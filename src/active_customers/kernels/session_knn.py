@@ -169,8 +169,10 @@ def cast_votes(index: SessionIndex, weighting: Weighting, scratch: KnnScratch, n
                 break
             anchor -= 1
         for row in range(first, end):
+            step = positions[row] - positions[anchor]
             votes.products[n_votes] = products[row]
-            amount = scratch.similarity[near] * weighting.by_distance[abs(positions[row] - positions[anchor])]
+            votes.steps[n_votes] = step
+            amount = scratch.similarity[near] * weighting.by_distance[abs(step)]
             votes.amounts[n_votes] = amount * weighting.revisit if row == anchor else amount
             votes.evidence[n_votes] = products[anchor]
             n_votes += 1

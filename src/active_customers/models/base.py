@@ -45,6 +45,19 @@ class SessionLog:
         """The time that decay counts from: min(as_of, newest act); `as_of` when the log is empty."""
         return min(self.as_of, int(self.times.max())) if len(self.times) else self.as_of
 
+    def first(self, n: int) -> Self:
+        """Return the first `n` sessions, as they were known at the end of the last of them."""
+        end = self.offsets[n]
+        return type(self)(
+            offsets=self.offsets[: n + 1],
+            products=self.products[:end],
+            event_types=self.event_types[:end],
+            times=self.times[:end],
+            customers=self.customers[:n],
+            n_products=self.n_products,
+            as_of=int(self.times[:end].max()) if end else self.as_of,
+        )
+
     @classmethod
     def from_rows(
         cls,

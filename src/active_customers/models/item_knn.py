@@ -70,7 +70,7 @@ class ItemKnn:
 
     def __init__(self, config: ItemKnnConfig | None = None) -> None:
         self.config = config or ItemKnnConfig()
-        self._open(_no_relation(), _no_relation())
+        self._open(no_relation(), no_relation())
 
     def fit(self, log: SessionLog) -> None:
         """Count the pairs of the log's sessions."""
@@ -155,17 +155,21 @@ class ItemKnn:
         return strengths[log.event_types]
 
     def _relate(self, log: SessionLog, strengths: NDArray[np.float32], pairing: Pairing) -> Relation:
-        baskets = make_baskets(log, strengths, self.config.session_length)
-        scratch = PairScratch(candidate_set(log.n_products), np.zeros(log.n_products, np.uint32))
-        parts = [
-            related_rows(baskets, pairing, scratch, first, min(first + CHUNK, log.n_products))
-            for first in range(0, max(log.n_products, 1), CHUNK)
-        ]
-        lengths, products, weights, support = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return Relation(np.concatenate(([0], np.cumsum(lengths))), products, weights, support)
+        return relate(make_baskets(log, strengths, self.config.session_length), pairing, log.n_products)
 
 
-def _no_relation() -> Relation:
+def relate(baskets: Baskets, pairing: Pairing, n_products: int) -> Relation:
+    """Return which products stand together in baskets, and how strongly."""
+    scratch = PairScratch(candidate_set(n_products), np.zeros(n_products, np.uint32))
+    parts = [
+        related_rows(baskets, pairing, scratch, first, min(first + CHUNK, n_products))
+        for first in range(0, max(n_products, 1), CHUNK)
+    ]
+    lengths, products, weights, support = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Relation(np.concatenate(([0], np.cumsum(lengths))), products, weights, support)
+
+
+def no_relation() -> Relation:
     """Return a relation of no products."""
     nothing = np.empty(0, np.uint32)
     return Relation(np.zeros(1, np.int64), nothing, np.empty(0, np.float32), nothing)

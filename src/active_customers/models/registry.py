@@ -12,7 +12,10 @@ from pydantic import ValidationError
 from active_customers.core.config import Config
 from active_customers.core.errors import InvalidValueError
 from active_customers.models.base import Arrays, Model
+from active_customers.models.factorization import Factorization, FactorizationConfig
+from active_customers.models.hybrid_model import Hybrid, HybridConfig
 from active_customers.models.item_knn import ItemKnn, ItemKnnConfig
+from active_customers.models.linear import Linear, LinearConfig
 from active_customers.models.popularity import Popularity, PopularityConfig
 from active_customers.models.session_knn import SessionKnn, SessionKnnConfig
 
@@ -35,7 +38,18 @@ MODELS: Mapping[str, Entry] = MappingProxyType(
 )
 
 
-def new_model(name: str, config: Mapping[str, object] | None = None) -> Model:
+EVALUATED: Mapping[str, Entry] = MappingProxyType(
+    {
+        **MODELS,
+        "linear": Entry(Linear, Linear.from_arrays, LinearConfig),
+        "factorization": Entry(Factorization, Factorization.from_arrays, FactorizationConfig),
+        "hybrid": Entry(Hybrid, Hybrid.from_arrays, HybridConfig),
+    }
+)
+"""Those that `refresh` fits and publishes, and those that can be measured."""
+
+
+def new_model(name: str, config: Mapping[str, object] | None = None, among: Mapping[str, Entry] = EVALUATED) -> Model:
     """Return an unfitted model by its name; `config` holds the parameters that differ from the defaults.
 
     Raises `InvalidValueError` for an unknown name, an unknown parameter and a wrong value.
@@ -43,7 +57,7 @@ def new_model(name: str, config: Mapping[str, object] | None = None) -> Model:
     >>> type(new_model("session_knn", {"neighbours": 100})).__name__
     'SessionKnn'
     """
-    entry = entry_named(name)
+    entry = entry_named(name, among)
     try:
         return entry.make(entry.config.model_validate(config or {}))
     except ValidationError as error:
@@ -52,9 +66,9 @@ def new_model(name: str, config: Mapping[str, object] | None = None) -> Model:
         raise InvalidValueError(field, wrong["input"], wrong["msg"]) from error
 
 
-def entry_named(name: str) -> Entry:
-    """Return a registered model's entry; raises `InvalidValueError` for an unknown name."""
+def entry_named(name: str, among: Mapping[str, Entry] = EVALUATED) -> Entry:
+    """Return a model's entry by its name; raises `InvalidValueError` for an unknown one."""
     try:
-        return MODELS[name]
+        return among[name]
     except KeyError:
-        raise InvalidValueError("model", name, f"choose one of {', '.join(MODELS)}") from None
+        raise InvalidValueError("model", name, f"choose one of {', '.join(among)}") from None

@@ -1,0 +1,77 @@
+"""Embeddings: adding up gradients, steps of Adam, and the products nearest to a vector."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_customers.kernels.jit import kernel
+
+_FADING, _FADING_SQUARES, _LEAST = 0.9, 0.999, 1e-8
+"""Of Adam (Kingma and Ba, ICLR 2015)."""
+
+
+class Moving(NamedTuple):
+    """Parameters float32[n, d] with their gradient and Adam's two moving averages of it, of the same shape."""
+
+    values: NDArray[np.float32]
+    gradient: NDArray[np.float32]
+    mean: NDArray[np.float32]
+    square: NDArray[np.float32]
+
+
+@kernel
+def add_rows(sums: NDArray[np.float32], rows: NDArray[np.int64], added: NDArray[np.float32]) -> None:
+    """Add each row of `added` to the row of `sums` that `rows` names; rows may repeat."""
+    for place in range(len(rows)):
+        row = rows[place]
+        for column in range(sums.shape[1]):
+            sums[row, column] += added[place, column]
+
+
+@kernel
+def take_step(moving: Moving, rate: float, step: int) -> None:
+    """Move the parameters against their gradient, the `step`-th time (from 1), and set the gradient to 0."""
+    correction = math.sqrt(1.0 - _FADING_SQUARES**step) / (1.0 - _FADING**step)
+    scale = np.float32(rate * correction)
+    keep, keep_squares = np.float32(_FADING), np.float32(_FADING_SQUARES)
+    values, gradient = moving.values.ravel(), moving.gradient.ravel()
+    mean, square = moving.mean.ravel(), moving.square.ravel()
+    for i in range(len(values)):
+        slope = gradient[i]
+        mean[i] = keep * mean[i] + (np.float32(1.0) - keep) * slope
+        square[i] = keep_squares * square[i] + (np.float32(1.0) - keep_squares) * slope * slope
+        values[i] -= scale * mean[i] / (math.sqrt(square[i]) + np.float32(_LEAST))
+        gradient[i] = 0.0
+
+
+@kernel
+def session_vector(
+    vectors: NDArray[np.float32], by_act: NDArray[np.float64], query: NDArray[np.uint32]
+) -> NDArray[np.float32]:
+    """Return the sum of the vectors of a session's newest acts, the i-th newest times `by_act[i]`, of length 1.
+
+    Of length 0 when none of its products has a vector.
+    """
+    total = np.zeros(vectors.shape[1], np.float32)
+    for act in range(min(len(query), len(by_act))):
+        product = query[len(query) - 1 - act]
+        if product < len(vectors):
+            weight = np.float32(by_act[act])
+            for i in range(len(total)):
+                total[i] += weight * vectors[product, i]
+    length = math.sqrt(np.sum(total * total))
+    return total / np.float32(length) if length > 0.0 else total
+
+
+@kernel
+def cosines(vectors: NDArray[np.float32], vector: NDArray[np.float32], out: NDArray[np.float64]) -> None:
+    """Fill `out` float64[n] with the product of each vector and the given one: cosines, when all have length 1."""
+    for product in range(len(vectors)):
+        total = np.float32(0.0)
+        for i in range(len(vector)):
+            total += vectors[product, i] * vector[i]
+        out[product] = total

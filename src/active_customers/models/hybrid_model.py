@@ -1,0 +1,292 @@
+"""The hybrid: several sources propose products, trees that were trained to rank put them in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from active_customers.core.config import Config
+from active_customers.core.identifiers import NO_NUMBER
+from active_customers.core.session import SessionQuery
+from active_customers.kernels.candidate_set import Room, make_room
+from active_customers.kernels.hybrid import (
+    N_CONTEXT_FEATURES,
+    N_GATHERED,
+    N_KNN_FEATURES,
+    N_RELATION_FEATURES,
+    N_SESSION_FEATURES,
+    N_TASTE_FEATURES,
+    Cascade,
+    HybridScratch,
+    HybridSources,
+    propose,
+    rank,
+)
+from active_customers.kernels.item_knn import Pairing, Relation
+from active_customers.kernels.session_knn import KnnScratch
+from active_customers.kernels.trees import Forest
+from active_customers.models.base import NO_PRODUCTS, Arrays, Candidates, SessionLog
+from active_customers.models.factorization import Factorization, FactorizationConfig
+from active_customers.models.item_knn import make_baskets, no_relation, relate
+from active_customers.models.kernel_arguments import PerThread, frozen, longest_row, question
+from active_customers.models.linear import Linear, LinearConfig
+from active_customers.models.product_facts import FACTS, product_facts
+from active_customers.models.ranker import Lists, RankerConfig, no_forest, train
+from active_customers.models.session_knn import SessionKnn, SessionKnnConfig
+
+RELATIONS = ("linear", "after", "beside")
+"""Of product to product: by regression, by what came after, by what stood in the same session."""
+
+_LISTS_AT_LEAST = 20
+"""Questions with a right answer among the candidates below which nothing is learned from them."""
+_LIST_MOST = 1000
+
+
+class Setting(NamedTuple):
+    """How much work goes into an answer."""
+
+    candidates: int
+    """Most promising products that are described."""
+    first_trees: int
+    """Trees that rank all of them."""
+    kept: int
+    """Products that all trees rank."""
+    trees: int
+
+
+SETTINGS = {"fast": Setting(64, 100, 64, 100), "best": Setting(250, 30, 80, 250)}
+
+
+class HybridConfig(Config):
+    """Parameters of `Hybrid`."""
+
+    setting: Literal["fast", "best"] = "fast"
+    """How much work goes into an answer: 64 candidates and 100 trees, or 250 and 250."""
+    label_share: Annotated[float, Field(gt=0, lt=1)] = 0.07
+    """Share of the sessions, the newest, whose acts the trees learn to foresee from all sessions before."""
+    label_questions: Annotated[int, Field(ge=1)] = 20_000
+    """Questions that the trees learn from, at most; drawn by chance from those sessions."""
+    query_depth: Annotated[int, Field(ge=1, le=256)] = 10
+    """Newest distinct products of the session that sources are asked about."""
+    query_decay: Annotated[float, Field(gt=0)] = 2.0
+    """How fast older products of the session lose weight, in distinct products, in the relations."""
+    neighbours: Annotated[int, Field(ge=1)] = 100
+    """Products kept for each product in `after` and `beside`."""
+    after_decay: Annotated[float, Field(gt=0)] = 2.0
+    """How fast a pair loses weight with the acts between, in `after`."""
+    window: Annotated[int, Field(ge=1)] = 20
+    """Acts between two products beyond which they do not count as a pair."""
+    session_knn: SessionKnnConfig = SessionKnnConfig()
+    linear: LinearConfig = LinearConfig()
+    factorization: FactorizationConfig = FactorizationConfig()
+    ranker: RankerConfig = RankerConfig()
+
+
+class _Sources(NamedTuple):
+    """What is fitted to a history."""
+
+    sessions: SessionKnn
+    relations: tuple[Relation, ...]
+    vectors: NDArray[np.float32]
+    facts: NDArray[np.float32]
+
+
+class Hybrid:
+    """Proposes what near sessions and item-to-item relations propose, ranked by gradient-boosted trees.
+
+    The trees are trained on questions from the newest sessions, with sources fitted on the sessions before these only,
+    so that what is learned from never knows what it is to foresee; then the sources are fitted on everything. Every
+    candidate of a question is learned from: a sample by one source would teach to trust the others. Where there is too
+    little to train on, sources are added up instead.
+
+    Scores are the trees' sums through the logistic function. The evidence is the session's product that near sessions
+    share with the strongest vote, else the newest that is related.
+    """
+
+    def __init__(self, config: HybridConfig | None = None) -> None:
+        self.config = config or HybridConfig()
+        nothing = SessionKnn(self.config.session_knn)
+        relations = tuple(no_relation() for _ in RELATIONS)
+        vectors = np.empty((0, self.config.factorization.size), np.float32)
+        self._open(_sources(nothing, relations, vectors, np.empty((0, len(FACTS)), np.float32)), no_forest())
+
+    def fit(self, log: SessionLog) -> None:
+        """Fit the sources on the older sessions, train the trees on the newer, fit the sources on all."""
+        n_before = log.n_sessions - round(log.n_sessions * self.config.label_share)
+        forest = no_forest()
+        if 0 < n_before < log.n_sessions:
+            lists = self.lists(log, n_before)
+            if len(lists.sizes) >= _LISTS_AT_LEAST:
+                forest = train(lists, self.config.ranker, SETTINGS[self.config.setting].trees)
+        self._open(self._fitted(log), forest)
+
+    def lists(self, log: SessionLog, n_before: int) -> Lists:
+        """Return what the trees learn from: the sessions after the first `n_before`, described by those before."""
+        before = log.first(n_before)
+        sources = self._kernel_sources(self._fitted(before))
+        scratch = self._new_scratch(sources)
+        rows = np.arange(log.offsets[n_before], log.offsets[-1])
+        starts = np.repeat(log.offsets[n_before:-1], np.diff(log.offsets[n_before:]))
+        asked = rows[rows > starts]
+        chosen = np.random.default_rng(self.config.ranker.seed).permutation(len(asked))
+        features, labels, sizes = [], [], []
+        for row in np.sort(asked[chosen[: self.config.label_questions]]).tolist():
+            start = starts[row - log.offsets[n_before]]
+            slots = propose(
+                sources, scratch, question(log.products[start:row]), SETTINGS[self.config.setting].candidates
+            )
+            right = scratch.knn.candidates.products[slots] == log.products[row]
+            if right.any():
+                features.append(scratch.features[: len(slots)].copy())
+                labels.append(right.astype(np.uint8))
+                sizes.append(len(slots))
+        if not sizes:
+            return Lists(np.empty((0, 0), np.float32), np.empty(0, np.uint8), np.empty(0, np.int64))
+        return Lists(np.concatenate(features), np.concatenate(labels), np.array(sizes))
+
+    def candidates(self, session: SessionQuery, n: int, excluded: NDArray[np.uint32] = NO_PRODUCTS) -> Candidates:
+        """Return at most `n` products, best first."""
+        products, scores, evidence = self._ranked(session, max(n, 0) + len(excluded))
+        kept = np.flatnonzero(~np.isin(products, excluded))[: max(n, 0)]
+        return Candidates(products[kept], scores[kept], evidence[kept])
+
+    def score(self, session: SessionQuery, products: NDArray[np.uint32]) -> NDArray[np.float32]:
+        """Return a score for each product; 0 for those that are not among the most promising."""
+        found, scores, _ = self._ranked(session, 0)
+        by_product = dict(zip(found.tolist(), scores.tolist(), strict=True))
+        return np.array([by_product.get(product, 0.0) for product in products.tolist()], np.float32)
+
+    def why(self, session: SessionQuery, product: int) -> int:
+        """Return the product of the session that brought this one in, or `NO_NUMBER`."""
+        found, _, evidence = self._ranked(session, 0)
+        by_product = dict(zip(found.tolist(), evidence.tolist(), strict=True))
+        return int(by_product.get(product, NO_NUMBER))
+
+    def _ranked(self, session: SessionQuery, n: int) -> Candidates:
+        known = session.products[session.products < len(self.sources.facts)]
+        if not len(known):
+            return Candidates(NO_PRODUCTS, np.empty(0, np.float32), NO_PRODUCTS)
+        scratch = self._scratch.get()
+        most = min(max(SETTINGS[self.config.setting].candidates, n), _LIST_MOST)
+        slots = rank(self.sources, self.cascade, scratch, question(known), most)
+        found, sums = scratch.knn.candidates, scratch.scores[: len(slots)]
+        scores = (1.0 / (1.0 + np.exp(-np.clip(sums, -30.0, 30.0)))).astype(np.float32)
+        return Candidates(found.products[slots], scores, found.evidence[slots])
+
+    def arrays(self) -> Arrays:
+        """Return what every source and the trees have learned, each name after that of its part."""
+        sources, forest = self._fitted_sources, self.cascade.forest
+        relations = {
+            f"{name}_{field}": array
+            for name, relation in zip(RELATIONS, sources.relations, strict=True)
+            for field, array in relation._asdict().items()
+        }
+        return {
+            **{f"session_knn_{name}": array for name, array in sources.sessions.arrays().items()},
+            **relations,
+            "vectors": sources.vectors,
+            "facts": sources.facts,
+            **{f"forest_{name}": array for name, array in forest._asdict().items()},
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays, config: Mapping[str, object]) -> Self:
+        """Make the model again from what `arrays` returned and its configuration."""
+        model = cls(HybridConfig.model_validate(config))
+        knn = {name.removeprefix("session_knn_"): a for name, a in arrays.items() if name.startswith("session_knn_")}
+        relations = tuple(Relation(*(arrays[f"{name}_{field}"] for field in Relation._fields)) for name in RELATIONS)
+        sources = _sources(
+            SessionKnn.from_arrays(knn, model.config.session_knn.model_dump()),
+            relations,
+            arrays["vectors"],
+            arrays["facts"],
+        )
+        model._open(sources, Forest(*(arrays[f"forest_{name}"] for name in Forest._fields)))
+        return model
+
+    def _fitted(self, log: SessionLog) -> _Sources:
+        """Fit every source."""
+        config = self.config
+        knn, linear, factorization = (
+            SessionKnn(config.session_knn),
+            Linear(config.linear),
+            Factorization(config.factorization),
+        )
+        for model in (knn, linear, factorization):
+            model.fit(log)
+        relations = (linear.rows, self._related(log, after=True), self._related(log, after=False))
+        return _sources(knn, relations, factorization.vectors, product_facts(log))
+
+    def _related(self, log: SessionLog, *, after: bool) -> Relation:
+        """Return what came after each product, or what stood in the same session."""
+        config, length = self.config, self.config.session_knn.session_length
+        steps = np.arange(config.window + 1)
+        by_distance = np.exp(-(steps - 1) / config.after_decay) if after else np.ones(len(steps))
+        weights = np.ones(log.n_sessions, np.float32)
+        pairing = Pairing(by_distance, weights, 0.3 if after else 0.5, config.neighbours, 0, after)
+        return relate(make_baskets(log, np.ones(len(log.products), np.float32), length), pairing, log.n_products)
+
+    def _open(self, sources: _Sources, forest: Forest) -> None:
+        self._fitted_sources = sources
+        setting = SETTINGS[self.config.setting]
+        self.cascade = Cascade(Forest(*(frozen(array) for array in forest)), setting.first_trees, setting.kept)
+        self.sources = self._kernel_sources(self._fitted_sources)
+        self._scratch = PerThread(lambda: self._new_scratch(self.sources))
+
+    def _kernel_sources(self, fitted: _Sources) -> HybridSources:
+        config = self.config
+        decay = np.exp(-np.arange(config.query_depth) / config.query_decay)
+        acts = config.factorization
+        return HybridSources(
+            sessions=fitted.sessions.index,
+            knn=fitted.sessions.weighting,
+            relations=fitted.relations,
+            by_place=np.tile(decay, (len(RELATIONS), 1)),
+            blend=np.ones(1 + len(RELATIONS)),
+            vectors=fitted.vectors,
+            by_act=np.exp(-np.arange(acts.query_depth) / acts.query_decay),
+            facts=fitted.facts,
+        )
+
+    def _new_scratch(self, sources: HybridSources) -> HybridScratch:
+        """Return one thread's scratch memory: room for all that a question can touch."""
+        config, n_products = self.config, len(sources.facts)
+        n_sessions = len(sources.sessions.session_weights)
+        n_found = min(n_sessions, config.query_depth * longest_row(sources.sessions.posting_offsets))
+        n_votes = min(n_found, config.session_knn.neighbours) * longest_row(sources.sessions.offsets)
+        related = config.query_depth * sum(longest_row(relation.offsets) for relation in sources.relations)
+        n_touched = min(n_products, config.query_depth + n_votes + related)
+        knn = KnnScratch(
+            np.zeros(n_sessions, np.int32),
+            np.zeros(n_found, np.uint32),
+            np.zeros(n_found),
+            np.zeros(n_found),
+            *make_room(Room(n_votes, n_products)),
+        )
+        n_relations = len(sources.relations)
+        n_features = (
+            N_KNN_FEATURES
+            + n_relations * N_RELATION_FEATURES
+            + N_TASTE_FEATURES
+            + N_SESSION_FEATURES
+            + N_CONTEXT_FEATURES
+            + sources.facts.shape[1]
+        )
+        return HybridScratch(
+            knn,
+            np.zeros((n_touched, N_GATHERED + 2 * n_relations), np.float32),
+            np.zeros((_LIST_MOST, n_features), np.float32),
+            np.zeros(_LIST_MOST),
+        )
+
+
+def _sources(
+    sessions: SessionKnn, relations: Sequence[Relation], vectors: NDArray[Any], facts: NDArray[Any]
+) -> _Sources:
+    """Put sources together in the types that kernels know."""
+    unified = tuple(Relation(*(frozen(array) for array in relation)) for relation in relations)
+    return _Sources(sessions, unified, frozen(vectors), frozen(facts))

@@ -1,0 +1,115 @@
+"""The hybrid learns from the future of its sources only, and does without what is missing."""
+
+import numpy as np
+import pytest
+
+from active_customers.core.session import SessionQuery
+from active_customers.models.factorization import FactorizationConfig
+from active_customers.models.hybrid_model import SETTINGS, Hybrid, HybridConfig
+
+N = 40
+QUICK = {
+    "factorization": FactorizationConfig(passes=2),
+    "ranker": {"least_in_leaf": 10, "threads": 1},
+    "label_share": 0.3,
+}
+
+
+def tours(seed, count):
+    """Sessions along a circle of products, one or two steps at a time: near products are related, direction matters."""
+    rng = np.random.default_rng(seed)
+    return [((rng.integers(N) + np.cumsum(rng.integers(1, 3, 6))) % N).tolist() for _ in range(count)]
+
+
+@pytest.fixture(scope="module")
+def history():
+    return tours(1, 500)
+
+
+@pytest.fixture(scope="module")
+def hybrid(history):
+    from tests.models.conftest import log_of  # noqa: PLC0415 - fixtures of a function cannot be used by a module's
+
+    model = Hybrid(HybridConfig(**QUICK))
+    model.fit(log_of(history, N))
+    return model
+
+
+def hits(model, sessions, n=2):
+    found = 0
+    for session in sessions:
+        query = np.array(session[:-1], np.uint32)
+        asked = SessionQuery(query, np.ones(len(query), np.uint8), np.zeros(len(query), np.int64), 0)
+        found += session[-1] in model.candidates(asked, n).products
+    return found / len(sessions)
+
+
+def test_it_learns_which_way_customers_go(hybrid):
+    assert len(hybrid.cascade.forest.roots) == SETTINGS["fast"].trees
+    assert hits(hybrid, tours(2, 200)) > 0.9
+
+
+def test_what_the_trees_learn_from_is_described_by_the_sessions_before(make_log, history):
+    """Other sessions to foresee, even impossible ones, change labels and never the descriptions of equal questions."""
+    model = Hybrid(HybridConfig(**QUICK))
+    changed = [[*session[:-1], session[0]] for session in history[400:]]  # only the last act of each differs
+    one, other = (model.lists(make_log(history[:400] + late, N), 400) for late in (history[400:], changed))
+    described = {row.tobytes() for row in one.features}
+    assert {row.tobytes() for row in other.features} & described
+    assert one.sizes.sum() == len(one.features) == len(one.labels)
+    sources = model._kernel_sources(model._fitted(make_log(history[:400], N)))
+    again = model._kernel_sources(model._fitted(make_log(history[:400] + changed, N).first(400)))
+    np.testing.assert_array_equal(sources.facts, again.facts)
+    np.testing.assert_array_equal(sources.vectors, again.vectors)
+    for mine, its in zip(sources.relations, again.relations, strict=True):
+        np.testing.assert_array_equal(mine.weights, its.weights)
+
+
+def test_a_product_that_only_the_newest_sessions_hold_is_described_as_unknown(make_log, history):
+    canary = N
+    late = [[canary, *session[1:]] for session in history[400:]]
+    model = Hybrid(HybridConfig(**QUICK))
+    sources = model._kernel_sources(model._fitted(make_log(history[:400] + late, N + 1).first(400)))
+    assert not sources.facts[canary, 0]
+    assert not sources.vectors[canary].any()
+    assert not any((relation.products == canary).any() for relation in sources.relations)
+
+
+def test_without_enough_to_learn_from_the_sources_are_added_up(make_log, ask):
+    model = Hybrid(HybridConfig(**QUICK))
+    model.fit(make_log([[0, 1, 2], [0, 1, 3]], 4))
+    assert len(model.cascade.forest.roots) == 0
+    assert 2 in model.candidates(ask(0, 1), 3).products
+
+
+def test_the_cascade_ranks_the_best_as_all_trees_do(make_log, history, ask):
+    model = Hybrid(HybridConfig(setting="best", **QUICK))
+    model.fit(make_log(history, N))
+    query = ask(3, 4, 6)
+    cascaded = model.candidates(query, N)
+    model.cascade = model.cascade._replace(first_trees=len(model.cascade.forest.roots))
+    assert model.candidates(query, 5).products.tolist() == cascaded.products[:5].tolist()
+    model.cascade = model.cascade._replace(first_trees=30, kept=4)
+    few = model.candidates(query, N)
+    assert (np.diff(few.scores) <= 0).all()
+    assert sorted(few.products.tolist()) == sorted(cascaded.products.tolist())
+
+
+def test_whatever_source_is_empty_there_is_an_answer(hybrid, ask):
+    """A missing source costs quality, never an answer."""
+    whole = hybrid.sources
+    nothing = [relation._replace(offsets=np.zeros_like(relation.offsets)) for relation in whole.relations]
+    for relation in nothing:
+        relation.offsets.flags.writeable = False
+    try:
+        for place in range(len(nothing)):
+            relations = list(whole.relations)
+            relations[place] = nothing[place]
+            hybrid.sources = whole._replace(relations=tuple(relations))
+            assert len(hybrid.candidates(ask(3, 4), 5).products) == 5
+        hybrid.sources = whole._replace(vectors=whole.vectors[:0])
+        assert len(hybrid.candidates(ask(3, 4), 5).products) == 5
+        hybrid.sources = whole._replace(knn=whole.knn._replace(neighbours=1), relations=whole.relations)
+        assert len(hybrid.candidates(ask(3, 4), 5).products) == 5
+    finally:
+        hybrid.sources = whole
