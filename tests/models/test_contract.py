@@ -1,4 +1,4 @@
-"""What every registered model promises, on data whose answer is known by construction."""
+"""What every model promises, on data whose answer is known by construction."""
 
 import threading
 
@@ -6,12 +6,20 @@ import numpy as np
 import pytest
 
 from active_customers.core.identifiers import NO_NUMBER
-from active_customers.models.registry import MODELS, new_model
+from active_customers.models.linear import Linear, LinearConfig
+from active_customers.models.registry import MODELS, Entry
 
 EVERYTHING = np.arange(30, dtype=np.uint32)
 
+ENTRIES = {**MODELS, "linear": Entry(Linear, Linear.from_arrays, LinearConfig)}
+"""The registered models, and those that are only parts of others."""
 
-@pytest.fixture(params=list(MODELS))
+
+def new_model(name, config=None):
+    return ENTRIES[name].make(ENTRIES[name].config.model_validate(config or {}))
+
+
+@pytest.fixture(params=list(ENTRIES))
 def name(request):
     return request.param
 
@@ -81,7 +89,7 @@ def test_a_saved_and_mapped_model_answers_the_same(name, model, ask, tmp_path):
     for key, array in model.arrays().items():
         np.save(tmp_path / f"{key}.npy", array, allow_pickle=False)
     mapped = {path.stem: np.load(path, mmap_mode="r") for path in tmp_path.glob("*.npy")}
-    again = MODELS[name].load(mapped, MODELS[name].config().model_dump(mode="json"))
+    again = ENTRIES[name].load(mapped, ENTRIES[name].config().model_dump(mode="json"))
     for query in (ask(3, 4), ask(12), ask(29, 1)):
         assert listed(again.candidates(query, 10)) == listed(model.candidates(query, 10))
 
@@ -144,7 +152,7 @@ def test_threads_do_not_disturb_each_other(model, ask):
     assert all(answers[number] == expected * 5 for number in range(3))
 
 
-@pytest.mark.parametrize("personal", ["item_knn", "session_knn"])
+@pytest.mark.parametrize("personal", ["item_knn", "session_knn", "linear"])
 class TestPersonalModels:
     """What the models that look at the session promise beyond that."""
 
@@ -175,11 +183,12 @@ class TestPersonalModels:
     [
         ("session_knn", {"sessions_per_product": 1, "session_length": 2, "neighbours": 500}),
         ("item_knn", {"neighbours": 1, "window": 1, "session_length": 2}),
+        ("linear", {"neighbours": 1, "session_length": 2}),
     ],
 )
 def test_a_model_loaded_under_a_smaller_configuration_still_has_room(larger, smaller, blocks, ask):
     model = new_model(larger)
     model.fit(blocks)
-    again = MODELS[larger].load(model.arrays(), smaller)
+    again = ENTRIES[larger].load(model.arrays(), smaller)
     query = ask(*range(10))
     assert set(again.candidates(query, 30).products.tolist()) == set(model.candidates(query, 30).products.tolist())
