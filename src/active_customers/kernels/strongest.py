@@ -59,7 +59,7 @@ def ranked_rows(strongest: Strongest) -> tuple[NDArray[np.int64], NDArray[np.uin
             weights[filled] = strongest.weights[row, slot]
             filled += 1
         offsets[row + 1] = filled
-    return offsets, products[:filled].copy(), weights[:filled].copy()
+    return offsets, products[:filled], weights[:filled]
 
 
 @kernel
