@@ -58,14 +58,14 @@ class Setting(NamedTuple):
     trees: int
 
 
-SETTINGS = {"fast": Setting(64, 100, 64, 100), "best": Setting(250, 30, 80, 250)}
+SETTINGS = {"fast": Setting(64, 100, 64, 100), "best": Setting(300, 30, 80, 100)}
 
 
 class HybridConfig(Config):
     """Parameters of `Hybrid`."""
 
     setting: Literal["fast", "best"] = "fast"
-    """How much work goes into an answer: 64 candidates and 100 trees, or 250 and 250."""
+    """How much work goes into an answer: 64 candidates, or 300."""
     label_share: Annotated[float, Field(gt=0, lt=1)] = 0.07
     """Share of the sessions, the newest, whose acts the trees learn to foresee from all sessions before."""
     label_questions: Annotated[int, Field(ge=1)] = 20_000
@@ -73,7 +73,7 @@ class HybridConfig(Config):
     query_depth: Annotated[int, Field(ge=1, le=256)] = 10
     """Newest distinct products of the session that sources are asked about."""
     query_decay: Annotated[float, Field(gt=0)] = 2.0
-    """How fast older products of the session lose weight, in distinct products, in the relations."""
+    """How fast older products of the session lose weight, in distinct products, in `after` and `beside`."""
     neighbours: Annotated[int, Field(ge=1)] = 100
     """Products kept for each product in `after` and `beside`."""
     after_decay: Annotated[float, Field(gt=0)] = 2.0
@@ -218,7 +218,7 @@ class Hybrid:
         )
         for model in (knn, linear, factorization):
             model.fit(log)
-        relations = (linear.rows, self._related(log, after=True), self._related(log, after=False))
+        relations = (linear.related, self._related(log, after=True), self._related(log, after=False))
         return _sources(knn, relations, factorization.vectors, product_facts(log))
 
     def _related(self, log: SessionLog, *, after: bool) -> Relation:
@@ -239,13 +239,14 @@ class Hybrid:
 
     def _kernel_sources(self, fitted: _Sources) -> HybridSources:
         config = self.config
-        decay = np.exp(-np.arange(config.query_depth) / config.query_decay)
+        places = np.arange(config.query_depth)
+        decays = [config.linear.query_decay, *[config.query_decay] * (len(RELATIONS) - 1)]
         acts = config.factorization
         return HybridSources(
             sessions=fitted.sessions.index,
             knn=fitted.sessions.weighting,
             relations=fitted.relations,
-            by_place=np.tile(decay, (len(RELATIONS), 1)),
+            by_place=np.stack([np.exp(-places / decay) for decay in decays]),
             blend=np.ones(1 + len(RELATIONS)),
             vectors=fitted.vectors,
             by_act=np.exp(-np.arange(acts.query_depth) / acts.query_decay),
