@@ -16,7 +16,7 @@ import typer
 from active_customers import __version__
 from active_customers.batch.customer_export import CustomerExport
 from active_customers.batch.daily_refresh import Refresh
-from active_customers.config.settings import LoadedSettings, Settings, default_yaml, explain, load_settings
+from active_customers.config.settings import LoadedSettings, Settings, default_yaml, explain, load_settings, set_in
 from active_customers.core.clock import DAY, Clock, SystemClock, format_time
 from active_customers.core.errors import ActiveCustomersError, SettingsError
 from active_customers.evaluation.contestants import LINES
@@ -282,8 +282,12 @@ def evaluate_command(
     model: Annotated[list[str] | None, typer.Option(help="Name of a model (repeatable); see --list-models.")] = None,
     valid: Annotated[Path | None, typer.Option(help="File to learn from as well.")] = None,
     preset: Preset = None,
-    protocol: Annotated[str, typer.Option(help="next-item.")] = "next-item",
+    protocol: Annotated[str, typer.Option(help="next-item, or leave-one-out (without --test).")] = "next-item",
+    loose: Annotated[bool, typer.Option("--loose", help="leave-one-out: fit on all but the last act.")] = False,
     k: Annotated[int, typer.Option(help="Length of the lists.")] = 20,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="MODEL.PARAMETER=VALUE, for this run only (repeatable).")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("report.json"),
     dump: Annotated[Path | None, typer.Option(help="Parquet file of every prediction.")] = None,
     data_dir: DataDir = DEFAULT_DATA,
@@ -295,13 +299,14 @@ def evaluate_command(
         for name, line in LINES.items():
             say(f"{name:<18}{line}")
         return
-    for flag, given in (("--train", train), ("--test", test), ("--model", model)):
-        if not given:
-            raise typer.BadParameter("it is needed, unless --list-models is given", param_hint=flag)
-    assert train and test and model  # noqa: PT018, S101 - as just checked
+    if not train or not model:
+        raise typer.BadParameter("--train and --model are needed, unless --list-models is given")
     configs = _loaded(config, data_dir).settings.models.model_dump()
+    for setting in settings or []:
+        set_in(configs, setting)
     parts = tuple(read_interactions(path, preset) for path in [*train, *([valid] if valid else [])])
-    request = EvaluationRequest(parts, read_interactions(test, preset), tuple(model), protocol, k, dump, configs)
+    asked = read_interactions(test, preset) if test else None
+    request = EvaluationRequest(parts, asked, tuple(model), protocol, k, dump, configs, loose=loose)
     with progress("evaluate") as report:
         outcome = evaluate(request, report)
     outcome.write(out)

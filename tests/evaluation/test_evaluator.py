@@ -10,10 +10,11 @@ import pytest
 
 from active_customers.core.errors import InvalidValueError, NoDataError
 from active_customers.core.event import EventType
+from active_customers.core.identifiers import NO_NUMBER
 from active_customers.evaluation.evaluator import EvaluationRequest, evaluate
 from active_customers.evaluation.interactions import Interactions
-from active_customers.evaluation.protocols import next_item
-from active_customers.models.registry import MODELS
+from active_customers.evaluation.protocols import leave_one_out, next_item, predict
+from active_customers.models.registry import MODELS, new_model
 
 
 def interactions(sessions, first_id=100):
@@ -157,7 +158,7 @@ def test_progress_ends_when_all_models_are_done(train, asked):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"k": 0}, {"protocol": "leave-one-out"}, {"models": ("sknn",)}, {"configs": {"item_knn": {"n": 1}}}]
+    "wrong", [{"k": 0}, {"protocol": "hold-out"}, {"models": ("sknn",)}, {"configs": {"item_knn": {"n": 1}}}]
 )
 def test_wrong_requests_are_refused(train, asked, wrong):
     with pytest.raises(InvalidValueError):
@@ -169,3 +170,48 @@ def test_nothing_to_learn_from_or_to_ask_is_said(train):
         evaluate(EvaluationRequest((interactions([]),), train, ("popularity",)))
     with pytest.raises(NoDataError, match="two acts"):
         evaluate(EvaluationRequest((train,), interactions([[1001]]), ("popularity",)))
+
+
+def histories(*customers):
+    rows = [(customer, product, place) for customer, acts in enumerate(customers) for place, product in enumerate(acts)]
+    sessions, products, places = np.array(rows, np.int64).T
+    return Interactions(sessions, products, np.full(len(rows), EventType.VIEW, np.uint8), places * 60_000_000)
+
+
+class TestLeaveOneOut:
+    """Nobody learns from what is asked, and nobody is shown what they had."""
+
+    def test_the_last_is_asked_with_all_before_it_and_the_last_two_are_not_learned_from(self):
+        task = leave_one_out([histories([1, 2, 3, 4], [5, 6], [7, 8, 9])])
+        assert task.product_ids[task.targets].tolist() == [9, 4]  # customers in the order of their last acts
+        assert task.lengths.tolist() == [2, 3]
+        assert sorted(task.product_ids[task.train.products].tolist()) == [1, 2, 5, 6, 7]
+
+    def test_loose_learns_from_all_but_the_last(self):
+        task = leave_one_out([histories([1, 2, 3, 4], [7, 8, 9])], loose=True)
+        assert sorted(task.product_ids[task.train.products].tolist()) == [1, 2, 3, 7, 8]
+
+    def test_what_the_customer_had_is_never_proposed(self):
+        task = leave_one_out([histories(*[[1, 2, 3, 4, 1]] * 5)])
+        model = new_model("item_knn")
+        model.fit(task.train)
+        shown = predict(model, task, 3, lambda _done, _all: None).products
+        assert set(task.product_ids[shown[shown != NO_NUMBER]].tolist()) == set()
+
+    def test_the_held_out_acts_change_no_answer(self):
+        rng = np.random.default_rng(1)
+        acts = [rng.permutation(20)[:6].tolist() for _ in range(40)]
+        other = [[*customer[:-1], rng.integers(20)] for customer in acts]
+        answers = []
+        for given in (acts, other):
+            task = leave_one_out([histories(*given, list(range(20)))])
+            model = new_model("session_knn")
+            model.fit(task.train)
+            answers.append(predict(model, task, 5, lambda _done, _all: None).products.tolist())
+        assert answers[0] == answers[1]
+
+    def test_a_test_file_is_refused_and_so_are_histories_that_are_too_short(self):
+        with pytest.raises(InvalidValueError, match="leave it out"):
+            evaluate(EvaluationRequest((histories([1, 2, 3]),), histories([1]), ("item_knn",), "leave-one-out"))
+        with pytest.raises(NoDataError, match="3 acts"):
+            leave_one_out([histories([1, 2])])

@@ -130,6 +130,20 @@ def _put(tree: dict[str, Any], key: str, value: object) -> None:
     tree[name] = value
 
 
+def set_in(tree: dict[str, Any], setting: str) -> None:
+    """Put `KEY.KEY=VALUE` into a tree of settings, the value as YAML has it; raises `SettingsError` for another form.
+
+    >>> tree = {"linear": {"share": 0.5}}
+    >>> set_in(tree, "linear.share=0.15")
+    >>> tree
+    {'linear': {'share': 0.15}}
+    """
+    key, equals, value = setting.partition("=")
+    if not equals or not all(key.split(".")):
+        raise SettingsError("--set", setting, "write KEY.KEY=VALUE")
+    _put(tree, key, yaml.safe_load(value))
+
+
 def _settings_error(error: ValidationError, origins: Mapping[str, str]) -> SettingsError:
     first = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"])

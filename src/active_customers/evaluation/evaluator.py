@@ -16,11 +16,13 @@ from active_customers.evaluation.dump import PredictionDump
 from active_customers.evaluation.interactions import Interactions
 from active_customers.evaluation.metrics import coverage, gains, intervals
 from active_customers.evaluation.protocols import (
+    LEAVE_ONE_OUT,
     NEXT_ITEM,
     Predictions,
     Progress,
     Task,
     checked_protocol,
+    leave_one_out,
     next_item,
     predict,
 )
@@ -30,10 +32,13 @@ from active_customers.models.registry import new_model
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRequest:
-    """What to evaluate: models by name, fitted on all of `train` together, asked about `test`."""
+    """What to evaluate: models by name, fitted on all of `train` together, asked about `test`.
+
+    Where the protocol makes the split, `train` is the whole and `test` None.
+    """
 
     train: tuple[Interactions, ...]
-    test: Interactions
+    test: Interactions | None
     models: tuple[str, ...]
     protocol: str = NEXT_ITEM
     k: int = 20
@@ -42,6 +47,8 @@ class EvaluationRequest:
     """Parameters that differ from the defaults, by model name."""
     seed: int = 0
     """Of the bootstrap."""
+    loose: bool = False
+    """Whether leave-one-out fits on all but the last act."""
 
 
 def evaluate(request: EvaluationRequest, progress: Progress | None = None) -> Report:
@@ -54,7 +61,7 @@ def evaluate(request: EvaluationRequest, progress: Progress | None = None) -> Re
     if request.k < 1:
         raise InvalidValueError("k", request.k, "ask for at least 1 product")
     models = {name: new_model(name, request.configs.get(name), CONTESTANTS) for name in request.models}
-    task = next_item(request.train, request.test)
+    task = _task(request)
     reports: dict[str, ModelReport] = {}
     with ExitStack() as stack:
         dump = stack.enter_context(PredictionDump(request.dump)) if request.dump else None
@@ -67,6 +74,16 @@ def evaluate(request: EvaluationRequest, progress: Progress | None = None) -> Re
             if dump:
                 dump.add(name, task, predictions)
     return Report(request.protocol, request.k, described(request.train, request.test, task), reports)
+
+
+def _task(request: EvaluationRequest) -> Task:
+    if request.protocol == LEAVE_ONE_OUT:
+        if request.test is not None:
+            raise InvalidValueError("test", request.protocol, "leave it out: the protocol makes the split, of --train")
+        return leave_one_out(request.train, loose=request.loose)
+    if request.test is None:
+        raise InvalidValueError("test", None, f"{request.protocol} needs a file of sessions to predict")
+    return next_item(request.train, request.test)
 
 
 def _part(progress: Progress | None, place: int, parts: int) -> Callable[[int, int], None]:

@@ -1,4 +1,4 @@
-"""Next item: what is asked, of whom, and what the right answer is."""
+"""Protocols: what is asked, of whom, and what the right answer is."""
 
 from __future__ import annotations
 
@@ -14,11 +14,21 @@ from active_customers.core.errors import InvalidValueError, NoDataError
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.session import SessionQuery
 from active_customers.evaluation.interactions import Interactions, SessionRows, joined
-from active_customers.models.base import Model, SessionLog
+from active_customers.models.base import NO_PRODUCTS, Model, SessionLog
 
 NEXT_ITEM = "next-item"
 """After every act of every test session but its last: which product comes next? Ranked among all products of the
 training files; repeats count like any other; a product that training has not seen is a miss and stays in the count."""
+
+LEAVE_ONE_OUT = "leave-one-out"
+"""For every customer: which product is the last one? Asked with all before it, which must not be proposed again; ranked
+among all products of the file. Models are fitted on all but each customer's last two acts (strict), so the act before
+the last is read only as a question; loose fits on all but the last."""
+
+PROTOCOLS = (NEXT_ITEM, LEAVE_ONE_OUT)
+
+_LEAST_ACTS = 3
+"""Acts of a customer who is asked about; what others did is learned from as a whole."""
 
 PROGRESS_STEP = 1_000
 
@@ -31,7 +41,8 @@ class Task:
     """Everything asked in one evaluation, in product numbers; `product_ids` and `session_ids` lead back to the file.
 
     `sessions` and `lengths` [n] say which test session and how many of its acts a question shows, `targets` [n] the
-    product that came next, `NO_NUMBER` where training has not seen it.
+    product that came next, `NO_NUMBER` where training has not seen it. With `masks_history` what a question shows must
+    not be among its answers.
     """
 
     train: SessionLog
@@ -41,6 +52,7 @@ class Task:
     sessions: NDArray[np.int64]
     lengths: NDArray[np.int64]
     targets: NDArray[np.uint32]
+    masks_history: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +92,39 @@ def next_item(train: Sequence[Interactions], test: Interactions) -> Task:
     )
 
 
+def leave_one_out(files: Sequence[Interactions], *, loose: bool = False) -> Task:
+    """Set the leave-one-out task; raises `NoDataError` when nobody has enough acts."""
+    rows = joined(files)
+    product_ids = np.unique(rows.products)
+    whole = _log(rows, product_ids)
+    counts = np.diff(whole.offsets)
+    asked = np.flatnonzero(counts >= _LEAST_ACTS)
+    if not len(asked):
+        raise NoDataError(f"no customer has {_LEAST_ACTS} acts: give longer histories")
+    held_out = 1 if loose else 2
+    customers = np.repeat(np.arange(whole.n_sessions), counts)
+    left = np.repeat(whole.offsets[1:], counts) - np.arange(len(customers))
+    kept = (left > held_out) | (counts[customers] < _LEAST_ACTS)
+    columns: dict[str, NDArray[Any]] = {
+        "session": customers[kept],
+        "product": whole.products[kept],
+        "event_type": whole.event_types[kept],
+        "time": whole.times[kept],
+        "customer": whole.customers[customers[kept]],
+    }
+    lengths = counts[asked] - 1
+    return Task(
+        train=SessionLog.from_rows(columns, len(product_ids), int(whole.times[kept].max(initial=0))),
+        test=whole,
+        product_ids=product_ids,
+        session_ids=rows.session_ids[whole.customers],
+        sessions=asked,
+        lengths=lengths,
+        targets=whole.products[whole.offsets[asked] + lengths],
+        masks_history=True,
+    )
+
+
 def predict(model: Model, task: Task, k: int, progress: Progress) -> Predictions:
     """Ask a fitted model every question of a task; only its `candidates` is timed, after one untimed question."""
     n = len(task.sessions)
@@ -89,8 +134,9 @@ def predict(model: Model, task: Task, k: int, progress: Progress) -> Predictions
     spent = 0
     for row in range(n):
         question = _question(task, row)
+        excluded = question.products if task.masks_history else NO_PRODUCTS
         started = time.perf_counter_ns()
-        answer = model.candidates(question, k)
+        answer = model.candidates(question, k, excluded)
         spent += time.perf_counter_ns() - started
         products[row, : len(answer.products)] = answer.products
         scores[row, : len(answer.products)] = answer.scores
@@ -101,8 +147,8 @@ def predict(model: Model, task: Task, k: int, progress: Progress) -> Predictions
 
 def checked_protocol(name: str) -> str:
     """Return the protocol's name; raises `InvalidValueError` for one that does not exist."""
-    if name != NEXT_ITEM:
-        raise InvalidValueError("protocol", name, f"choose {NEXT_ITEM}")
+    if name not in PROTOCOLS:
+        raise InvalidValueError("protocol", name, f"choose one of {', '.join(PROTOCOLS)}")
     return name
 
 

@@ -60,7 +60,7 @@ class Report:
         path.write_bytes(orjson.dumps(self.as_dict(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
-def described(train: tuple[Interactions, ...], test: Interactions, task: Task) -> dict[str, Any]:
+def described(train: tuple[Interactions, ...], test: Interactions | None, task: Task) -> dict[str, Any]:
     """Return what a reader must know of the data: counts, and the files with their hashes."""
     return {
         "n_products": task.train.n_products,
@@ -70,7 +70,7 @@ def described(train: tuple[Interactions, ...], test: Interactions, task: Task) -
         "n_test_events": len(task.test.products),
         "n_unseen_targets": int((task.targets >= task.train.n_products).sum()),
         "train_files": [_file(part) for part in train],
-        "test_files": [_file(test)],
+        "test_files": [] if test is None else [_file(test)],
     }
 
 
