@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -47,3 +48,14 @@ def make_event() -> Callable[..., Event]:
         return Event(customer_id=customer, event_type=kind, time=time, product_id=product, **fields)
 
     return make
+
+
+def lightgbm_or_skip():
+    """Return LightGBM; skip where the system lacks its OpenMP library, but not in CI, which installs it."""
+    try:
+        import lightgbm  # noqa: PLC0415
+    except OSError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"LightGBM cannot be loaded: apt-get install libgomp1 ({error})", allow_module_level=True)
+    return lightgbm

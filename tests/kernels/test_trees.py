@@ -1,11 +1,13 @@
 """The kernel says what the library that trained the trees says."""
 
-import lightgbm
 import numpy as np
 import pytest
+from tests.conftest import lightgbm_or_skip
 
 from active_customers.kernels.trees import add_trees
 from active_customers.models.ranker import Lists, RankerConfig, forest_of, no_forest, train
+
+lightgbm = lightgbm_or_skip()
 
 
 def trained(objective, features, labels, **settings):

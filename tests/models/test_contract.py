@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from tests.conftest import lightgbm_or_skip
 
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.models.registry import EVALUATED, new_model
@@ -13,6 +14,8 @@ EVERYTHING = np.arange(30, dtype=np.uint32)
 
 @pytest.fixture(params=list(EVALUATED))
 def name(request):
+    if request.param == "hybrid":
+        lightgbm_or_skip()
     return request.param
 
 

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from tests.conftest import lightgbm_or_skip
 
 from active_customers.core.session import SessionQuery
 from active_customers.models.factorization import FactorizationConfig
 from active_customers.models.hybrid_model import SETTINGS, Hybrid, HybridConfig
+
+lightgbm_or_skip()
 
 N = 40
 QUICK = {

@@ -93,6 +93,10 @@ class ArtifactError(StorageError):
     """A model version is missing, incomplete or does not match its hashes."""
 
 
+class MissingLibraryError(ActiveCustomersError):
+    """A library of the system that an optional part needs is not installed."""
+
+
 class NoDataError(ActiveCustomersError):
     """There is nothing to work on; the message says how to get some."""
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from active_customers.core.config import Config
+from active_customers.core.errors import MissingLibraryError
 from active_customers.kernels.trees import Forest
 
 
@@ -44,8 +45,15 @@ class Lists(NamedTuple):
 
 
 def train(lists: Lists, config: RankerConfig, n_trees: int) -> Forest:
-    """Learn to put the right answers first (LambdaMART: Burges, "From RankNet to LambdaRank to LambdaMART", 2010)."""
-    import lightgbm  # noqa: PLC0415 - serving does without
+    """Learn to put the right answers first (LambdaMART: Burges, "From RankNet to LambdaRank to LambdaMART", 2010).
+
+    Raises `MissingLibraryError` where LightGBM cannot be loaded.
+    """
+    try:
+        import lightgbm  # noqa: PLC0415 - serving does without
+    except OSError as error:
+        remedy = "install the system's OpenMP library (Debian, Ubuntu: apt-get install libgomp1)"
+        raise MissingLibraryError(f"LightGBM, which trains the hybrid, cannot be loaded ({error}): {remedy}") from error
 
     booster = lightgbm.train(
         {
