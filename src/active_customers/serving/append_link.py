@@ -18,8 +18,8 @@ from active_customers.serving.backlog import Backlog, CommitterConfig
 from active_customers.serving.unix_path import short_path
 
 MOST_UNDER_WAY = 4
-"""Frames without an answer; what is posted beyond them waits for one. A post that waited for the answer to the frame
-before would miss the commit that is about to start, and take twice as long; more would only bind memory."""
+"""Frames without an answer; what is posted beyond them, or beyond what one commit can hold, waits for an answer. A post
+that waited for the answer to the frame before would miss the commit that is about to start, and take twice as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,9 @@ class AppendLink:
     def __init__(self, path: Path, config: CommitterConfig) -> None:
         self._path = path
         self._backlog: Backlog[_Post] = Backlog(config)
+        self._most_events = config.max_commit_events
         self._under_way: deque[list[_Post]] = deque()
+        self._n_under_way = 0
         self._is_due = False
         self._reached = True
         self.is_full = False
@@ -64,7 +66,7 @@ class AppendLink:
         loop = asyncio.get_running_loop()
         post = _Post(packed_post(events), len(events), loop.create_future())
         self._backlog.add(post, len(events), len(post.packed))
-        if not self._is_due and len(self._under_way) < MOST_UNDER_WAY:
+        if not self._is_due and self._may_send():
             self._is_due = True
             loop.call_soon(self._send)  # not at once: with what other requests bring in this turn of the loop
         return await post.answer
@@ -74,9 +76,13 @@ class AppendLink:
             self._connecting = asyncio.create_task(self._connect())
             return
         self._is_due = False
-        while len(self._under_way) < MOST_UNDER_WAY and (posts := self._backlog.take()):
+        while self._may_send() and (posts := self._backlog.take()):
             self._under_way.append(posts)
+            self._n_under_way += sum(post.n_events for post in posts)
             self._connection.write(frame(packed_posts(post.packed for post in posts)))
+
+    def _may_send(self) -> bool:
+        return len(self._under_way) < MOST_UNDER_WAY and self._n_under_way < self._most_events
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
@@ -96,7 +102,9 @@ class AppendLink:
         outcome = unpacked_outcome(message)
         self.is_full = isinstance(outcome, DiskFullError)
         start = 0
-        for post in self._under_way.popleft():
+        posts = self._under_way.popleft()
+        self._n_under_way -= sum(post.n_events for post in posts)
+        for post in posts:
             end = start + post.n_events
             _settle(post.answer, outcome if isinstance(outcome, Exception) else outcome[start:end])
             start = end
@@ -112,6 +120,7 @@ class AppendLink:
             for post in posts:
                 _settle(post.answer, error)
         self._is_due = False
+        self._n_under_way = 0
 
 
 class _Answers(asyncio.Protocol):
