@@ -68,7 +68,10 @@ class Weighed(NamedTuple):
 
 @kernel
 def vote(stored: StoredSessions, rule: Rule, scratch: NeighbourScratch, query: Weighed) -> int:
-    """Score the products of the nearest sessions into the candidates; return how many there are."""
+    """Score the products of the nearest sessions into the candidates; return how many there are.
+
+    Of equally near ones those found first vote: they share the newest product and are the newest themselves.
+    """
     candidates = scratch.candidates
     n_query = 0
     for product in query.products:
@@ -80,14 +83,15 @@ def vote(stored: StoredSessions, rule: Rule, scratch: NeighbourScratch, query: W
         similarity = scratch.similarity[slot] * math.exp(-age / rule.fade_days)
         length = stored.offsets[session + 1] - stored.offsets[session]
         scratch.similarity[slot] = similarity / math.sqrt(length) if rule.by_length else similarity
-    threshold = 0.0
+    threshold, ties = 0.0, n_found
     if n_found > rule.nearest:
         threshold = kth_largest(scratch.similarity[:n_found].copy(), rule.nearest)
+        ties = rule.nearest - int(np.sum(scratch.similarity[:n_found] > threshold))
     count = n_query
-    n_voters = 0
     for slot in range(n_found):
-        if scratch.similarity[slot] >= threshold and n_voters < rule.nearest:
-            n_voters += 1
+        similarity = scratch.similarity[slot]
+        if similarity > threshold or (similarity == threshold and ties > 0):
+            ties -= similarity == threshold
             count = _vote_once(stored, rule, scratch, (slot, n_query, count))
     for slot in range(count):
         candidates.scores[slot] *= rule.factors[candidates.products[slot]]
