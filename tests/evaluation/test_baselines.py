@@ -153,7 +153,7 @@ def test_everything_that_can_be_measured_has_a_line():
 
 def test_ties_never_keep_a_nearer_session_from_voting():
     """Many sessions share the query's newest product alone; the one that shares both is found last of all."""
-    sessions = [[0, 1, 8], *([1, 2 + i % 5] for i in range(20))]
+    sessions = [[0, 1], *([1, 2 + i % 5] for i in range(20))]
     model = VSKnn(VSKnnConfig(nearest=3, rarity=0, weighting="same"))
     model.fit(log_of(sessions, N, spacing=0))  # of one time, so that ties are exact
-    assert 8 in model.candidates(asked([0, 1]), N).products
+    assert 0 in model.candidates(asked([0, 1]), N).products
