@@ -7,7 +7,7 @@ import os
 import resource
 import socket
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import pytest
 from hypothesis import given
@@ -22,6 +22,7 @@ from active_customers.realtime.schemas import MAX_BATCH
 from active_customers.serving.append_frames import (
     Incoming,
     frame,
+    packed_outcome,
     packed_post,
     packed_posts,
     unpacked_outcome,
@@ -147,32 +148,94 @@ def test_what_the_committer_turns_away_is_told_to_the_right_one_among_others(slo
         for link in others:  # so that they are connected
             await release_and(slow, link.append(some()))
         one = await under_way(slow, first, some())
+        before = [asyncio.create_task(link.append(some(1))) for link in others]
+        await asyncio.sleep(0.1)
         large = [asyncio.create_task(link.append(some(400))) for link in others]
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.1)
         behind = [asyncio.create_task(link.append(some(1))) for link in others]  # each in a frame of its own
         await asyncio.sleep(0.2)
         slow.may_end.release(100)
         await one
-        return await asyncio.gather(*large, return_exceptions=True), await asyncio.gather(*behind)
+        return await asyncio.gather(*large, return_exceptions=True), await asyncio.gather(*before, *behind)
 
     large, behind = scenario(slow, path, steps, links=4, max_queued_events=MAX_BATCH)
     assert sorted(isinstance(answer, OverloadedError) for answer in large) == [False, False, True]
     stored = [answer for answer in large if not isinstance(answer, OverloadedError)]
-    assert [len(answer) for answer in (*stored, *behind)] == [400, 400, 1, 1, 1]
-    assert sorted(receipt.position for answer in (*stored, *behind) for receipt in answer) == list(range(5, 808))
+    assert [len(answer) for answer in (*stored, *behind)] == [400, 400, *[1] * 6]
+    assert sorted(receipt.position for answer in (*stored, *behind) for receipt in answer) == list(range(5, 811))
 
 
-def test_posts_go_to_the_committer_without_waiting_for_the_answer_to_those_before(slow, path, some):
+def silent_committer(path):
+    """A committer that takes frames and answers when it is told to."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+    return listener
+
+
+def frames_in(peer, seconds=0.2):
+    """Return how many events each frame that comes within a time holds."""
+    incoming, sizes = Incoming(), []
+    peer.settimeout(seconds)
+    with suppress(TimeoutError):
+        while data := peer.recv(1 << 18):
+            sizes += [len(unpacked_posts(message)) for message in incoming.messages(data)]
+    return sizes
+
+
+def test_posts_go_to_the_committer_without_waiting_for_the_answer_to_those_before(path, some):
     async def steps(link):
-        posts = [await under_way(slow, link, some())]
-        for _ in range(3 * MOST_UNDER_WAY):
-            posts.append(asyncio.create_task(link.append(some())))
-            await asyncio.sleep(0.02)
-        slow.may_end.release(100)
-        return [(await post)[0].position for post in posts]
+        with silent_committer(path) as listener:
+            posts = []
+            for _ in range(MOST_UNDER_WAY + 3):
+                posts.append(asyncio.create_task(link.append(some())))
+                await asyncio.sleep(0.02)
+            peer, _ = listener.accept()
+            with peer:
+                assert await asyncio.to_thread(frames_in, peer) == [1] * MOST_UNDER_WAY
+                peer.sendall(frame(packed_outcome([Receipt(7, 1)])))
+                assert (await posts[0])[0].position == 7
+                assert await asyncio.to_thread(frames_in, peer) == [3]
+            assert all(
+                isinstance(end, OverloadedError) for end in await asyncio.gather(*posts[1:], return_exceptions=True)
+            )
 
-    assert scenario(slow, path, steps) == list(range(1, 3 * MOST_UNDER_WAY + 2))
-    assert slow.sizes[1] >= MOST_UNDER_WAY - 1
+    async def run():
+        async with linked(path, 1, CommitterConfig()) as made:
+            await steps(*made)
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_whatever_happens_there_is_one_connection(path, some):
+    """A hang-up between a post and its sending must not lead to two, whose answers would go to the wrong posts."""
+
+    async def run():
+        async with linked(path, 1, CommitterConfig()) as (link,):
+            with silent_committer(path) as listener:
+                first = asyncio.create_task(link.append(some()))
+                await asyncio.sleep(0.05)
+                peer, _ = listener.accept()
+                posts = [asyncio.create_task(link.append(some()))]
+                await asyncio.sleep(0)
+                link._lose(link._answers)
+                posts += [asyncio.create_task(link.append(some())) for _ in range(2)]
+                await asyncio.sleep(0.05)
+                other, _ = listener.accept()
+                peer.sendall(frame(packed_outcome([Receipt(7, 1)])))  # too late: nobody waits for it any more
+                assert await asyncio.to_thread(frames_in, other) == [2]
+                listener.setblocking(False)
+                with pytest.raises(BlockingIOError):
+                    listener.accept()
+                other.sendall(frame(packed_outcome([Receipt(8, 1), Receipt(9, 1)])))
+                assert [(await post)[0].position for post in posts[1:]] == [8, 9]
+                for post in (first, posts[0]):
+                    with pytest.raises(OverloadedError):
+                        await post
+                peer.close()
+                other.close()
+
+    asyncio.run(asyncio.wait_for(run(), 30))
 
 
 @pytest.mark.parametrize(

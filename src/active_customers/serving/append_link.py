@@ -19,7 +19,7 @@ from active_customers.serving.unix_path import short_path
 
 MOST_UNDER_WAY = 4
 """Frames without an answer; what is posted beyond them, or beyond what one commit can hold, waits for an answer. A post
-that waited for the answer to the frame before would miss the commit that is about to start, and take twice as long."""
+that waited for the answer to the frame before would miss the commit that is about to start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class AppendLink:
         self._reached = True
         self.is_full = False
         self._connection: asyncio.WriteTransport | None = None
+        self._answers: _Answers | None = None
         self._connecting: asyncio.Task[None] | None = None
 
     async def stop(self) -> None:
@@ -73,7 +74,8 @@ class AppendLink:
 
     def _send(self) -> None:
         if self._connection is None:
-            self._connecting = asyncio.create_task(self._connect())
+            if self._connecting is None or self._connecting.done():  # never two: frames are answered in order on one
+                self._connecting = asyncio.create_task(self._connect())
             return
         self._is_due = False
         while self._may_send() and (posts := self._backlog.take()):
@@ -88,16 +90,22 @@ class AppendLink:
         loop = asyncio.get_running_loop()
         try:
             with short_path(self._path) as path:
-                self._connection, _ = await loop.create_unix_connection(
+                connection, answers = await loop.create_unix_connection(
                     lambda: _Answers(self._settle, self._lose), path
                 )
         except OSError:
-            self._lose()
+            self._lose(self._answers)
+            return
+        self._connection, self._answers = connection, answers
+        if connection.is_closing():
+            self._lose(answers)
         else:
             self._send()
 
-    def _settle(self, message: bytes) -> None:
+    def _settle(self, answers: _Answers, message: bytes) -> None:
         """Hand the outcome of the oldest frame to those who wait for it, and send what waits meanwhile."""
+        if answers is not self._answers:
+            return
         self._reached = True
         outcome = unpacked_outcome(message)
         self.is_full = isinstance(outcome, DiskFullError)
@@ -110,8 +118,10 @@ class AppendLink:
             start = end
         self._send()
 
-    def _lose(self) -> None:
-        self._connection = None
+    def _lose(self, answers: _Answers | None) -> None:
+        if answers is not self._answers:
+            return
+        self._connection = self._answers = None
         self._reached = False
         self._fail(OverloadedError("the committer is being restarted"))
 
@@ -126,17 +136,17 @@ class AppendLink:
 class _Answers(asyncio.Protocol):
     """Cuts what the committer sends into messages."""
 
-    def __init__(self, answered: Callable[[bytes], None], lost: Callable[[], None]) -> None:
+    def __init__(self, answered: Callable[[_Answers, bytes], None], lost: Callable[[_Answers], None]) -> None:
         self._answered = answered
         self._lost = lost
         self._incoming = Incoming()
 
     def data_received(self, data: bytes) -> None:
         for message in self._incoming.messages(data):
-            self._answered(message)
+            self._answered(self, message)
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        self._lost()
+        self._lost(self)
 
 
 def _settle(answer: asyncio.Future[list[Receipt]], outcome: list[Receipt] | Exception) -> None:

@@ -147,8 +147,10 @@ class AppendServer:
         if not group:
             return
         events = [event for post in group for event in post.events]
-        self._pace.started(len(events))
-        outcome = committed(self._log, events, self._clock.now()) if events else []
+        outcome: Sequence[Receipt] | ActiveCustomersError = []
+        if events:
+            self._pace.started(len(events))
+            outcome = committed(self._log, events, self._clock.now())
         start = 0
         for post in group:
             end = start + len(post.events)

@@ -15,7 +15,7 @@ AtOnce = Mapping[bytes, Callable[[Headers, bytes], Reply]]
 
 
 MOST_HELD = 16
-"""Connections whose replies wait for each other: so the first of them waits for no more than fifteen answers."""
+"""Connections whose replies wait for each other at most; each is answered once, but for those that pipeline."""
 MOST_BYTES = 16_384
 """What a connection holds; a larger reply leaves as it is written."""
 
