@@ -81,7 +81,7 @@ def _models(answering: Answering, data_dir: Path, n_customers: int) -> Calls:
     directory, settings = DataDirectory(data_dir), Settings()
     artifacts = ArtifactStore(directory.models)
     manifest, arrays = artifacts.load(artifacts.current() or "")
-    live = LiveReader(directory.live, settings.models.session_knn, settings.models.popularity)
+    live = LiveReader(directory.live, settings.models.hybrid.session_knn, settings.models.popularity)
     models = {name: entry_named(name).load(arrays[name], manifest.configs[name]) for name in MODELS}
     asked = {name: _asking(model, sessions) for name, model in models.items()}
     return {**asked, "live_index": lambda i: live.candidates(sessions[i], _N)}

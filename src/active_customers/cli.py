@@ -217,6 +217,8 @@ def refresh(data_dir: DataDir = DEFAULT_DATA, config: ConfigFile = None) -> None
         f"published {manifest.version}: {facts['acts']:,} acts in {facts['sessions']:,} sessions of "
         f"{facts['customers']:,} customers on {facts['products']:,} products, {facts['seconds']:.1f} s"
     )
+    for note in facts["notes"]:
+        say(note)
 
 
 @app.command("erase")
@@ -301,7 +303,7 @@ def evaluate_command(
         return
     if not train or not model:
         raise typer.BadParameter("--train and --model are needed, unless --list-models is given")
-    configs = _loaded(config, data_dir).settings.models.model_dump()
+    configs = _loaded(config, data_dir).settings.models.by_name()
     for setting in settings or []:
         set_in(configs, setting)
     parts = tuple(read_interactions(path, preset) for path in [*train, *([valid] if valid else [])])

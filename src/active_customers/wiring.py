@@ -239,7 +239,7 @@ def _answering(
     cards = ProductCards(store.catalog)
     engine = Engine(store, cards, clock)
     encoder = AnswerEncoder(cards, TokenSigner(load_keys(directory.keys)))
-    live = LiveReader(directory.live, settings.models.session_knn, settings.models.popularity)
+    live = LiveReader(directory.live, settings.models.hybrid.session_knn, settings.models.popularity)
     engine.recommender = SessionRecommender(live=live)
     follower = ModelFollower(TrainedModels(ArtifactStore(directory.models), store.erasures), engine, clock, live)
     pause = settings.updater.poll_seconds

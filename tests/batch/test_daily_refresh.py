@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.abc import MetaPathFinder
 from io import BytesIO
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from active_customers.core.event import EventType
 from active_customers.core.session import SessionQuery
 from active_customers.models.artifacts import ArtifactStore
 from active_customers.models.base import Candidates, SessionLog
+from active_customers.models.hybrid_model import HybridConfig
 from active_customers.models.registry import MODELS
 from active_customers.models.session_knn import SessionKnnConfig
 from active_customers.realtime.session_recommender import load_models
@@ -81,7 +84,8 @@ def test_a_refresh_publishes_what_it_learned_and_says_what_it_read(refresh, visi
     visits(0, 12)
     embedded.events.reserve(5)
     manifest = refresh()
-    assert manifest.facts | {"seconds": 0} == {"acts": 24, "sessions": 12, "customers": 12, "products": 6, "seconds": 0}
+    counts = {"acts": 24, "sessions": 12, "customers": 12, "products": 6}
+    assert manifest.facts | {"seconds": 0} == counts | {"seconds": 0, "notes": []}
     assert (manifest.version, manifest.created, manifest.n_products) == ("v2025.01.15-001", NOW, 6)
     assert manifest.watermark == 25
     artifacts = ArtifactStore(directory.models)
@@ -89,7 +93,7 @@ def test_a_refresh_publishes_what_it_learned_and_says_what_it_read(refresh, visi
     models = load_models(*artifacts.load(manifest.version))
     number = embedded.catalog.product_number
     query = SessionQuery(np.array([number("a1")], np.uint32), np.ones(1, np.uint8), np.array([NOW]), NOW)
-    found = models.sessions.candidates(query, 1, query.products)
+    found = models.hybrid.sessions.candidates(query, 1, query.products)
     assert found.products.tolist() == [number("b1")]
 
 
@@ -215,10 +219,10 @@ def test_only_the_newest_acts_are_read_when_there_are_too_many(refresh, visits, 
 
 def test_the_models_are_fitted_as_configured_and_the_version_says_how(refresh, visits, directory):
     visits(0, 6)
-    manifest = refresh(ModelConfigs(session_knn=SessionKnnConfig(neighbours=7)))
-    assert manifest.configs["session_knn"]["neighbours"] == 7
+    manifest = refresh(ModelConfigs(hybrid=HybridConfig(session_knn=SessionKnnConfig(neighbours=7))))
+    assert manifest.configs["hybrid"]["session_knn"]["neighbours"] == 7
     models = load_models(*ArtifactStore(directory.models).load(manifest.version))
-    assert models.sessions.config.neighbours == 7
+    assert models.hybrid.sessions.config.neighbours == 7
 
 
 def test_progress_is_reported_to_the_end(directory, embedded, clock, visits):
@@ -280,3 +284,24 @@ def test_sessions_from_all_over_the_log_are_asked(session):
     log = SessionLog.from_rows(columns, 24, NOW)
     with pytest.raises(ArtifactError):
         check("wrong", WrongOnce(session), log)
+
+
+def test_without_the_library_that_trains_trees_a_refresh_publishes_sums_and_says_so(
+    refresh, visits, directory, monkeypatch
+):
+    """Answers need no library; a machine without OpenMP still serves, and its operator is told what is missing."""
+    monkeypatch.delitem(sys.modules, "lightgbm", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [_NoOpenMp(), *sys.meta_path])
+    visits(0, 400)
+    manifest = refresh()
+    assert "libgomp" in manifest.facts["notes"][0]
+    models = load_models(*ArtifactStore(directory.models).load(manifest.version))
+    assert not any(len(forest.values) for forest in models.hybrid.forests)
+
+
+class _NoOpenMp(MetaPathFinder):
+    """Fails as the library does where the system's OpenMP is missing."""
+
+    def find_spec(self, fullname, path, target=None):
+        if fullname == "lightgbm":
+            raise OSError("libgomp.so.1: cannot open shared object file")

@@ -46,14 +46,14 @@ def test_flags_beat_the_environment_which_beats_the_file(config_file):
 
 def test_the_environment_reaches_every_depth_and_lists():
     environment = {
-        "ACTIVE_CUSTOMERS_MODELS__SESSION_KNN__NEIGHBOURS": "77",
+        "ACTIVE_CUSTOMERS_MODELS__HYBRID__SESSION_KNN__NEIGHBOURS": "77",
         "ACTIVE_CUSTOMERS_MODELS__POPULARITY__WEIGHTS__VIEW": "0.5",
         "ACTIVE_CUSTOMERS_SERVER__CORS_ORIGINS": "https://a.example, https://b.example",
         "ACTIVE_CUSTOMERS_DATA_DIR": "/somewhere",
         "PATH": "/bin",
     }
     settings = load_settings(None, environment).settings
-    assert settings.models.session_knn.neighbours == 77
+    assert settings.models.hybrid.session_knn.neighbours == 77
     assert settings.models.popularity.weights.view == 0.5
     assert settings.server.cors_origins == ("https://a.example", "https://b.example")
 
@@ -71,7 +71,7 @@ def test_a_file_that_sets_nothing_changes_nothing(config_file, text):
         ("server: {port: eighty}", "server.port", "valid integer"),
         ("server: {port: 70000}", "server.port", "65535"),
         ("server: 80", "server", "valid dictionary"),
-        ("models: {session_knn: {neighbours: 0}}", "models.session_knn.neighbours", "greater than or equal to 1"),
+        ("models: {item_knn: {neighbours: 0}}", "models.item_knn.neighbours", "greater than or equal to 1"),
         ("committer: {max_queued_events: 10}", "committer.max_queued_events", "greater than or equal to 1000"),
     ],
 )

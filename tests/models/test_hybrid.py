@@ -1,9 +1,13 @@
 """The hybrid learns from the future of its sources only, and does without what is missing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.conftest import lightgbm_or_skip
 
+from active_customers.core.event import EventType
+from active_customers.core.recommendation import Goal
 from active_customers.core.session import SessionQuery
 from active_customers.models.factorization import FactorizationConfig
 from active_customers.models.hybrid_model import SETTINGS, Hybrid, HybridConfig
@@ -48,7 +52,7 @@ def hits(model, sessions, n=2):
 
 
 def test_it_learns_which_way_customers_go(hybrid):
-    assert len(hybrid.cascade.forest.roots) == SETTINGS["fast"].trees
+    assert len(hybrid.forests[Goal.NEXT].values) == SETTINGS["fast"].trees
     assert hits(hybrid, tours(2, 200)) > 0.9
 
 
@@ -56,7 +60,7 @@ def test_what_the_trees_learn_from_is_described_by_the_sessions_before(make_log,
     """Other sessions to foresee, even impossible ones, change labels and never the descriptions of equal questions."""
     model = Hybrid(HybridConfig(**QUICK))
     changed = [[*session[:-1], session[0]] for session in history[400:]]  # only the last act of each differs
-    one, other = (model.lists(make_log(history[:400] + late, N), 400) for late in (history[400:], changed))
+    one, other = (model.lists(make_log(history[:400] + late, N), 400)[Goal.NEXT] for late in (history[400:], changed))
     described = {row.tobytes() for row in one.features}
     assert {row.tobytes() for row in other.features} & described
     assert one.sizes.sum() == len(one.features) == len(one.labels)
@@ -81,21 +85,35 @@ def test_a_product_that_only_the_newest_sessions_hold_is_described_as_unknown(ma
 def test_without_enough_to_learn_from_the_sources_are_added_up(make_log, ask):
     model = Hybrid(HybridConfig(**QUICK))
     model.fit(make_log([[0, 1, 2], [0, 1, 3]], 4))
-    assert len(model.cascade.forest.roots) == 0
+    assert not any(len(forest.values) for forest in model.forests)
     assert 2 in model.candidates(ask(0, 1), 3).products
 
 
-def test_the_cascade_ranks_the_best_as_all_trees_do(make_log, history, ask):
-    model = Hybrid(HybridConfig(setting="best", **QUICK))
-    model.fit(make_log(history, N))
+def test_what_is_excluded_takes_no_other_s_place(hybrid, ask):
+    """Many excluded products leave as long a list as none."""
     query = ask(3, 4, 6)
-    cascaded = model.candidates(query, N)
-    model.cascade = model.cascade._replace(first_trees=len(model.cascade.forest.roots))
-    assert model.candidates(query, 5).products.tolist() == cascaded.products[:5].tolist()
-    model.cascade = model.cascade._replace(first_trees=30, kept=4)
-    few = model.candidates(query, N)
-    assert (np.diff(few.scores) <= 0).all()
-    assert sorted(few.products.tolist()) == sorted(cascaded.products.tolist())
+    everything = hybrid.candidates(query, N)
+    without = hybrid.candidates(query, 5, everything.products[:-5])
+    assert sorted(without.products.tolist()) == sorted(everything.products[-5:].tolist())
+
+
+def test_the_goal_decides_the_order(make_log, ask):
+    """Customers look on at the next product, and put the one after that into the cart."""
+    rng = np.random.default_rng(1)
+    starts = rng.integers(N, size=600)
+    sessions = [[s, (s + 1) % N, (s + 2) % N] for s in starts.tolist()]
+    log = make_log(sessions, N)
+    types = np.full(len(log.products), EventType.VIEW, np.uint8)
+    types[2::3] = EventType.CART_ADD
+    config = QUICK | {"ranker": {"least_in_leaf": 5, "threads": 1, "goal_trees": 60}}
+    model = Hybrid(HybridConfig(**config))
+    model.fit(replace(log, event_types=types))
+    first = {
+        goal: [int(model.candidates(ask(s)._replace(goal=goal), 1).products[0]) for s in range(N)] for goal in Goal
+    }
+    assert np.mean([(found - s) % N == 1 for s, found in enumerate(first[Goal.NEXT])]) > 0.9
+    assert np.mean([(found - s) % N == 2 for s, found in enumerate(first[Goal.CART])]) > 0.9
+    assert first[Goal.PURCHASE] == first[Goal.NEXT]  # nothing was bought: nothing else was learned
 
 
 def test_whatever_source_is_empty_there_is_an_answer(hybrid, ask):

@@ -19,9 +19,9 @@ from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.product import Product
 from active_customers.models.artifacts import Manifest
 from active_customers.models.base import SessionLog
+from active_customers.models.hybrid_model import Hybrid
 from active_customers.models.item_knn import ItemKnn
 from active_customers.models.popularity import Popularity, PopularityConfig
-from active_customers.models.session_knn import SessionKnn
 from active_customers.realtime.access import Access, AccessConfig
 from active_customers.realtime.answers import AnswerEncoder
 from active_customers.realtime.engine import Engine
@@ -98,7 +98,7 @@ class Shop:
         models = {
             "popularity": Popularity(configs.popularity),
             "item_knn": ItemKnn(configs.item_knn),
-            "session_knn": SessionKnn(configs.session_knn),
+            "hybrid": Hybrid(configs.hybrid),
         }
         log = self.history()
         for model in models.values():

@@ -15,7 +15,7 @@ from active_customers.core.event import EventType
 from active_customers.core.session import SessionQuery
 from active_customers.importing.folder import REJECTS, import_lock
 from active_customers.models.artifacts import ArtifactStore
-from active_customers.models.session_knn import SessionKnn
+from active_customers.models.hybrid_model import Hybrid
 from active_customers.models.trained import TrainedModels
 from active_customers.serving.eraser import Eraser
 from active_customers.serving.retention import Retention, RetentionConfig
@@ -43,13 +43,13 @@ def retention(directory, store, clock, config: RetentionConfig) -> Retention:
 def sessions_that_vote(models: TrainedModels) -> list[int]:
     """Return the customers whose sessions have a weight in the current version."""
     version = models.current()
-    arrays = models.load(version)[1]["session_knn"]
-    return arrays["customers"][arrays["session_weights"] > 0].tolist()
+    arrays = models.load(version)[1]["hybrid"]
+    return arrays["session_knn_customers"][arrays["session_knn_session_weights"] > 0].tolist()
 
 
 def weights(engine) -> int:
     """Return how many sessions of the model in force have a vote."""
-    return int(np.count_nonzero(engine.recommender._models.sessions.index.session_weights))
+    return int(np.count_nonzero(engine.recommender._models.hybrid.sessions.index.session_weights))
 
 
 def test_models_trained_before_pass_over_an_erased_customer(trained, store, writer):
@@ -60,8 +60,8 @@ def test_models_trained_before_pass_over_an_erased_customer(trained, store, writ
     assert models.n_erased() == 1
     assert sorted(sessions_that_vote(models)) == [0, 1, 3, 4, 5]
     manifest, arrays = models.load(models.current())
-    model = SessionKnn.from_arrays(arrays["session_knn"], manifest.configs["session_knn"])
-    assert 2 in model.arrays()["customers"]  # the file is as it was
+    model = Hybrid.from_arrays(arrays["hybrid"], manifest.configs["hybrid"])
+    assert 2 in model.arrays()["session_knn_customers"]  # the file is as it was
 
 
 def test_a_new_model_learns_nothing_of_an_erased_customer(trained, store, writer, clock):
@@ -70,7 +70,7 @@ def test_a_new_model_learns_nothing_of_an_erased_customer(trained, store, writer
     assert store.erasures.n_pending() == 1
     publish(trained, writer, clock)
     models = TrainedModels(ArtifactStore(trained.models), store.erasures)
-    assert sorted(models.load(models.current())[1]["session_knn"]["customers"].tolist()) == [0, 1, 3, 4, 5]
+    assert sorted(models.load(models.current())[1]["hybrid"]["session_knn_customers"].tolist()) == [0, 1, 3, 4, 5]
 
 
 def test_a_running_service_takes_an_erased_customer_out_of_model_and_archive(trained, clock):
@@ -192,6 +192,6 @@ def test_sessions_without_weight_have_no_vote(trained, store, writer):
     for number in range(6):
         writer.erase(f"c{number}")
     manifest, arrays = models.load(models.current())
-    model = SessionKnn.from_arrays(arrays["session_knn"], manifest.configs["session_knn"])
+    model = Hybrid.from_arrays(arrays["hybrid"], manifest.configs["hybrid"])
     query = SessionQuery(np.array([0], np.uint32), np.ones(1, np.uint8), np.zeros(1, np.int64), NOW)
-    assert len(model.candidates(query, 5).products) == 0
+    assert len(model.sessions.candidates(query, 5).products) == 0

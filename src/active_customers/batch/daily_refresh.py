@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -12,14 +12,14 @@ from pydantic import Field
 from active_customers.batch.history import History, HistoryConfig, read_history
 from active_customers.core.clock import Clock
 from active_customers.core.config import Config
-from active_customers.core.errors import ArtifactError, NoDataError
+from active_customers.core.errors import ArtifactError, MissingLibraryError, NoDataError
 from active_customers.core.session import SessionQuery
 from active_customers.models.artifacts import ArtifactStore, Manifest
 from active_customers.models.base import Arrays, Candidates, Model, SessionLog
+from active_customers.models.hybrid_model import Hybrid, HybridConfig
 from active_customers.models.item_knn import ItemKnnConfig
 from active_customers.models.popularity import PopularityConfig
 from active_customers.models.registry import MODELS
-from active_customers.models.session_knn import SessionKnnConfig
 from active_customers.storage.archive import Archive
 from active_customers.storage.base import StoreWriter
 from active_customers.storage.data_dir import DataDirectory
@@ -42,7 +42,13 @@ class ModelConfigs(Config):
 
     popularity: PopularityConfig = PopularityConfig()
     item_knn: ItemKnnConfig = ItemKnnConfig()
-    session_knn: SessionKnnConfig = SessionKnnConfig()
+    hybrid: HybridConfig = HybridConfig()
+
+    def by_name(self) -> dict[str, dict[str, Any]]:
+        """Return the parameters of every model by its name, those of the hybrid's sources too."""
+        models = self.model_dump(mode="json")
+        sources = {name: models["hybrid"][name] for name in ("session_knn", "linear", "factorization")}
+        return {**sources, **models}
 
 
 class Refresh:
@@ -76,12 +82,13 @@ class Refresh:
         log = self._log(history)
         progress(1, steps)
         fitted: dict[str, Arrays] = {}
+        notes: list[str] = []
         for step, (name, model) in enumerate(self._models.items(), 2):
-            model.fit(log)
+            notes += _fitted(model, log)
             check(name, model, log)
             fitted[name] = model.arrays()
             progress(step, steps)
-        manifest = self._manifest(log, history, time.perf_counter() - started)
+        manifest = self._manifest(log, history, notes, time.perf_counter() - started)
         self._artifacts.publish(manifest, fitted)
         self._artifacts.prune(self._config.keep_versions)
         progress(steps, steps)
@@ -94,7 +101,7 @@ class Refresh:
             )
         return SessionLog.from_rows(history.columns, int(history.columns["product"].max()) + 1, self._clock.now())
 
-    def _manifest(self, log: SessionLog, history: History, seconds: float) -> Manifest:
+    def _manifest(self, log: SessionLog, history: History, notes: list[str], seconds: float) -> Manifest:
         now = self._clock.now()
         return Manifest(
             version=self._artifacts.next_version(now),
@@ -110,8 +117,21 @@ class Refresh:
                 "customers": len(np.unique(log.customers)),
                 "products": len(np.unique(log.products)),
                 "seconds": round(seconds, 2),
+                "notes": notes,
             },
         )
+
+
+def _fitted(model: Model, log: SessionLog) -> list[str]:
+    """Fit a model; return what was done without."""
+    try:
+        model.fit(log)
+    except MissingLibraryError as error:
+        if not isinstance(model, Hybrid):
+            raise
+        model.fit_sources(log)
+        return [f"without trees, answers are the sum of their sources: {error}"]
+    return []
 
 
 def check(name: str, model: Model, log: SessionLog) -> None:

@@ -27,6 +27,19 @@ class ReasonCode(Word):
     """A few customers looked at it: too few to call it popular."""
     CATALOG = 7
     """Nothing is known of it yet but that it is in the catalogue."""
+    RELATED = 8
+    """The history relates it to the evidence: directly, or over products between them."""
+
+
+class Goal(Word):
+    """What a recommendation is to lead to; models may rank by it."""
+
+    NEXT = 0
+    """The product that the customer looks at next."""
+    CART = 1
+    """One that the customer puts into the cart later in the session."""
+    PURCHASE = 2
+    """One that the customer buys later in the session."""
 
 
 class Recommendation(NamedTuple):

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_customers.core.clock import DAY, MINUTE
+from active_customers.core.recommendation import Goal
 
 State = NDArray[np.int64]
 
@@ -118,10 +119,12 @@ class CustomerState:
 class SessionQuery(NamedTuple):
     """What a model is asked about: products a customer showed interest in, oldest first.
 
-    Shapes: products uint32[n], event_types uint8[n], times int64[n] (microseconds). `now` is the time of the question.
+    Shapes: products uint32[n], event_types uint8[n], times int64[n] (microseconds). `now` is the time of the question,
+    `goal` what the answer is for.
     """
 
     products: NDArray[np.uint32]
     event_types: NDArray[np.uint8]
     times: NDArray[np.int64]
     now: int
+    goal: Goal = Goal.NEXT

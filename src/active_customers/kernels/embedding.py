@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from active_customers.kernels.jit import kernel
+from active_customers.kernels.jit import kernel, summing_kernel
 
 _FADING, _FADING_SQUARES, _LEAST = 0.9, 0.999, 1e-8
 """Of Adam (Kingma and Ba, ICLR 2015)."""
@@ -75,3 +75,16 @@ def cosines(vectors: NDArray[np.float32], vector: NDArray[np.float32], out: NDAr
         for i in range(len(vector)):
             total += vectors[product, i] * vector[i]
         out[product] = total
+
+
+@summing_kernel
+def add_cosines(
+    vectors: NDArray[np.float32], rows: NDArray[np.uint32], vector: NDArray[np.float32], sums: NDArray[np.float32]
+) -> None:
+    """Add the product of each named row of the vectors and the given one to the first of `sums`; none, nothing."""
+    for place in range(len(rows)):
+        if rows[place] < len(vectors):
+            total = np.float32(0.0)
+            for i in range(len(vector)):
+                total += vectors[rows[place], i] * vector[i]
+            sums[place] += total

@@ -7,27 +7,64 @@ the sum of what they say, describe and rank these.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from active_customers.core.event import EventType
 from active_customers.core.identifiers import NO_NUMBER
+from active_customers.core.recommendation import ReasonCode
 from active_customers.kernels import session_knn
 from active_customers.kernels.candidate_set import CandidateSet, Votes, insert_query
-from active_customers.kernels.embedding import session_vector
+from active_customers.kernels.embedding import add_cosines, session_vector
 from active_customers.kernels.item_knn import Relation
 from active_customers.kernels.jit import kernel
 from active_customers.kernels.top_n import Wanted, top_n
 from active_customers.kernels.trees import Forest, add_trees
 
+LINEAR, AFTER, BESIDE = range(3)
+"""Relations of product to product: by regression, by what came after, by what stood in the same session."""
+N_RELATIONS = 3
+
 KNN, KNN_AFTER, N_VOTES, STRONGEST = range(4)
 """What is gathered of near sessions: the sum of their votes, that of those which went on to the product, how many
 voted, and the strongest of the votes."""
-N_GATHERED = 4
+FIRST_RELATION = 4
 """Then two columns for each relation: the sum over the session's products, and the newest one's alone."""
+N_GATHERED = FIRST_RELATION + 2 * N_RELATIONS
 
-N_KNN_FEATURES, N_RELATION_FEATURES, N_TASTE_FEATURES, N_SESSION_FEATURES, N_CONTEXT_FEATURES = 6, 5, 3, 3, 5
+_OF_SESSIONS, _OF_RELATION, _OF_TASTE, _OF_ACTS, _OF_CONTEXT = 6, 5, 3, 4, 7
+N_FEATURES = _OF_SESSIONS + N_RELATIONS * _OF_RELATION + _OF_TASTE + _OF_ACTS + _OF_CONTEXT
+"""What describes a product, beside the facts that are known of it by itself."""
+
+_SILENT = 0.001
+"""What the sum of all sources counts beside the share of the best one's votes, where there are no trees."""
+
+MOST_RANKED = 1024
+"""Products that are described, at most."""
+
+STRENGTHS = np.zeros(256, np.float32)
+"""How far each type of act goes towards buying."""
+for _strength, _types in enumerate(
+    (
+        (EventType.VIEW, EventType.CLICK, EventType.EMAIL_CLICK, EventType.PUSH_CLICK),
+        (EventType.WISHLIST_ADD,),
+        (EventType.CART_ADD,),
+        (EventType.PURCHASE,),
+    ),
+    1,
+):
+    STRENGTHS[list(_types)] = _strength
+
+_SESSION, _TOGETHER, _RELATED = int(ReasonCode.SESSION), int(ReasonCode.VIEWED_TOGETHER), int(ReasonCode.RELATED)
+
+
+class Acts(NamedTuple):
+    """What a customer did in a session, oldest first: product numbers and `EventType`s, [n] each."""
+
+    products: NDArray[np.uint32]
+    event_types: NDArray[np.uint8]
 
 
 class HybridSources(NamedTuple):
@@ -35,7 +72,7 @@ class HybridSources(NamedTuple):
 
     Row `r` of `by_place` weighs the i-th newest distinct product of the session in relation `r`, `blend` the sources
     (near sessions, then the relations) when the most promising are chosen; `facts` float32[n_products, f] is known of
-    each product.
+    each product. Products may be missing from any of them.
     """
 
     sessions: session_knn.SessionIndex
@@ -48,89 +85,121 @@ class HybridSources(NamedTuple):
     facts: NDArray[np.float32]
 
 
-class Cascade(NamedTuple):
-    """The trees, and what they look at: the first `first_trees` at all products, the others at the best `kept`."""
-
-    forest: Forest
-    first_trees: int
-    kept: int
-
-
 class HybridScratch(NamedTuple):
     """One thread's scratch memory: `gathered` has a row for each product that sources can propose in one question.
 
-    `features` and `scores` have one for each product that is chosen.
+    `columns` float32[features, `MOST_RANKED`] describes the chosen ones, `leaves` is for the trees, and the first of
+    `scores` are the answer's.
     """
 
     knn: session_knn.KnnScratch
     gathered: NDArray[np.float32]
-    features: NDArray[np.float32]
+    columns: NDArray[np.float32]
+    leaves: NDArray[np.uint32]
     scores: NDArray[np.float64]
 
 
 @kernel
-def propose(sources: HybridSources, scratch: HybridScratch, query: NDArray[np.uint32], n: int) -> NDArray[np.int64]:
-    """Return the slots of the `n` most promising products, best first, described row by row in `scratch.features`.
+def rank(
+    sources: HybridSources, forest: Forest, scratch: HybridScratch, acts: Acts, wanted: Wanted
+) -> NDArray[np.int64]:
+    """Return the slots of the `wanted.n` most promising products (at most `MOST_RANKED`) in the order of the trees.
 
-    `query` holds product numbers, oldest first, all of them known.
+    Their scores are in `scratch.scores`. Products of the acts that are in no source are passed over.
     """
-    n_query, count = gather(sources, scratch, query)
-    slots = choose(sources, scratch, count, n)
-    describe(sources, scratch, (query, n_query), slots)
+    return order(forest, scratch, propose(sources, scratch, acts, wanted))
+
+
+@kernel
+def propose(sources: HybridSources, scratch: HybridScratch, acts: Acts, wanted: Wanted) -> NDArray[np.int64]:
+    """Return the slots of the most promising products, the most promising first, described in `scratch.columns`."""
+    n_query = insert_query(scratch.knn.candidates, acts.products, sources.by_place.shape[1])
+    n_votes = _ask_sessions(sources, scratch.knn, n_query)
+    count = count_votes(sources, scratch, acts, n_query, n_votes)
+    return promising(sources, scratch, acts, (n_query, count), wanted)
+
+
+@kernel
+def _ask_sessions(sources: HybridSources, knn: session_knn.KnnScratch, n_query: int) -> int:
+    """Let the nearest sessions vote; return the number of votes."""
+    n_found = session_knn.find_sessions(sources.sessions, sources.knn, knn, min(n_query, len(sources.knn.by_place)))
+    n_nearest = session_knn.keep_nearest(knn, n_found, sources.knn.neighbours)
+    return session_knn.cast_votes(sources.sessions, sources.knn, knn, n_query, n_nearest)
+
+
+@kernel
+def count_votes(sources: HybridSources, scratch: HybridScratch, acts: Acts, n_query: int, n_votes: int) -> int:
+    """Gather what near sessions voted for, once the acts' products are in the set; return how many slots there are.
+
+    As in `session_knn` a product counts by its rarity (what the model does not know counts once), and that of the
+    newest act as often as customers stay with one.
+    """
+    gathered, products, rarity = scratch.gathered, scratch.knn.candidates.products, sources.sessions.rarity
+    gathered[:n_query] = 0.0
+    count = _tally(scratch.knn.candidates, gathered, n_query, scratch.knn.votes, n_votes)
+    for slot in range(count):
+        if products[slot] < len(rarity):
+            weigh_votes(gathered, slot, rarity[products[slot]])
+    if n_query > 0 and products[0] == acts.products[-1]:
+        weigh_votes(gathered, 0, sources.knn.repeat)
+    return count
+
+
+@kernel
+def weigh_votes(gathered: NDArray[np.float32], slot: int, factor: float) -> None:
+    """Multiply what near sessions say of a product."""
+    for column in (KNN, KNN_AFTER, STRONGEST):
+        gathered[slot, column] *= np.float32(factor)
+
+
+@kernel
+def promising(
+    sources: HybridSources, scratch: HybridScratch, acts: Acts, counts: tuple[int, int], wanted: Wanted
+) -> NDArray[np.int64]:
+    """Do what `propose` does, once votes are counted; `counts` are the slots of the acts' products, and of all."""
+    n_query, count = counts
+    candidates, gathered = scratch.knn.candidates, scratch.gathered
+    for relation in range(N_RELATIONS - 1, -1, -1):  # so that the evidence is what stood beside it, if anything did
+        column = FIRST_RELATION + 2 * relation
+        count = _add_relation(
+            sources.relations[relation], sources.by_place[relation], candidates, gathered, (n_query, count, column)
+        )
+    slots = _choose(sources, scratch, count, wanted)
+    _describe(sources, scratch, acts, n_query, slots)
     return slots
 
 
 @kernel
-def rank(
-    sources: HybridSources, cascade: Cascade, scratch: HybridScratch, query: NDArray[np.uint32], n: int
-) -> NDArray[np.int64]:
-    """Return the slots of the most promising products in the order of the trees; their scores are in `scratch.scores`.
+def order(forest: Forest, scratch: HybridScratch, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the described products' slots, best first.
 
-    All are ranked by the first trees, the best of them by all trees; the others stand behind, in their order.
+    Scores are the trees' sums through the logistic function. Without trees near sessions decide, as they are the best
+    source by far, and the sum of what all say where they are silent.
     """
-    slots = propose(sources, scratch, query, n)
-    if len(cascade.forest.roots) == 0:
-        for place in range(len(slots)):
-            scratch.scores[place] = scratch.knn.candidates.scores[slots[place]]
-        return slots
-    features, scores = scratch.features, scratch.scores
-    n_trees, first = len(cascade.forest.roots), min(cascade.first_trees, len(cascade.forest.roots))
-    scores[: len(slots)] = 0.0
-    add_trees(cascade.forest, (0, first), features, len(slots), scores)
-    order = np.argsort(-scores[: len(slots)], kind="mergesort")
-    n_best = min(cascade.kept, len(slots))
-    best = order[:n_best]
-    chosen = features[best]
-    sums = scores[best]
-    add_trees(cascade.forest, (first, n_trees), chosen, n_best, sums)
-    again = np.argsort(-sums, kind="mergesort")
-    below = min(0.0, sums[again[-1]] - scores[order[n_best]]) if n_best < len(slots) else 0.0
-    rest = scores[order[n_best:]] + below
-    scores[:n_best] = sums[again]
-    scores[n_best : len(slots)] = rest
-    order[:n_best] = best[again]
-    return slots[order]
+    sums = np.zeros(len(slots))
+    if len(forest.offsets) > 1:
+        add_trees(forest, scratch.columns, scratch.leaves, sums)
+        for row in range(len(slots)):
+            sums[row] = 1.0 / (1.0 + math.exp(-min(max(sums[row], -30.0), 30.0)))
+    else:
+        for row in range(len(slots)):
+            sums[row] = scratch.columns[0, row] + _SILENT * scratch.knn.candidates.scores[slots[row]]
+    ordered = np.empty(len(slots), np.int64)
+    for row in range(len(slots)):
+        place = _place(sums, row)
+        ordered[place] = slots[row]
+        scratch.scores[place] = sums[row]
+    return ordered
 
 
 @kernel
-def gather(sources: HybridSources, scratch: HybridScratch, query: NDArray[np.uint32]) -> tuple[int, int]:
-    """Collect what sources say of every product that one of them proposes.
-
-    Returns how many products of the session are used (slots 0, 1, ...), and how many slots there are.
-    """
-    knn, gathered, candidates = scratch.knn, scratch.gathered, scratch.knn.candidates
-    n_query = insert_query(candidates, query, sources.by_place.shape[1])
-    gathered[:n_query] = 0.0
-    n_found = session_knn.find_sessions(sources.sessions, sources.knn, knn, min(n_query, len(sources.knn.by_place)))
-    n_nearest = session_knn.keep_nearest(knn, n_found, sources.knn.neighbours)
-    n_votes = session_knn.cast_votes(sources.sessions, sources.knn, knn, n_query, n_nearest)
-    count = _tally(candidates, gathered, n_query, knn.votes, n_votes)
-    for relation in range(len(sources.relations)):
-        column = N_GATHERED + 2 * relation
-        count = _add_relation(
-            sources.relations[relation], sources.by_place[relation], candidates, gathered, (n_query, count, column)
-        )
-    return n_query, count
+def reason_of(scratch: HybridScratch, slot: int) -> int:
+    """Return the `ReasonCode` that a product's evidence stands for."""
+    gathered = scratch.gathered
+    if gathered[slot, N_VOTES] > 0:
+        return _SESSION
+    beside, after = gathered[slot, FIRST_RELATION + 2 * BESIDE], gathered[slot, FIRST_RELATION + 2 * AFTER]
+    return _TOGETHER if beside > 0 or after > 0 else _RELATED
 
 
 @kernel
@@ -192,68 +261,52 @@ def _add_relation(
 
 
 @kernel
-def choose(sources: HybridSources, scratch: HybridScratch, count: int, n: int) -> NDArray[np.int64]:
-    """Return the slots of the `n` most promising products: each source says at most its part of `blend`."""
+def _choose(sources: HybridSources, scratch: HybridScratch, count: int, wanted: Wanted) -> NDArray[np.int64]:
+    """Return the slots of the most promising products: each source says at most its part of `blend`."""
     gathered, scores = scratch.gathered, scratch.knn.candidates.scores
-    scores[:count] = 0.0
-    for source in range(len(sources.blend)):
-        column = KNN if source == 0 else N_GATHERED + 2 * (source - 1)
-        best = np.float32(0.0)
-        for slot in range(count):
-            best = max(best, gathered[slot, column])
-        if best > 0.0:
-            factor = sources.blend[source] / best
-            for slot in range(count):
-                scores[slot] += factor * gathered[slot, column]
-    return top_n(scratch.knn.candidates.products[:count], scores[:count], Wanted(n, np.empty(0, np.uint32)))
+    best = np.zeros(1 + N_RELATIONS, np.float32)
+    for slot in range(count):
+        best[0] = max(best[0], gathered[slot, KNN])
+        for relation in range(N_RELATIONS):
+            best[1 + relation] = max(best[1 + relation], gathered[slot, FIRST_RELATION + 2 * relation])
+    factors = np.zeros(len(best))
+    for source in range(len(best)):
+        factors[source] = sources.blend[source] / best[source] if best[source] > 0.0 else 0.0
+    for slot in range(count):
+        score = factors[0] * gathered[slot, KNN]
+        for relation in range(N_RELATIONS):
+            score += factors[1 + relation] * gathered[slot, FIRST_RELATION + 2 * relation]
+        scores[slot] = score
+    n = min(wanted.n, MOST_RANKED)
+    return top_n(scratch.knn.candidates.products[:count], scores[:count], Wanted(n, wanted.excluded))
 
 
 @kernel
-def describe(
-    sources: HybridSources,
-    scratch: HybridScratch,
-    asked: tuple[NDArray[np.uint32], int],
-    slots: NDArray[np.int64],
+def _describe(
+    sources: HybridSources, scratch: HybridScratch, acts: Acts, n_query: int, slots: NDArray[np.int64]
 ) -> None:
-    """Write what is known of the chosen products into the first rows of `scratch.features`."""
-    gathered, features, candidates = scratch.gathered, scratch.features, scratch.knn.candidates
-    query, n_query = asked
-    _describe_sessions(gathered, features, slots)
-    column = N_KNN_FEATURES
-    for relation in range(len(sources.relations)):
-        _describe_relation(gathered, features, slots, (N_GATHERED + 2 * relation, column))
-        column += N_RELATION_FEATURES
-    _describe_taste(sources, candidates.products, features, (query, slots), column)
-    column += N_TASTE_FEATURES
-    context = column + N_SESSION_FEATURES
-    n_facts = sources.facts.shape[1]
-    first_fact = context + N_CONTEXT_FEATURES
-    longest = np.float32(len(query))
-    repeats = np.float32(len(query) - n_query)
-    newest_twice = np.float32(len(query) > 1 and query[-1] == query[-2])
+    """Write what is known of the chosen products into the first places of `scratch.columns`."""
+    gathered, columns, products = scratch.gathered, scratch.columns, scratch.knn.candidates.products
+    _describe_sessions(gathered, columns, slots)
+    first = _OF_SESSIONS
+    for relation in range(N_RELATIONS):
+        _describe_relation(gathered, columns, slots, (FIRST_RELATION + 2 * relation, first))
+        first += _OF_RELATION
+    _describe_taste(sources, products, columns, (acts.products, slots), first)
+    first += _OF_TASTE
+    _describe_acts(columns, acts, (products, n_query, slots), first)
+    first += _OF_ACTS
+    _describe_context(sources, columns, acts, (products, n_query, len(slots)), first)
+    first += _OF_CONTEXT
+    facts = sources.facts
     for place in range(len(slots)):
-        slot = slots[place]
-        product = candidates.products[slot]
-        times, last = 0, 0
-        if slot < n_query:
-            for act in range(len(query)):
-                if query[act] == product:
-                    times += 1
-                    last = len(query) - act
-        features[place, column] = times
-        features[place, column + 1] = last
-        features[place, column + 2] = slot + 1 if slot < n_query else 0
-        features[place, context] = longest
-        features[place, context + 1] = n_query
-        features[place, context + 2] = repeats
-        features[place, context + 3] = newest_twice
-        features[place, context + 4] = sources.facts[candidates.products[0], 0] if n_query > 0 else 0.0
-        for fact in range(n_facts):
-            features[place, first_fact + fact] = sources.facts[product, fact] if product < len(sources.facts) else 0.0
+        product = products[slots[place]]
+        for fact in range(facts.shape[1]):
+            columns[first + fact, place] = facts[product, fact] if product < len(facts) else np.float32(0.0)
 
 
 @kernel
-def _describe_sessions(gathered: NDArray[np.float32], features: NDArray[np.float32], slots: NDArray[np.int64]) -> None:
+def _describe_sessions(gathered: NDArray[np.float32], columns: NDArray[np.float32], slots: NDArray[np.int64]) -> None:
     """Write what near sessions say: relative to the best, in full, what came after, votes, the strongest, the place."""
     best = np.float32(1e-30)
     values = np.empty(len(slots), np.float32)
@@ -262,20 +315,20 @@ def _describe_sessions(gathered: NDArray[np.float32], features: NDArray[np.float
         best = max(best, values[place])
     for place in range(len(slots)):
         slot = slots[place]
-        features[place, 0] = values[place] / best
-        features[place, 1] = math.log(values[place] + np.float32(1e-3))
-        features[place, 2] = gathered[slot, KNN_AFTER] / best
-        features[place, 3] = gathered[slot, N_VOTES]
-        features[place, 4] = gathered[slot, STRONGEST] / best
-    _write_places(values, features, 5)
+        columns[0, place] = values[place] / best
+        columns[1, place] = math.log(values[place] + np.float32(1e-3))
+        columns[2, place] = gathered[slot, KNN_AFTER] / best
+        columns[3, place] = gathered[slot, N_VOTES]
+        columns[4, place] = gathered[slot, STRONGEST] / best
+    _write_places(values, columns[5])
 
 
 @kernel
 def _describe_relation(
-    gathered: NDArray[np.float32], features: NDArray[np.float32], slots: NDArray[np.int64], columns: tuple[int, int]
+    gathered: NDArray[np.float32], columns: NDArray[np.float32], slots: NDArray[np.int64], where: tuple[int, int]
 ) -> None:
     """Write what a relation says: relative to the best and in full, the newest product's alone likewise, the place."""
-    source, column = columns
+    source, first = where
     best, best_newest = np.float32(1e-30), np.float32(1e-30)
     values = np.empty(len(slots), np.float32)
     for place in range(len(slots)):
@@ -284,46 +337,98 @@ def _describe_relation(
         best_newest = max(best_newest, gathered[slots[place], source + 1])
     for place in range(len(slots)):
         newest = gathered[slots[place], source + 1]
-        features[place, column] = values[place] / best
-        features[place, column + 1] = values[place]
-        features[place, column + 2] = newest / best_newest
-        features[place, column + 3] = newest
-    _write_places(values, features, column + 4)
+        columns[first, place] = values[place] / best
+        columns[first + 1, place] = values[place]
+        columns[first + 2, place] = newest / best_newest
+        columns[first + 3, place] = newest
+    _write_places(values, columns[first + 4])
 
 
 @kernel
 def _describe_taste(
     sources: HybridSources,
     products: NDArray[np.uint32],
-    features: NDArray[np.float32],
+    columns: NDArray[np.float32],
     asked: tuple[NDArray[np.uint32], NDArray[np.int64]],
-    column: int,
+    first: int,
 ) -> None:
     """Write how near each product's vector is to the session's and to the newest act's: cosines, and the place."""
     query, slots = asked
-    vectors = sources.vectors
-    session = session_vector(vectors, sources.by_act, query)
-    newest = session_vector(vectors, sources.by_act, query[-1:])
-    values = np.zeros(len(slots), np.float32)
-    for place in range(len(slots)):
-        product = products[slots[place]]
-        near, near_newest = np.float32(0.0), np.float32(0.0)
-        if product < len(vectors):
-            for i in range(len(session)):
-                near += session[i] * vectors[product, i]
-                near_newest += newest[i] * vectors[product, i]
-        values[place] = near
-        features[place, column] = values[place]
-        features[place, column + 1] = near_newest
-    _write_places(values + np.float32(2.0), features, column + 2)
+    session = session_vector(sources.vectors, sources.by_act, query)
+    newest = session_vector(sources.vectors, sources.by_act, query[-1:])
+    columns[first, : len(slots)] = 0.0
+    columns[first + 1, : len(slots)] = 0.0
+    chosen = products[slots]
+    add_cosines(sources.vectors, chosen, session, columns[first])
+    add_cosines(sources.vectors, chosen, newest, columns[first + 1])
+    _write_places(columns[first, : len(slots)] + np.float32(2.0), columns[first + 2])
 
 
 @kernel
-def _write_places(values: NDArray[np.float32], features: NDArray[np.float32], column: int) -> None:
+def _describe_acts(
+    columns: NDArray[np.float32],
+    acts: Acts,
+    chosen: tuple[NDArray[np.uint32], int, NDArray[np.int64]],
+    first: int,
+) -> None:
+    """Write what was done with each product: how often, how many acts ago, its place from the newest, the most."""
+    products, n_query, slots = chosen
+    n_acts = len(acts.products)
+    columns[first : first + _OF_ACTS, : len(slots)] = 0.0
+    for place in range(len(slots)):
+        slot = slots[place]
+        if slot >= n_query:
+            continue
+        for act in range(n_acts):
+            if acts.products[act] == products[slot]:
+                columns[first, place] += 1
+                columns[first + 1, place] = n_acts - act
+                strength = STRENGTHS[acts.event_types[act]]
+                columns[first + 3, place] = max(columns[first + 3, place], strength)
+        columns[first + 2, place] = slot + 1
+
+
+@kernel
+def _describe_context(
+    sources: HybridSources,
+    columns: NDArray[np.float32],
+    acts: Acts,
+    counts: tuple[NDArray[np.uint32], int, int],
+    first: int,
+) -> None:
+    """Write what is the same for all: how long and varied the session is, and what its newest act was."""
+    products, n_query, n_chosen = counts
+    n_acts = len(acts.products)
+    known = n_query > 0 and products[0] < len(sources.facts)
+    strongest = np.float32(0.0)
+    for act in range(n_acts):
+        strongest = max(strongest, STRENGTHS[acts.event_types[act]])
+    columns[first, :n_chosen] = n_acts
+    columns[first + 1, :n_chosen] = n_query
+    columns[first + 2, :n_chosen] = n_acts - n_query
+    columns[first + 3, :n_chosen] = n_acts > 1 and acts.products[-1] == acts.products[-2]
+    columns[first + 4, :n_chosen] = sources.facts[products[0], 0] if known else np.float32(0.0)
+    columns[first + 5, :n_chosen] = STRENGTHS[acts.event_types[-1]] if n_acts > 0 else np.float32(0.0)
+    columns[first + 6, :n_chosen] = strongest
+
+
+@kernel
+def _write_places(values: NDArray[np.float32], column: NDArray[np.float32]) -> None:
     """Write the place of each row by its value, the largest first; rows without a value share the last one."""
-    order = np.argsort(-values)
-    n_valued = 0
-    for place in range(len(order)):
-        row = order[place]
-        n_valued += values[row] > 0.0
-        features[row, column] = place if values[row] > 0.0 else n_valued
+    n_valued = np.sum(values > 0.0)
+    for row in range(len(values)):
+        column[row] = _place(values, row) if values[row] > 0.0 else n_valued
+
+
+@kernel
+def _place(values: NDArray[Any], row: int) -> int:
+    """Return how many values come before a row's, the largest first, equal ones in their order.
+
+    Counted anew for each row: for some tens of them that is many times faster than sorting.
+    """
+    value, before = values[row], 0
+    for other in range(row):
+        before += values[other] >= value
+    for other in range(row + 1, len(values)):
+        before += values[other] > value
+    return before

@@ -20,3 +20,11 @@ def kernel(function: F) -> F:
         return cast("F", njit(function, cache=True, nogil=True, error_model="numpy"))
     except RuntimeError:  # numba: "no locator available"
         return cast("F", njit(function, nogil=True, error_model="numpy"))
+
+
+def summing_kernel(function: F) -> F:
+    """Compile as `kernel` does, and let sums be added up in any order, several at once."""
+    try:
+        return cast("F", njit(function, cache=True, nogil=True, error_model="numpy", fastmath={"reassoc"}))
+    except RuntimeError:
+        return cast("F", njit(function, nogil=True, error_model="numpy", fastmath={"reassoc"}))

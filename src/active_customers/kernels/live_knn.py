@@ -88,7 +88,7 @@ def collect(live: LiveArrays, weighting: LiveWeighting, scratch: LiveScratch, as
     n_nearest = keep_nearest(scratch.knn, n_found, weighting.knn.neighbours)
     n_votes = cast_votes(live, weighting.knn, scratch, n_query, (n_nearest, 0))
     count = tally(candidates, n_query, scratch.knn.votes, n_votes)
-    weigh_products(live, weighting, candidates, count)
+    _weigh_products(live, weighting, candidates, count)
     if n_query > 0 and candidates.products[0] == asker.query[-1]:
         candidates.scores[0] *= weighting.knn.repeat
     return count
@@ -108,16 +108,18 @@ def _rarity(n_sessions: int, stored: int) -> float:
 
 
 @kernel
-def weigh_products(live: LiveArrays, weighting: LiveWeighting, candidates: CandidateSet, count: int) -> None:
+def rarity_of(live: LiveArrays, product: int) -> float:
+    """Return what a product that the trained model does not know counts; 1 for one that the index does not hold."""
+    return _rarity(load(live.header, N_SESSIONS), load(live.stored, product)) if product < len(live.stored) else 1.0
+
+
+@kernel
+def _weigh_products(live: LiveArrays, weighting: LiveWeighting, candidates: CandidateSet, count: int) -> None:
     """Multiply scores with the rarity of products: the trained model's where it has one, else the live one."""
-    products, scores, stored, rarity = candidates.products, candidates.scores, live.stored, weighting.rarity
-    n_sessions = load(live.header, N_SESSIONS)
     for slot in range(count):
-        product = products[slot]
-        if product < len(rarity):
-            scores[slot] *= rarity[product]
-        elif product < len(stored):
-            scores[slot] *= _rarity(n_sessions, load(stored, product))
+        product = candidates.products[slot]
+        known = product < len(weighting.rarity)
+        candidates.scores[slot] *= weighting.rarity[product] if known else rarity_of(live, product)
 
 
 @kernel

@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import ReasonCode
 from active_customers.core.session import State
-from active_customers.kernels import item_knn, live_knn, session_knn
+from active_customers.kernels import hybrid, item_knn, live_knn, session_knn
 from active_customers.kernels.answer_rows import Rows
-from active_customers.kernels.candidate_set import CandidateSet, insert_query, tally
+from active_customers.kernels.candidate_set import CandidateSet, insert_query
 from active_customers.kernels.jit import kernel
 from active_customers.kernels.live_index import LiveArrays
 from active_customers.kernels.state_sections import Numbers, StateSections, read_sections
 from active_customers.kernels.top_n import Wanted, is_excluded, kth_largest, top_n
+from active_customers.kernels.trees import Forest
 
-_SESSION = int(ReasonCode.SESSION)
 _REVISIT = int(ReasonCode.REVISIT)
-_VIEWED_TOGETHER = int(ReasonCode.VIEWED_TOGETHER)
 _BOUGHT_TOGETHER = int(ReasonCode.BOUGHT_TOGETHER)
 
 _LEAST_SHARE = 0.1
@@ -41,22 +40,25 @@ class Ranking(NamedTuple):
 
 
 class Sources(NamedTuple):
-    """Everything that proposes products, read-only; `by_place` and `alike` weigh the queries of the two relations."""
+    """Everything that proposes products, read-only.
 
-    sessions: session_knn.SessionIndex
+    `forests` rank by `Goal`, `n_ranked` products at least; `alike` weighs the products of a cart.
+    """
+
+    hybrid: hybrid.HybridSources
+    forests: tuple[Forest, ...]
+    n_ranked: int
     live: LiveArrays
     weighting: live_knn.LiveWeighting
-    viewed: item_knn.Relation
-    by_place: NDArray[np.float64]
     bought: item_knn.Relation
     alike: NDArray[np.float64]
     popular: Ranking
 
 
 class Scratch(NamedTuple):
-    """One thread's memory. The three sources collect in the same candidate set, one after the other."""
+    """One thread's memory. The sources collect in the same candidate set, one after the other."""
 
-    trained: session_knn.KnnScratch
+    hybrid: hybrid.HybridScratch
     live: live_knn.LiveScratch
     relation: item_knn.RelationScratch
     rows: Rows
@@ -67,8 +69,8 @@ class Asked(NamedTuple):
 
     `products` are on the page. `excluded` must not come back; of what was bought, only `replenishable` may.
     `last_is_page` says that the page is that of the customer's newest act, `is_cart` that what goes with the cart comes
-    first. Sessions of `customer` (`NO_NUMBER` for a stranger) are no news to them. `is_late` leaves only time for what
-    is popular.
+    first; `goal` is what the answer is for. Sessions of `customer` (`NO_NUMBER` for a stranger) are no news to them.
+    `is_late` leaves only time for what is popular.
     """
 
     n: int
@@ -76,6 +78,7 @@ class Asked(NamedTuple):
     customer: int
     last_is_page: bool
     is_cart: bool
+    goal: int
     is_late: bool
     products: Numbers
     excluded: Numbers
@@ -87,8 +90,7 @@ def retrieve(handed: Any, state: State, asked: Asked) -> int:
     """Fill `scratch.rows` with at most `asked.n` products; return how many there are.
 
     What is handed over (see `handover`) are the sources and one thread's scratch memory. On cart pages what is bought
-    together comes first, elsewhere what similar sessions went on to; both are followed by what is viewed together, then
-    by what is popular.
+    together comes first, then as elsewhere what the hybrid ranks; what is popular follows.
     """
     sources, scratch = handed.content
     sections = read_sections(state, asked.products, asked.now)
@@ -99,11 +101,8 @@ def retrieve(handed: Any, state: State, asked: Asked) -> int:
         count = item_knn.collect(sources.bought, sources.alike, scratch.relation, sections.cart)
         size = _take(rows, size, (candidates, count), wanted, _BOUGHT_TOGETHER)
     if len(sections.products) > 0 and size < asked.n and not asked.is_late:
-        count = _sessions_like(sources, scratch, sections.products, asked.customer)
-        size = _take(rows, size, (candidates, count), wanted, _SESSION)
-        if size < asked.n:
-            count = item_knn.collect(sources.viewed, sources.by_place, scratch.relation, sections.products)
-            size = _take(rows, size, (candidates, count), wanted, _VIEWED_TOGETHER)
+        ranked = _ranked(sources, scratch.hybrid, scratch.live, (sections, asked), wanted)
+        size = _take_slots(rows, size, scratch.hybrid, ranked, wanted.n)
     return _take_ranked(rows, size, sources.popular, wanted)
 
 
@@ -134,24 +133,37 @@ def _excluded(sections: StateSections, asked: Asked) -> Numbers:
 
 
 @kernel
-def _sessions_like(sources: Sources, scratch: Scratch, query: Numbers, customer: int) -> int:
-    """Score what sessions like this one went on to, those the model was trained on and those since; return how many.
+def _ranked(
+    sources: Sources,
+    scratch: hybrid.HybridScratch,
+    live: live_knn.LiveScratch,
+    about: tuple[StateSections, Asked],
+    wanted: Wanted,
+) -> NDArray[np.int64]:
+    """Rank what the hybrid proposes; return the slots, best first.
 
-    The nearest of both vote in one set, with the weights of one model: as if the newest sessions had been in its index.
+    The nearest sessions of those the model was trained on and of those since vote in one set, with the weights of one
+    model: as if the newest ones had been in its index.
     """
-    trained, live, weighting = scratch.trained, scratch.live, sources.weighting
-    candidates, knn = trained.candidates, weighting.knn
-    n_query = insert_query(candidates, query, len(knn.by_place))
-    n_trained = session_knn.find_sessions(sources.sessions, knn, trained, n_query)
-    n_live = live_knn.find_sessions(sources.live, weighting, live, n_query, customer)
+    sections, asked = about
+    trained, weighting = scratch.knn, sources.weighting
+    knn, depth = weighting.knn, sources.hybrid.by_place.shape[1]
+    n_query = insert_query(trained.candidates, sections.products, depth)
+    n_shared = min(n_query, len(knn.by_place))
+    n_trained = session_knn.find_sessions(sources.hybrid.sessions, knn, trained, n_shared)
+    n_live = live_knn.find_sessions(sources.live, weighting, live, n_shared, asked.customer)
     n_trained, n_live = _keep_nearest(trained, live.knn, (n_trained, n_live), knn.neighbours)
-    n_votes = session_knn.cast_votes(sources.sessions, knn, trained, n_query, n_trained)
+    n_votes = session_knn.cast_votes(sources.hybrid.sessions, knn, trained, n_query, n_trained)
     n_votes = live_knn.cast_votes(sources.live, knn, live, n_query, (n_live, n_votes))
-    count = tally(candidates, n_query, trained.votes, n_votes)
-    live_knn.weigh_products(sources.live, weighting, candidates, count)
-    if n_query > 0 and candidates.products[0] == query[-1]:
-        candidates.scores[0] *= knn.repeat
-    return count
+    acts = hybrid.Acts(sections.products, sections.event_types)
+    count = hybrid.count_votes(sources.hybrid, scratch, acts, n_query, n_votes)
+    for slot in range(count):
+        product = trained.candidates.products[slot]
+        if product >= len(weighting.rarity):
+            hybrid.weigh_votes(scratch.gathered, slot, live_knn.rarity_of(sources.live, product))
+    n_ranked = max(sources.n_ranked, wanted.n)
+    slots = hybrid.promising(sources.hybrid, scratch, acts, (n_query, count), Wanted(n_ranked, wanted.excluded))
+    return hybrid.order(sources.forests[asked.goal], scratch, slots)
 
 
 @kernel
@@ -193,6 +205,27 @@ def _take(rows: Rows, size: int, found: tuple[CandidateSet, int], wanted: Wanted
         rows.products[size] = product
         rows.scores[size] = top * (_LEAST_SHARE + (1.0 - _LEAST_SHARE) * candidates.scores[slot] / best)
         rows.reasons[size] = _REVISIT if evidence == product else reason
+        rows.evidence[size] = evidence
+        size += 1
+    return size
+
+
+@kernel
+def _take_slots(rows: Rows, size: int, scratch: hybrid.HybridScratch, ranked: NDArray[np.int64], n: int) -> int:
+    """Add what the hybrid ranked, as `_take` does what a source scored; return the new size."""
+    candidates, top, best, first = scratch.knn.candidates, _below(rows, size), 0.0, size
+    for place in range(len(ranked)):
+        product = candidates.products[ranked[place]]
+        if size == n:
+            break
+        if _is_shown(rows, first, product):
+            continue
+        if best == 0.0:
+            best = scratch.scores[place]
+        evidence = candidates.evidence[ranked[place]]
+        rows.products[size] = product
+        rows.scores[size] = top * (_LEAST_SHARE + (1.0 - _LEAST_SHARE) * scratch.scores[place] / best)
+        rows.reasons[size] = _REVISIT if evidence == product else hybrid.reason_of(scratch, ranked[place])
         rows.evidence[size] = evidence
         size += 1
     return size

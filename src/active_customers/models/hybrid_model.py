@@ -11,16 +11,12 @@ from pydantic import Field
 
 from active_customers.core.config import Config
 from active_customers.core.identifiers import NO_NUMBER
+from active_customers.core.recommendation import Goal
 from active_customers.core.session import SessionQuery
-from active_customers.kernels.candidate_set import Room, make_room
 from active_customers.kernels.hybrid import (
-    N_CONTEXT_FEATURES,
+    MOST_RANKED,
+    N_FEATURES,
     N_GATHERED,
-    N_KNN_FEATURES,
-    N_RELATION_FEATURES,
-    N_SESSION_FEATURES,
-    N_TASTE_FEATURES,
-    Cascade,
     HybridScratch,
     HybridSources,
     propose,
@@ -28,22 +24,28 @@ from active_customers.kernels.hybrid import (
 )
 from active_customers.kernels.item_knn import Pairing, Relation
 from active_customers.kernels.session_knn import KnnScratch
+from active_customers.kernels.top_n import Wanted
 from active_customers.kernels.trees import Forest
+from active_customers.models import session_knn
 from active_customers.models.base import NO_PRODUCTS, Arrays, Candidates, SessionLog
 from active_customers.models.factorization import Factorization, FactorizationConfig
 from active_customers.models.item_knn import make_baskets, no_relation, relate
-from active_customers.models.kernel_arguments import PerThread, frozen, longest_row, question
+from active_customers.models.kernel_arguments import PerThread, Prepared, frozen, longest_row, wanted
 from active_customers.models.linear import Linear, LinearConfig
 from active_customers.models.product_facts import FACTS, product_facts
 from active_customers.models.ranker import Lists, RankerConfig, no_forest, train
-from active_customers.models.session_knn import SessionKnn, SessionKnnConfig
+from active_customers.models.ranker_questions import Questions, make_acts
+from active_customers.models.session_knn import SessionKnn, SessionKnnConfig, own_scratch
 
 RELATIONS = ("linear", "after", "beside")
-"""Of product to product: by regression, by what came after, by what stood in the same session."""
+"""In the order of `kernels.hybrid`."""
+
+_KNN = "session_knn_"
+CUSTOMERS = f"{_KNN}customers"
+"""The array that tells whose sessions a model holds."""
 
 _LISTS_AT_LEAST = 20
 """Questions with a right answer among the candidates below which nothing is learned from them."""
-_LIST_MOST = 1000
 
 
 class Setting(NamedTuple):
@@ -51,14 +53,11 @@ class Setting(NamedTuple):
 
     candidates: int
     """Most promising products that are described."""
-    first_trees: int
-    """Trees that rank all of them."""
-    kept: int
-    """Products that all trees rank."""
     trees: int
+    """Trees that rank them."""
 
 
-SETTINGS = {"fast": Setting(64, 100, 64, 100), "best": Setting(300, 30, 80, 100)}
+SETTINGS = {"fast": Setting(64, 100), "best": Setting(300, 100)}
 
 
 class HybridConfig(Config):
@@ -100,8 +99,9 @@ class Hybrid:
 
     The trees are trained on questions from the newest sessions, with sources fitted on the sessions before these only,
     so that what is learned from never knows what it is to foresee; then the sources are fitted on everything. Every
-    candidate of a question is learned from: a sample by one source would teach to trust the others. Where there is too
-    little to train on, sources are added up instead.
+    candidate of a question is learned from: a sample by one source would teach to trust the others. For each `Goal` the
+    trees of the next product are followed by some that learned what leads to it. Where there is too little to train on,
+    sources are added up instead.
 
     Scores are the trees' sums through the logistic function. The evidence is the session's product that near sessions
     share with the strongest vote, else the newest that is related.
@@ -109,39 +109,47 @@ class Hybrid:
 
     def __init__(self, config: HybridConfig | None = None) -> None:
         self.config = config or HybridConfig()
-        nothing = SessionKnn(self.config.session_knn)
         relations = tuple(no_relation() for _ in RELATIONS)
         vectors = np.empty((0, self.config.factorization.size), np.float32)
-        self._open(_sources(nothing, relations, vectors, np.empty((0, len(FACTS)), np.float32)), no_forest())
+        facts = np.empty((0, len(FACTS)), np.float32)
+        nothing = _sources(SessionKnn(self.config.session_knn), relations, vectors, facts)
+        self._open(nothing, _no_forests())
 
     def fit(self, log: SessionLog) -> None:
-        """Fit the sources on the older sessions, train the trees on the newer, fit the sources on all."""
+        """Fit the sources on the older sessions, train the trees on the newer, fit the sources on all.
+
+        Raises `MissingLibraryError` where the library that trains cannot be loaded; `fit_sources` does without it.
+        """
         n_before = log.n_sessions - round(log.n_sessions * self.config.label_share)
-        forest = no_forest()
+        forests = _no_forests()
         if 0 < n_before < log.n_sessions:
             lists = self.lists(log, n_before)
-            if len(lists.sizes) >= _LISTS_AT_LEAST:
-                forest = train(lists, self.config.ranker, SETTINGS[self.config.setting].trees)
-        self._open(self._fitted(log), forest)
+            if len(lists[Goal.NEXT].sizes) >= _LISTS_AT_LEAST:
+                taught = {goal: learned for goal, learned in lists.items() if len(learned.sizes) >= _LISTS_AT_LEAST}
+                forests = _forests(train(taught, self.config.ranker, SETTINGS[self.config.setting].trees))
+        self._open(self._fitted(log), forests)
 
-    def lists(self, log: SessionLog, n_before: int) -> Lists:
+    def fit_sources(self, log: SessionLog) -> None:
+        """Fit the sources alone: what they say is added up."""
+        self._open(self._fitted(log), _no_forests())
+
+    def lists(self, log: SessionLog, n_before: int) -> dict[Goal, Lists]:
         """Return what the trees learn from: the sessions after the first `n_before`, described by those before."""
-        before = log.first(n_before)
-        sources = self._kernel_sources(self._fitted(before))
-        scratch = self._new_scratch(sources)
-        rows = np.arange(log.offsets[n_before], log.offsets[-1])
-        starts = np.repeat(log.offsets[n_before:-1], np.diff(log.offsets[n_before:]))
-        asked = rows[rows > starts]
-        chosen = np.random.default_rng(self.config.ranker.seed).permutation(len(asked))
+        fitted = self._fitted(log.first(n_before))
+        sources = self._kernel_sources(fitted)
+        scratch = _scratch(self.config.query_depth, sources, own_scratch(fitted.sessions))
+        return {goal: self._lists(sources, scratch, Questions.of(log, n_before, goal)) for goal in Goal}
+
+    def _lists(self, sources: HybridSources, scratch: HybridScratch, asked: Questions) -> Lists:
+        """Describe the candidates of questions, drawn by chance, that have a right one among them."""
+        wish = Wanted(SETTINGS[self.config.setting].candidates, NO_PRODUCTS)
+        chosen = np.random.default_rng(self.config.ranker.seed).permutation(len(asked.rows))
         features, labels, sizes = [], [], []
-        for row in np.sort(asked[chosen[: self.config.label_questions]]).tolist():
-            start = starts[row - log.offsets[n_before]]
-            slots = propose(
-                sources, scratch, question(log.products[start:row]), SETTINGS[self.config.setting].candidates
-            )
-            right = scratch.knn.candidates.products[slots] == log.products[row]
+        for place in np.sort(chosen[: self.config.label_questions]).tolist():
+            slots = propose(sources, scratch, asked.acts(place), wish)
+            right = np.isin(scratch.knn.candidates.products[slots], asked.answers(place))
             if right.any():
-                features.append(scratch.features[: len(slots)].copy())
+                features.append(scratch.columns[:, : len(slots)].T.copy())
                 labels.append(right.astype(np.uint8))
                 sizes.append(len(slots))
         if not sizes:
@@ -150,9 +158,8 @@ class Hybrid:
 
     def candidates(self, session: SessionQuery, n: int, excluded: NDArray[np.uint32] = NO_PRODUCTS) -> Candidates:
         """Return at most `n` products, best first."""
-        products, scores, evidence = self._ranked(session, max(n, 0) + len(excluded))
-        kept = np.flatnonzero(~np.isin(products, excluded))[: max(n, 0)]
-        return Candidates(products[kept], scores[kept], evidence[kept])
+        products, scores, evidence = self._ranked(session, max(n, 0), excluded)
+        return Candidates(products[: max(n, 0)], scores[: max(n, 0)], evidence[: max(n, 0)])
 
     def score(self, session: SessionQuery, products: NDArray[np.uint32]) -> NDArray[np.float32]:
         """Return a score for each product; 0 for those that are not among the most promising."""
@@ -166,38 +173,41 @@ class Hybrid:
         by_product = dict(zip(found.tolist(), evidence.tolist(), strict=True))
         return int(by_product.get(product, NO_NUMBER))
 
-    def _ranked(self, session: SessionQuery, n: int) -> Candidates:
-        known = session.products[session.products < len(self.sources.facts)]
-        if not len(known):
+    def _ranked(self, session: SessionQuery, n: int, excluded: NDArray[np.uint32] = NO_PRODUCTS) -> Candidates:
+        known = session.products < len(self.sources.facts)
+        if not known.any():
             return Candidates(NO_PRODUCTS, np.empty(0, np.float32), NO_PRODUCTS)
-        scratch = self._scratch.get()
-        most = min(max(SETTINGS[self.config.setting].candidates, n), _LIST_MOST)
-        slots = rank(self.sources, self.cascade, scratch, question(known), most)
-        found, sums = scratch.knn.candidates, scratch.scores[: len(slots)]
-        scores = (1.0 / (1.0 + np.exp(-np.clip(sums, -30.0, 30.0)))).astype(np.float32)
+        scratch, acts = self._scratch.get(), make_acts(session.products[known], session.event_types[known])
+        wish = wanted(max(SETTINGS[self.config.setting].candidates, n), excluded)
+        slots = self._rank(self.sources, self.forests[session.goal], scratch, acts, wish)
+        found, scores = scratch.knn.candidates, scratch.scores[: len(slots)].astype(np.float32)
         return Candidates(found.products[slots], scores, found.evidence[slots])
 
     def arrays(self) -> Arrays:
         """Return what every source and the trees have learned, each name after that of its part."""
-        sources, forest = self._fitted_sources, self.cascade.forest
+        sources = self._fitted_sources
         relations = {
             f"{name}_{field}": array
             for name, relation in zip(RELATIONS, sources.relations, strict=True)
             for field, array in relation._asdict().items()
         }
         return {
-            **{f"session_knn_{name}": array for name, array in sources.sessions.arrays().items()},
+            **{f"{_KNN}{name}": array for name, array in sources.sessions.arrays().items()},
             **relations,
             "vectors": sources.vectors,
             "facts": sources.facts,
-            **{f"forest_{name}": array for name, array in forest._asdict().items()},
+            **{
+                f"{goal.word}_forest_{name}": array
+                for goal in Goal
+                for name, array in self.forests[goal]._asdict().items()
+            },
         }
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, config: Mapping[str, object]) -> Self:
         """Make the model again from what `arrays` returned and its configuration."""
         model = cls(HybridConfig.model_validate(config))
-        knn = {name.removeprefix("session_knn_"): a for name, a in arrays.items() if name.startswith("session_knn_")}
+        knn = _of_sessions(arrays)
         relations = tuple(Relation(*(arrays[f"{name}_{field}"] for field in Relation._fields)) for name in RELATIONS)
         sources = _sources(
             SessionKnn.from_arrays(knn, model.config.session_knn.model_dump()),
@@ -205,7 +215,9 @@ class Hybrid:
             arrays["vectors"],
             arrays["facts"],
         )
-        model._open(sources, Forest(*(arrays[f"forest_{name}"] for name in Forest._fields)))
+        model._open(
+            sources, tuple(Forest(*(arrays[f"{goal.word}_forest_{name}"] for name in Forest._fields)) for goal in Goal)
+        )
         return model
 
     def _fitted(self, log: SessionLog) -> _Sources:
@@ -230,12 +242,13 @@ class Hybrid:
         pairing = Pairing(by_distance, weights, 0.3 if after else 0.5, config.neighbours, 0, after)
         return relate(make_baskets(log, np.ones(len(log.products), np.float32), length), pairing, log.n_products)
 
-    def _open(self, sources: _Sources, forest: Forest) -> None:
+    def _open(self, sources: _Sources, forests: tuple[Forest, ...]) -> None:
         self._fitted_sources = sources
-        setting = SETTINGS[self.config.setting]
-        self.cascade = Cascade(Forest(*(frozen(array) for array in forest)), setting.first_trees, setting.kept)
+        self.sessions = sources.sessions
+        self.forests = tuple(Forest(*(frozen(array) for array in forest)) for forest in forests)
+        self._rank = Prepared(rank)
         self.sources = self._kernel_sources(self._fitted_sources)
-        self._scratch = PerThread(lambda: self._new_scratch(self.sources))
+        self._scratch = PerThread(lambda: self.scratch(own_scratch(sources.sessions)))
 
     def _kernel_sources(self, fitted: _Sources) -> HybridSources:
         config = self.config
@@ -253,36 +266,9 @@ class Hybrid:
             facts=fitted.facts,
         )
 
-    def _new_scratch(self, sources: HybridSources) -> HybridScratch:
-        """Return one thread's scratch memory: room for all that a question can touch."""
-        config, n_products = self.config, len(sources.facts)
-        n_sessions = len(sources.sessions.session_weights)
-        n_found = min(n_sessions, config.query_depth * longest_row(sources.sessions.posting_offsets))
-        n_votes = min(n_found, config.session_knn.neighbours) * longest_row(sources.sessions.offsets)
-        related = config.query_depth * sum(longest_row(relation.offsets) for relation in sources.relations)
-        n_touched = min(n_products, config.query_depth + n_votes + related)
-        knn = KnnScratch(
-            np.zeros(n_sessions, np.int32),
-            np.zeros(n_found, np.uint32),
-            np.zeros(n_found),
-            np.zeros(n_found),
-            *make_room(Room(n_votes, n_products)),
-        )
-        n_relations = len(sources.relations)
-        n_features = (
-            N_KNN_FEATURES
-            + n_relations * N_RELATION_FEATURES
-            + N_TASTE_FEATURES
-            + N_SESSION_FEATURES
-            + N_CONTEXT_FEATURES
-            + sources.facts.shape[1]
-        )
-        return HybridScratch(
-            knn,
-            np.zeros((n_touched, N_GATHERED + 2 * n_relations), np.float32),
-            np.zeros((_LIST_MOST, n_features), np.float32),
-            np.zeros(_LIST_MOST),
-        )
+    def scratch(self, knn: KnnScratch) -> HybridScratch:
+        """Return one thread's scratch memory: room for all that a question can touch beside the votes of `knn`."""
+        return _scratch(self.config.query_depth, self.sources, knn)
 
 
 def _sources(
@@ -291,3 +277,34 @@ def _sources(
     """Put sources together in the types that kernels know."""
     unified = tuple(Relation(*(frozen(array) for array in relation)) for relation in relations)
     return _Sources(sessions, unified, frozen(vectors), frozen(facts))
+
+
+def passing_over(arrays: Arrays, customers: NDArray[np.uint32]) -> Arrays:
+    """Return the arrays of a model in which the sessions of these customers have no weight, and so no vote."""
+    filtered = session_knn.passing_over(_of_sessions(arrays), customers)
+    return {**arrays, **{f"{_KNN}{name}": array for name, array in filtered.items()}}
+
+
+def _of_sessions(arrays: Arrays) -> Arrays:
+    return {name.removeprefix(_KNN): array for name, array in arrays.items() if name.startswith(_KNN)}
+
+
+def _no_forests() -> tuple[Forest, ...]:
+    return tuple(no_forest() for _ in Goal)
+
+
+def _forests(trained: Mapping[Goal, Forest]) -> tuple[Forest, ...]:
+    """Return a forest for each goal: where nothing was learned for it, that of the next product."""
+    return tuple(trained.get(goal, trained[Goal.NEXT]) for goal in Goal)
+
+
+def _scratch(query_depth: int, sources: HybridSources, knn: KnnScratch) -> HybridScratch:
+    related = query_depth * sum(longest_row(relation.offsets) for relation in sources.relations)
+    n_touched = min(len(knn.candidates.slots), query_depth + len(knn.votes.products) + related)
+    return HybridScratch(
+        knn,
+        np.zeros((n_touched, N_GATHERED), np.float32),
+        np.zeros((N_FEATURES + sources.facts.shape[1], MOST_RANKED), np.float32),
+        np.zeros(MOST_RANKED, np.uint32),
+        np.zeros(MOST_RANKED),
+    )

@@ -33,7 +33,7 @@ MODELS: Mapping[str, Entry] = MappingProxyType(
     {
         "popularity": Entry(Popularity, Popularity.from_arrays, PopularityConfig),
         "item_knn": Entry(ItemKnn, ItemKnn.from_arrays, ItemKnnConfig),
-        "session_knn": Entry(SessionKnn, SessionKnn.from_arrays, SessionKnnConfig),
+        "hybrid": Entry(Hybrid, Hybrid.from_arrays, HybridConfig),
     }
 )
 
@@ -41,9 +41,9 @@ MODELS: Mapping[str, Entry] = MappingProxyType(
 EVALUATED: Mapping[str, Entry] = MappingProxyType(
     {
         **MODELS,
+        "session_knn": Entry(SessionKnn, SessionKnn.from_arrays, SessionKnnConfig),
         "linear": Entry(Linear, Linear.from_arrays, LinearConfig),
         "factorization": Entry(Factorization, Factorization.from_arrays, FactorizationConfig),
-        "hybrid": Entry(Hybrid, Hybrid.from_arrays, HybridConfig),
     }
 )
 """Those that `refresh` fits and publishes, and those that can be measured."""

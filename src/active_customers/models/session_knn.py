@@ -146,7 +146,7 @@ class SessionKnn:
             repeat=min(1.0, share / config.full_repeat_share),
             neighbours=config.neighbours,
         )
-        self._scratch = PerThread(lambda: self.scratch(*make_room(self.room)))
+        self._scratch = PerThread(lambda: own_scratch(self))
         self._recommend = Prepared(recommend)
 
     @property
@@ -184,6 +184,11 @@ class SessionKnn:
         recency = 0.5 ** (age_days / self.config.recency_half_life_days)
         weights = recency * lengths.astype(np.float64) ** -self.config.length_damping
         return np.maximum(weights.astype(np.float32), SMALLEST_WEIGHT)
+
+
+def own_scratch(model: SessionKnn) -> KnnScratch:
+    """Return one thread's scratch memory for this model alone."""
+    return model.scratch(*make_room(model.room))
 
 
 def passing_over(arrays: Arrays, customers: NDArray[np.uint32]) -> Arrays:

@@ -9,10 +9,10 @@ import numpy as np
 
 from active_customers.models.artifacts import ArtifactStore, Manifest
 from active_customers.models.base import Arrays
-from active_customers.models.session_knn import passing_over
+from active_customers.models.hybrid_model import CUSTOMERS, passing_over
 from active_customers.storage.base import Erasures
 
-SESSIONS = "session_knn"
+SESSIONS = "hybrid"
 """The model that holds what single customers did; the others hold sums that name nobody."""
 
 
@@ -46,5 +46,5 @@ class TrainedModels:
 
 def versions_holding(models: Path, customer: int) -> list[str]:
     """Return the published versions that hold sessions of a customer, oldest first."""
-    paths = sorted(models.glob(f"v*/{SESSIONS}.customers.npy"))
+    paths = sorted(models.glob(f"v*/{SESSIONS}.{CUSTOMERS}.npy"))
     return [path.parent.name for path in paths if np.any(np.load(path, mmap_mode="r", allow_pickle=False) == customer)]

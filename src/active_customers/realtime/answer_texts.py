@@ -28,6 +28,7 @@ SENTENCES = {
     ReasonCode.TRENDING: b"Trending: more and more customers look at this",
     ReasonCode.SEEN: b"Looked at by other customers of this shop",
     ReasonCode.CATALOG: b"From the catalogue of this shop",
+    ReasonCode.RELATED: b"Related to ",
 }
 
 

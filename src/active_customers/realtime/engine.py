@@ -14,7 +14,7 @@ import numpy as np
 from active_customers.core.clock import Clock
 from active_customers.core.event import Context
 from active_customers.core.identifiers import NO_NUMBER
-from active_customers.core.recommendation import ReasonCode, Recommendation
+from active_customers.core.recommendation import Goal, ReasonCode, Recommendation
 from active_customers.core.session import H_BOUGHT, CustomerState, State, empty_state
 from active_customers.kernels.answer_rows import Rows
 from active_customers.kernels.retrieval import STEP_DOWN, Asked, kept_out
@@ -30,6 +30,14 @@ NO_MODEL = "none"
 
 _MOST_LOOKED_THROUGH = 10_000
 """Products that are looked at to fill an answer up; bounds the time of the rarest case."""
+
+GOALS = {
+    Context.CART: Goal.CART,
+    Context.CHECKOUT: Goal.PURCHASE,
+    Context.EMAIL: Goal.PURCHASE,
+    Context.PUSH: Goal.PURCHASE,
+}
+"""What an answer is for, by where it is shown; elsewhere the product to look at next."""
 
 _NOTHING_DONE = empty_state()
 _NOTHING_DONE.flags.writeable = False  # like the states that come from the store, so that kernels see one type
@@ -100,6 +108,7 @@ class Engine:
             customer,
             query.context == Context.BROWSE and not query.product_id,
             query.context in (Context.CART, Context.CHECKOUT),
+            int(GOALS.get(query.context, Goal.NEXT)),
             self._timer() > deadline,
             self._numbers(query.product_id),
             self._numbers(query.exclude),

@@ -17,11 +17,11 @@ from active_customers.kernels.live_index import LiveArrays
 from active_customers.kernels.retrieval import Asked, Scratch, Sources, retrieve
 from active_customers.models.artifacts import Manifest
 from active_customers.models.base import Model
+from active_customers.models.hybrid_model import SETTINGS, Hybrid
 from active_customers.models.item_knn import ItemKnn
 from active_customers.models.kernel_arguments import PerThread, Prepared
 from active_customers.models.popularity import Popularity
 from active_customers.models.registry import entry_named
-from active_customers.models.session_knn import SessionKnn
 from active_customers.realtime.live_reader import NO_LIVE, LiveReader, Trained, room_of, scratch_of, weighting_of
 from active_customers.realtime.schemas import MAX_N
 
@@ -29,7 +29,7 @@ from active_customers.realtime.schemas import MAX_N
 class Models(NamedTuple):
     """The models of one version, and what it says about itself; None for models that have learned nothing."""
 
-    sessions: SessionKnn
+    hybrid: Hybrid
     items: ItemKnn
     popularity: Popularity
     manifest: Manifest | None
@@ -42,7 +42,7 @@ def load_models(manifest: Manifest, arrays: Mapping[str, Mapping[str, NDArray[An
         return entry_named(name).load(arrays[name], manifest.configs[name])
 
     return Models(
-        cast(SessionKnn, load("session_knn")),
+        cast(Hybrid, load("hybrid")),
         cast(ItemKnn, load("item_knn")),
         cast(Popularity, load("popularity")),
         manifest,
@@ -82,7 +82,7 @@ class SessionRecommender:
     """
 
     def __init__(self, models: Models | None = None, live: LiveReader | None = None) -> None:
-        self._models = models or Models(SessionKnn(), ItemKnn(), Popularity(), None)
+        self._models = models or Models(Hybrid(), ItemKnn(), Popularity(), None)
         self._live = live
         self._retrieve = Prepared(retrieve)
         self._mapped = NO_LIVE
@@ -116,14 +116,14 @@ class SessionRecommender:
 
     def _sources(self) -> Sources:
         models, live = self._models, self._mapped
-        items, config = models.items, models.sessions.config
+        items, hybrid = models.items, models.hybrid
         watermark = 0 if models.manifest is None else models.manifest.watermark
         return Sources(
-            sessions=models.sessions.index,
+            hybrid=hybrid.sources,
+            forests=hybrid.forests,
+            n_ranked=SETTINGS[hybrid.config.setting].candidates,
             live=live,
-            weighting=weighting_of(live, config, Trained.of(models.sessions, watermark)),
-            viewed=items.viewed,
-            by_place=items.by_place,
+            weighting=weighting_of(live, hybrid.sessions.config, Trained.of(hybrid.sessions, watermark)),
             bought=items.bought,
             alike=items.alike,
             popular=models.popularity.ranking(),
@@ -132,13 +132,13 @@ class SessionRecommender:
 
 def _scratch(models: Models, live: LiveArrays) -> Scratch:
     """Return one thread's scratch memory, the votes of trained and live sessions side by side."""
-    config = models.sessions.config
-    trained_room, live_room = models.sessions.room, room_of(live, config)
+    sessions = models.hybrid.sessions
+    trained_room, live_room = sessions.room, room_of(live, sessions.config)
     both = Room(trained_room.votes + live_room.votes, max(trained_room.products, live_room.products))
     shared = make_room(both, models.items.room)
-    live_scratch = scratch_of(live, config, shared)
+    live_scratch = scratch_of(live, sessions.config, shared)
     return Scratch(
-        models.sessions.scratch(*shared, n_others=len(live_scratch.knn.sessions)),
+        models.hybrid.scratch(sessions.scratch(*shared, n_others=len(live_scratch.knn.sessions))),
         live_scratch,
         RelationScratch(*shared),
         Rows(np.zeros(MAX_N, np.int64), np.zeros(MAX_N), np.zeros(MAX_N, np.int64), np.zeros(MAX_N, np.int64)),

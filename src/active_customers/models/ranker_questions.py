@@ -1,0 +1,63 @@
+"""What a ranker learns from: questions out of a history, with their right answers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_customers.core.event import EventType
+from active_customers.core.recommendation import Goal
+from active_customers.kernels.hybrid import Acts
+from active_customers.models.base import SessionLog
+from active_customers.models.kernel_arguments import question
+
+_LATER = {Goal.CART: EventType.CART_ADD, Goal.PURCHASE: EventType.PURCHASE}
+
+
+class Questions(NamedTuple):
+    """Questions by the row of the log that follows what is known: from `starts` on, up to `rows`; [n] each.
+
+    Right is the product of the next act, or are those that are put into the cart, or bought, before `ends`.
+    """
+
+    log: SessionLog
+    goal: Goal
+    starts: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, log: SessionLog, n_before: int, goal: Goal) -> Self:
+        """Return all questions of the sessions after the first `n_before`, one act or more into each."""
+        counts = np.diff(log.offsets[n_before:])
+        starts, ends = np.repeat(log.offsets[n_before:-1], counts), np.repeat(log.offsets[n_before + 1 :], counts)
+        rows = np.arange(log.offsets[n_before], log.offsets[-1])
+        asked = rows > starts
+        if goal is not Goal.NEXT:
+            leading = log.event_types[rows] == _LATER[goal]
+            last = np.zeros(log.n_sessions, np.int64)
+            sessions = np.repeat(np.arange(n_before, log.n_sessions), counts)
+            np.maximum.at(last, sessions[leading], rows[leading])
+            asked &= rows <= last[sessions]
+        return cls(log, goal, starts[asked], rows[asked], ends[asked])
+
+    def acts(self, place: int) -> Acts:
+        """Return what is known in a question."""
+        known = slice(self.starts[place], self.rows[place])
+        return make_acts(self.log.products[known], self.log.event_types[known])
+
+    def answers(self, place: int) -> NDArray[np.uint32]:
+        """Return the right products; one is enough, and they may repeat."""
+        row, end = self.rows[place], self.ends[place]
+        if self.goal is Goal.NEXT:
+            return self.log.products[row : row + 1]
+        leading = self.log.event_types[row:end] == _LATER[self.goal]
+        later: NDArray[np.uint32] = self.log.products[row:end][leading]
+        return later
+
+
+def make_acts(products: NDArray[np.uint32], event_types: NDArray[np.uint8]) -> Acts:
+    """Return acts in the kernels' form, whatever they came in."""
+    return Acts(question(products), np.array(event_types, np.uint8))
