@@ -212,7 +212,9 @@ def _report(outcome: ImportReport) -> None:
 def refresh(
     data_dir: DataDir = DEFAULT_DATA,
     config: ConfigFile = None,
-    force: Annotated[bool, typer.Option("--force", help="Publish even what is worse than the models in force.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Publish even what is worse than the models in force.")
+    ] = False,
 ) -> None:
     """Train on everything logged so far and publish what is no worse; a running service takes it up by itself."""
     settings = _loaded(config, data_dir).settings

@@ -290,7 +290,7 @@ def _scheduled(settings: Settings, directory: DataDirectory, store: EmbeddedStor
     )
     schedule = Schedule(settings.refresh, artifacts, task.command(), store.events.next_position)
     works = [RefreshWatch(artifacts).look, *([schedule.look] if settings.refresh.every_minutes else [])]
-    return schedule, [Work(work, settings.updater.poll_seconds, at_start=True) for work in works]
+    return schedule, [Work(work, settings.updater.poll_seconds) for work in works]
 
 
 def _services(

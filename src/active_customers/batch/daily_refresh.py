@@ -69,10 +69,10 @@ class Refresh:
     def run(self, writer: StoreWriter, progress: Progress, *, force: bool = False) -> Manifest:
         """Train on everything logged so far and publish; return what the new version says about itself.
 
-        With `force` whatever the gate says. Raises `RefreshRefusedError` when the gate refuses, `NoDataError` when there
-        is nothing to learn from, `ArtifactError` when a model fails its check, `StorageError` when the archive cannot be
-        read, `StoreLockedError` at once when another refresh is running; then nothing is published and the version in
-        force stays.
+        With `force` whatever the gate says. Raises `RefreshRefusedError` when the gate refuses, `NoDataError` when
+        there is nothing to learn from, `ArtifactError` when a model fails its check, `StorageError` when the archive
+        cannot be read, `StoreLockedError` at once when another refresh is running; then nothing is published and the
+        version in force stays.
         """
         with self._artifacts.exclusive():
             return self._run(writer, _Steps(progress, len(MODELS)), force=force)
@@ -217,11 +217,11 @@ def lines_about(manifest: Manifest) -> list[str]:
     facts = manifest.facts
     gate = facts["gate"]
     forced = "published all the same (--force); " if gate["forced"] and gate["outcome"] == Outcome.WORSE else ""
-    return [
+    published = (
         f"published {manifest.version}: {facts['acts']:,} acts in {facts['sessions']:,} sessions of "
-        f"{facts['customers']:,} customers on {facts['products']:,} products, {facts['seconds']:.1f} s",
-        f"gate: {forced}{gate['line']}",
-    ]
+        f"{facts['customers']:,} customers on {facts['products']:,} products, {facts['seconds']:.1f} s"
+    )
+    return [published, f"gate: {forced}{gate['line']}"]
 
 
 def check(name: str, model: Model, log: SessionLog) -> None:

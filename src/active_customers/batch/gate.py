@@ -46,7 +46,7 @@ class GateConfig(HoldOutConfig):
     enabled: bool = True
     """Whether the new models are compared with those in force; it takes a second fit."""
     worst_quality_ratio: Annotated[float, Field(ge=0, le=1)] = 0.95
-    """Refused below this share of the HR@20 or MRR@20 in force, where the difference's 95 % interval is below 0, too."""
+    """Refused below this share of HR@20 or MRR@20, where all of the difference's 95 % interval is below 0, too."""
     worst_coverage_ratio: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Refused below this share of the products that stand in any answer."""
     worst_latency_ratio: Annotated[float, Field(ge=1)] = 3.0
@@ -148,8 +148,8 @@ def judge(
     """
     held = hold_out(history, config)
     if len(held.sessions) < config.least_questions:
-        reason = f"{len(held.sessions):,} questions in {held.log.n_sessions:,} new sessions, {config.least_questions:,} needed"
-        return Verdict(Outcome.NOT_COMPARED, in_force.version, (reason,))
+        asked = f"{len(held.sessions):,} questions in {held.log.n_sessions:,} new sessions"
+        return Verdict(Outcome.NOT_COMPARED, in_force.version, (f"{asked}, {config.least_questions:,} needed",))
     comparison = compare(in_force.recommender, fit(~held.rows), held)
     reasons = tuple(objections(comparison, config))
     return Verdict(Outcome.WORSE if reasons else Outcome.PASSED, in_force.version, reasons, comparison)
@@ -171,14 +171,14 @@ def objections(comparison: Comparison, config: GateConfig) -> list[str]:
 
 def compare(old: SessionRecommender, new: SessionRecommender, held: HeldOut) -> Comparison:
     """Ask both every question, in turn, so that what else the machine does slows both."""
-    rng = np.random.default_rng(0)
     targets = held.log.products[held.log.offsets[held.sessions] + held.lengths]
     answers = _answers((old, new), held)
     before, after = (gains(answer.ranks(targets)) for answer in answers)
-    doubt = intervals({name: after[name] - before[name] for name in after}, held.sessions, rng)
+    doubt = intervals({name: after[name] - before[name] for name in after}, held.sessions, np.random.default_rng(0))
     changes = {name: Change(float(before[name].mean()), float(after[name].mean()), doubt[name]) for name in after}
-    shown = Change(*(coverage(answer.products, held.log.n_products) for answer in answers))
-    spent = Change(*(answer.microseconds for answer in answers))
+    shown_before, shown_after = (coverage(answer.products, held.log.n_products) for answer in answers)
+    shown = Change(shown_before, shown_after)
+    spent = Change(answers[0].microseconds, answers[1].microseconds)
     n_sessions = len(np.unique(held.sessions))
     return Comparison(len(targets), n_sessions, changes["hr"], changes["mrr"], shown, spent)
 
@@ -197,7 +197,8 @@ def _answers(recommenders: tuple[SessionRecommender, ...], held: HeldOut) -> lis
             spent[place, row] = time.perf_counter_ns() - started
             products[place, row, :size] = rows.products[:size]
             scores[place, row, :size] = rows.scores[:size]
-    return [Predictions(*found, float(np.median(times)) / 1_000) for *found, times in zip(products, scores, spent)]
+    medians = np.median(spent, axis=1) / 1_000
+    return list(map(Predictions, products, scores, medians.tolist()))
 
 
 def _question(log: SessionLog, session: int, length: int) -> tuple[State, Asked]:
@@ -211,7 +212,7 @@ def _question(log: SessionLog, session: int, length: int) -> tuple[State, Asked]
     events[:, 0], events[:, 1] = log.times[acts], 1
     events[:, 2] = log.products[acts].astype(np.int64) | log.event_types[acts].astype(np.int64) << 32
     none = NO_PRODUCTS
-    return frozen(state), Asked(LENGTH, now, NO_NUMBER, False, False, False, none, none, none)  # noqa: FBT003
+    return frozen(state), Asked(LENGTH, now, NO_NUMBER, False, False, False, none, none, none)
 
 
 def _shown(change: Change) -> str:

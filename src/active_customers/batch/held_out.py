@@ -18,7 +18,7 @@ MOST_PER_SESSION = 10
 
 
 class HoldOutConfig(Config):
-    """How many questions are asked: after each act of a held-out session but its last, which product comes next?"""
+    """How many questions are asked, one after each act of a held-out session: which product comes next."""
 
     window_share: Annotated[float, Field(gt=0, le=0.5)] = 0.02
     """Questions for each act that models learn from; the newest sessions are held out."""
@@ -47,14 +47,20 @@ def hold_out(history: History, config: HoldOutConfig) -> HeldOut:
     rows = np.zeros(len(history), np.bool_)
     rows[first:] = (~_occurs(ids, history.columns["session"][:first]))[codes]
     log = log_of(history, rows)
-    sessions, _ = prefixes(log, MOST_PER_SESSION)
-    goal = min(max(int(config.window_share * len(history)), config.least_questions), config.most_questions)
-    newest_first = np.cumsum(np.bincount(sessions, minlength=log.n_sessions)[::-1])
-    n_held = min(int(np.searchsorted(newest_first, min(goal, len(history) // 2))) + 1, log.n_sessions)
+    n_held = _how_many(log, len(history), config)
     if n_held < log.n_sessions:
         rows &= np.isin(history.columns["session"], _newest(history, rows, n_held))
         log = log_of(history, rows)
     return HeldOut(log, rows, *prefixes(log, MOST_PER_SESSION))
+
+
+def _how_many(log: SessionLog, n_acts: int, config: HoldOutConfig) -> int:
+    """Return how many sessions, newest first, give enough questions and leave half of all acts to learn from."""
+    goal = min(max(int(config.window_share * n_acts), config.least_questions), config.most_questions)
+    sessions, _ = prefixes(log, MOST_PER_SESSION)
+    questions = np.cumsum(np.bincount(sessions, minlength=log.n_sessions)[::-1])
+    acts = np.cumsum(np.diff(log.offsets)[::-1])
+    return int(min(np.searchsorted(questions, goal) + 1, np.searchsorted(acts, n_acts // 2, "right")))
 
 
 def log_of(history: History, rows: NDArray[np.bool_]) -> SessionLog:
@@ -68,8 +74,8 @@ def _newest(history: History, rows: NDArray[np.bool_], n: int) -> NDArray[np.gen
     """Return the ids of the `n` sessions that ended last."""
     ids, codes = np.unique(history.columns["session"][rows], return_inverse=True)
     columns = {name: column[rows] for name, column in history.columns.items()} | {"customer": codes}
-    newest = SessionLog.from_rows(columns, 0, 0).customers[-n:]
-    return ids[newest]
+    by_end = SessionLog.from_rows(columns, 0, 0).customers
+    return ids[by_end[len(ids) - n :]]
 
 
 def _occurs(ids: NDArray[np.generic], among: NDArray[np.generic]) -> NDArray[np.bool_]:

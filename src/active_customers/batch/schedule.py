@@ -63,8 +63,10 @@ class Schedule:
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._due: float | None = None
-        self._position = self._read = 1
-        """Log positions: where it stood when the last refresh began, and what the last one that ended well has read."""
+        self._position = 1
+        """Where the log stood when the last refresh began."""
+        self._read = 1
+        """How far the last refresh that published or was refused has read the log."""
         self._is_closed = False
 
     def look(self) -> None:
@@ -117,7 +119,7 @@ class Schedule:
         environment = {name: value for name, value in os.environ.items() if name != FOLDER_VARIABLE} | _ONE_THREAD
         self._started = time.monotonic()
         self._position = self._next_position()
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - a command of our own
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
         )
         _log.info("refresh is process %d", self._process.pid)
@@ -133,7 +135,8 @@ class Schedule:
         told = self._end(process)
         if code in tuple(Ended):
             _log.log(logging.WARNING if code == Ended.REFUSED else logging.INFO, "refresh: %s", told)
-            self._read = self._position
+            if code != Ended.NOTHING_TO_DO:
+                self._read = self._position
         else:
             _log.error("refresh failed with %d and will be tried again: %s", code, told)
             REFRESHES.labels(FAILED).inc()

@@ -2,7 +2,8 @@
 
 Layout: `models/<version>/<model>.<array>.npy`, `models/<version>/manifest.json` with their hashes,
 `models/<version>/manifest.sha256` with the manifest's own, `models/current` (the version's name), `models/rolled-back`
-(the version that an operator put in force last) and `models/reports/` (see `batch.refresh_reports`). A version is written under a temporary name and renamed; then the pointer is. So a reader sees a whole version or none, whenever the
+(the version that an operator went back to last) and `models/reports/` (see `batch.refresh_reports`). A version is
+written under a temporary name and renamed; then the pointer is. So a reader sees a whole version or none, whenever the
 publisher dies.
 """
 
@@ -96,7 +97,7 @@ class ArtifactStore:
     def is_rolled_back(self) -> bool:
         """Return whether an operator put the version in force there, in the place of a newer one."""
         current = self.current()
-        return current is not None and current == self._pointer("rolled-back")
+        return current in self.versions()[:-1] and current == self._pointer("rolled-back")
 
     def _pointer(self, name: str) -> str | None:
         try:
@@ -128,8 +129,8 @@ class ArtifactStore:
     def publish(self, manifest: Manifest, models: Mapping[str, Arrays], replacing: str | None = ANY) -> None:
         """Write a version and point to it; `exclusive` must hold from `next_version` on. Fills in the hashes.
 
-        Raises `DiskFullError` or `StorageError` when it cannot be written, and `ArtifactError` when another version than
-        the one to replace is in force by then; then nothing of it is left.
+        Raises `DiskFullError` or `StorageError` when it cannot be written, and `ArtifactError` when another version
+        than the one to replace is in force by then; then nothing of it is left.
         """
         folder = self.folder(manifest.version)
         temporary = self._root / f".{manifest.version}.{uuid4().hex}.tmp"
