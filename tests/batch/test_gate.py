@@ -11,7 +11,7 @@ import pytest
 from active_customers.batch.daily_refresh import ModelConfigs, lines_about
 from active_customers.batch.gate import Change, Comparison, GateConfig, InForce, Outcome, judge, objections
 from active_customers.batch.history import COLUMNS, History
-from active_customers.batch.refresh_reports import KEPT, RefreshReports
+from active_customers.batch.refresh_reports import KEPT, RefreshReport, RefreshReports
 from active_customers.core.errors import RefreshRefusedError
 from active_customers.models.item_knn import ItemKnnConfig
 from active_customers.models.session_knn import SessionKnnConfig
@@ -127,8 +127,6 @@ def test_only_the_newest_reports_are_kept(shop):
     reports = RefreshReports(shop.artifacts)
     [version] = shop.artifacts.reported()
     newest = reports.read(version)
-    from active_customers.batch.refresh_reports import RefreshReport
-
     for number in range(2, KEPT + 5):
         reports.add(RefreshReport(**newest | {"version": f"v2025.02.01-{number:03d}"}))
     kept = shop.artifacts.reported()
@@ -138,7 +136,12 @@ def test_only_the_newest_reports_are_kept(shop):
 
 
 FINE = Comparison(
-    1_000, 300, Change(0.5, 0.5, (-0.02, 0.02)), Change(0.2, 0.2, (-0.01, 0.01)), Change(0.4, 0.4), Change(50.0, 60.0)
+    questions=1_000,
+    sessions=300,
+    hr=Change(0.5, 0.5, (-0.02, 0.02)),
+    mrr=Change(0.2, 0.2, (-0.01, 0.01)),
+    coverage=Change(0.4, 0.4),
+    microseconds=Change(50.0, 60.0),
 )
 
 
@@ -156,14 +159,13 @@ FINE = Comparison(
         ({"microseconds": Change(50.0, 900.0)}, []),  # still fast
         ({"microseconds": Change(900.0, 1_600.0)}, []),  # slow, but hardly slower
         ({"hr": Change(0.0, 0.0, (0.0, 0.0)), "coverage": Change(0.0, 0.0)}, []),
-        (
-            {"hr": Change(0.5, 0.0, (-0.6, -0.4)), "coverage": Change(0.4, 0.0)},
-            ["HR@20 falls to 0%", "coverage falls to 0%"],
-        ),
+        ({"hr": Change(0.5, 0.0, (-0.6, -0.4)), "coverage": Change(0.4, 0.0)}, ["HR@20", "coverage"]),
     ],
 )
 def test_what_speaks_against_a_version(change, said):
-    assert objections(replace(FINE, **change), GateConfig()) == said
+    found = objections(replace(FINE, **change), GateConfig())
+    assert len(found) == len(said)
+    assert all(objection.startswith(beginning) for objection, beginning in zip(found, said, strict=True))
 
 
 def test_the_recipe_is_not_asked_about_what_it_was_fitted_to():

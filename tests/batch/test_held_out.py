@@ -62,7 +62,7 @@ def test_a_question_shows_the_first_acts_of_a_session_and_one_more_follows():
 
 def test_one_endless_session_does_not_decide_alone():
     robot = [(9, time) for time in range(20, 500)]
-    held = hold_out(history_of(SEEN, [*UNSEEN, *robot]), HoldOutConfig(least_questions=100))
+    held = hold_out(history_of(SEEN * 200, [*UNSEEN, *robot]), HoldOutConfig(least_questions=100))
     assert np.bincount(held.sessions).max() == MOST_PER_SESSION
     assert held.lengths.max() == MOST_PER_SESSION
 
