@@ -7,20 +7,15 @@ from dataclasses import replace
 import numpy as np
 import orjson
 import pytest
+from tests.refreshed_shop import WORSE
 
-from active_customers.batch.daily_refresh import ModelConfigs, lines_about
+from active_customers.batch.daily_refresh import lines_about
 from active_customers.batch.gate import Change, Comparison, GateConfig, InForce, Outcome, judge, objections
 from active_customers.batch.history import COLUMNS, History
 from active_customers.batch.refresh_reports import KEPT, RefreshReport, RefreshReports
-from active_customers.core.errors import RefreshRefusedError
-from active_customers.models.item_knn import ItemKnnConfig
-from active_customers.models.session_knn import SessionKnnConfig
+from active_customers.core.errors import ArtifactError, RefreshRefusedError
 from active_customers.realtime.session_recommender import SessionRecommender
 
-WORSE = ModelConfigs(
-    session_knn=SessionKnnConfig(neighbours=1, sessions_per_product=1), item_knn=ItemKnnConfig(neighbours=1)
-)
-"""Settings with which the nearest session alone decides."""
 STRICT = {"gate": GateConfig(least_questions=400)}
 
 
@@ -107,20 +102,23 @@ def test_after_going_back_only_what_was_compared_is_published(shop):
     assert shop.artifacts.current() == manifest.version
 
 
-def test_a_version_that_is_put_in_force_meanwhile_is_not_replaced(shop, monkeypatch):
-    first, second = shop.artifacts.current(), shop.refresh(**STRICT).version
-    fit, fits = ModelConfigs.model_dump, []
+def test_a_version_that_is_put_in_force_meanwhile_is_not_replaced(shop):
+    first, _second = shop.artifacts.current(), shop.refresh(**STRICT)
 
-    def go_back(*arguments, **options):
-        fits.append(1)
-        if len(fits) == 1:
+    def go_back(done, total):
+        if done == total - 1:
             shop.artifacts.roll_back()
-        return fit(*arguments, **options)
 
-    monkeypatch.setattr(ModelConfigs, "model_dump", go_back)
-    with pytest.raises(Exception, match=f"{first} was put in force meanwhile"):
-        shop.refresh(gate=GateConfig(enabled=False))
-    assert shop.artifacts.current() == first != second
+    with pytest.raises(ArtifactError, match=f"{first} was put in force meanwhile: refresh again"):
+        shop.refresh(progress=go_back, gate=GateConfig(enabled=False))
+    assert shop.artifacts.current() == first
+
+
+def test_progress_counts_both_fits(shop):
+    seen = []
+    shop.refresh(progress=lambda *step: seen.append(step), **STRICT)
+    assert seen[-1] == (9, 9)
+    assert [done for done, _ in seen] == list(range(10))
 
 
 def test_only_the_newest_reports_are_kept(shop):
@@ -169,7 +167,7 @@ def test_what_speaks_against_a_version(change, said):
 
 
 def test_the_recipe_is_not_asked_about_what_it_was_fitted_to():
-    """Every other session is new; none of the rows that it is fitted to stands in one that is asked about."""
+    """No row that it is fitted to stands in a session that is asked about."""
     sessions = np.repeat(np.arange(200), 3)
     columns = dict.fromkeys(COLUMNS, np.ones(600, np.uint32)) | {"session": sessions, "time": np.arange(600)}
     history = History(columns, 601, [], 300)

@@ -11,6 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 from tests.e2e.conftest import Service, command
+from tests.refreshed_shop import WORSE, Shop, write_history
 
 from active_customers.models.artifacts import ArtifactStore
 from active_customers.storage.data_dir import DataDirectory
@@ -45,6 +46,10 @@ def wait_for(text: str, service: Service) -> str:
     while text not in (log := service.log_text()):
         time.sleep(0.05)
     return log
+
+
+def metrics(service: Service) -> str:
+    return service.client().send("GET", "/metrics")[1].decode()
 
 
 def wait_for_count(service: Service, outcome: str, count: int) -> None:
@@ -146,6 +151,23 @@ def test_a_damaged_archive_fails_the_refresh_and_nothing_else(serve, data):
     assert "restore it from a backup" in wait_for("refresh failed with 2 and will be tried again", service)
     assert model(service) == first
     assert service.client().products("customer_id=bob")
+
+
+def test_a_refused_refresh_leaves_the_models_in_force(serve, data):
+    """Settings are changed for the worse; the service logs and counts the refusal, and goes on."""
+    old, new = write_history(data.parent / "shop")
+    shop = Shop(data)
+    shop.take(old)
+    first = shop.refresh().version
+    shop.take(new)
+    settings = {"refresh": {"gate": {"least_questions": 400}}, "models": WORSE.model_dump(mode="json")}
+    (data / "config.yaml").write_bytes(orjson.dumps(settings))
+    service = serve(data, **SOON)
+    log = wait_for("not published", service)
+    assert re.search(rf"WARNING .*refresh: .* is not published, {first} stays in force: worse: .*MRR@20 falls to", log)
+    wait_for_count(service, "refused", 1)
+    assert re.search(r"active_customers_refresh_quality_ratio 0\.\d+", metrics(service))
+    assert model(service) == first
 
 
 def test_a_running_service_follows_a_rollback(serve, data):
