@@ -35,11 +35,10 @@ def test_without_a_model_it_is_soon_where_there_are_events(artifacts):
     assert schedule(artifacts, 1)._first_pause() == HOUR
 
 
-def test_with_a_model_it_is_when_that_is_as_old_as_the_interval(artifacts):
-    publish(artifacts, age=600)
-    assert schedule(artifacts, 20)._first_pause() == pytest.approx(HOUR - 600, abs=60)
-    publish(artifacts, age=2 * HOUR)
-    assert schedule(artifacts, 20)._first_pause() == SOON
+@pytest.mark.parametrize(("age", "pause"), [(600, HOUR - 600), (2 * HOUR, SOON), (-HOUR, HOUR)])
+def test_with_a_model_it_is_when_that_is_as_old_as_the_interval(artifacts, age, pause):
+    publish(artifacts, age)
+    assert schedule(artifacts, 20)._first_pause() == pytest.approx(pause, abs=60)
 
 
 def test_it_is_never_later_than_the_interval(artifacts):
