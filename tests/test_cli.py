@@ -65,17 +65,8 @@ def test_the_version_is_printed(command):
 def test_every_command_is_named_and_explained(command):
     code, out, _ = command("--help")
     assert code == 0
-    for name in (
-        "serve",
-        "import-events",
-        "import-products",
-        "refresh",
-        "models",
-        "simulate",
-        "evaluate",
-        "config",
-        "demo",
-    ):
+    imports, learning = ("import-events", "import-products"), ("refresh", "models", "simulate", "evaluate")
+    for name in ("serve", *imports, *learning, "config", "demo"):
         assert name in out
     assert "compile" not in out
 
