@@ -10,7 +10,7 @@ import pytest
 from tests.refreshed_shop import WORSE
 
 from active_customers.batch.daily_refresh import lines_about
-from active_customers.batch.gate import Change, Comparison, GateConfig, InForce, Outcome, judge, objections
+from active_customers.batch.gate import Change, Comparison, GateConfig, Outcome, judge, objections
 from active_customers.batch.history import COLUMNS, History
 from active_customers.batch.refresh_reports import KEPT, RefreshReport, RefreshReports
 from active_customers.core.errors import ArtifactError, RefreshRefusedError
@@ -70,11 +70,23 @@ def test_without_the_gate_nothing_is_compared(shop):
 
 
 def test_too_few_new_sessions_are_said_and_published(shop, simulated):
-    manifest = shop.refresh(WORSE, gate=GateConfig(least_questions=9_000))
+    manifest = shop.refresh(gate=GateConfig(least_questions=9_000))
     assert manifest.facts["gate"]["outcome"] == "not_compared"
     [_, line] = lines_about(manifest)
     assert line.startswith("gate: not compared: ")
     assert line.endswith(" new sessions, 9,000 needed")
+
+
+def test_other_settings_are_compared_even_when_nothing_is_new(shop):
+    """Both are fitted without the newest sessions; who changes settings back is compared with the worse ones."""
+    before = shop.refresh(**STRICT).version
+    with pytest.raises(RefreshRefusedError, match=rf"worse: .*; against the settings of {before} on "):
+        shop.refresh(WORSE, **STRICT)
+    assert shop.artifacts.current() == before
+    worse = shop.refresh(WORSE, force=True, **STRICT)
+    gate = shop.refresh(**STRICT).facts["gate"]
+    assert (gate["outcome"], gate["compared_with"]) == ("passed", f"the settings of {worse.version}")
+    assert gate["quality_ratio"] > 1.05
 
 
 def test_the_first_version_and_one_after_a_damaged_one_have_nothing_to_be_compared_with(shop):
@@ -117,8 +129,8 @@ def test_a_version_that_is_put_in_force_meanwhile_is_not_replaced(shop):
 def test_progress_counts_both_fits(shop):
     seen = []
     shop.refresh(progress=lambda *step: seen.append(step), **STRICT)
-    assert seen[-1] == (9, 9)
-    assert [done for done, _ in seen] == list(range(10))
+    assert seen[-1] == (8, 8)
+    assert [done for done, _ in seen] == list(range(9))
 
 
 def test_only_the_newest_reports_are_kept(shop):
@@ -177,8 +189,9 @@ def test_the_recipe_is_not_asked_about_what_it_was_fitted_to():
         fitted.append(rows)
         return SessionRecommender()
 
-    verdict = judge(InForce("v", 301, SessionRecommender()), history, GateConfig(least_questions=50), fit)
-    [rows] = fitted
+    verdict = judge(history, GateConfig(least_questions=50), "v", (fit, fit))
+    rows, others = fitted
+    assert np.array_equal(rows, others)
     assert set(sessions[~rows]) == set(range(175, 200))
     assert set(sessions[rows]) == set(range(175))
     assert verdict.outcome is Outcome.PASSED

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from active_customers.batch.gate import GateConfig, InForce, Outcome, Verdict, judge
+from active_customers.batch.gate import GateConfig, Outcome, Recipe, Verdict, judge
 from active_customers.batch.held_out import log_of
 from active_customers.batch.history import History, HistoryConfig, read_history
 from active_customers.batch.refresh_reports import PUBLISHED, REFUSED, RefreshReport, RefreshReports
@@ -53,6 +54,15 @@ class ModelConfigs(Config):
     session_knn: SessionKnnConfig = SessionKnnConfig()
 
 
+@dataclass(frozen=True, slots=True)
+class _InForce:
+    """The version that a new one has to stand up to."""
+
+    manifest: Manifest
+    configs: ModelConfigs
+    recommender: SessionRecommender
+
+
 class Refresh:
     """One run of training on a data directory."""
 
@@ -80,10 +90,9 @@ class Refresh:
     def _run(self, writer: StoreWriter, steps: _Steps, *, force: bool) -> Manifest:
         self._started = time.perf_counter()
         replaced = self._artifacts.current()
-        erased = writer.erased_customers()
-        in_force = self._in_force(replaced, erased) if self._config.gate.enabled else Verdict(Outcome.OFF)
+        in_force = self._in_force(replaced, writer) if self._config.gate.enabled else Verdict(Outcome.OFF)
         writer.archive_log()
-        seen = in_force.watermark if isinstance(in_force, InForce) else 1
+        seen = 1 if isinstance(in_force, Verdict) else in_force.manifest.watermark
         history = read_history(self._archive, self._config, self._scratch, writer.erased_customers(), seen)
         if not len(history):
             raise NoDataError(
@@ -96,35 +105,44 @@ class Refresh:
             self._refuse_if_worse(manifest, verdict, replaced)
         return self._publish(manifest, history, steps, replaced)
 
-    def _in_force(self, version: str | None, erased: Sequence[int]) -> InForce | Verdict:
+    def _in_force(self, version: str | None, writer: StoreWriter) -> _InForce | Verdict:
         """Load the version that a new one is compared with; a verdict where there is none."""
         if version is None:
             return Verdict(Outcome.NOT_COMPARED, reasons=("nothing was published before",))
+        erased = np.array(writer.erased_customers(), np.uint32)
         try:
-            manifest, arrays = without_erased(self._artifacts.load(version), np.array(erased, np.uint32))
-            return InForce(version, manifest.watermark, SessionRecommender(load_models(manifest, arrays)))
+            manifest, arrays = without_erased(self._artifacts.load(version), erased)
+            configs = ModelConfigs.model_validate(manifest.configs)
+            return _InForce(manifest, configs, SessionRecommender(load_models(manifest, arrays)))
         except (ActiveCustomersError, KeyError, ValueError) as error:  # the last two: models of another program version
             return Verdict(Outcome.NOT_COMPARED, version, (f"{version} cannot be used ({error})",))
 
-    def _judge(self, in_force: InForce | Verdict, history: History, steps: _Steps) -> Verdict:
+    def _judge(self, in_force: _InForce | Verdict, history: History, steps: _Steps) -> Verdict:
+        """Compare with the version in force, or with its settings where those differ and too little is new."""
         if isinstance(in_force, Verdict):
             return in_force
-
-        def fit(rows: NDArray[np.bool_]) -> SessionRecommender:
-            steps.add(len(MODELS) + 1)
-            manifest = self._manifest(history, Verdict(Outcome.OFF), force=False)
-            return SessionRecommender(load_models(manifest, self._fit(log_of(history, rows), steps)))
-
-        verdict = judge(in_force, history, self._config.gate, fit)
-        if verdict.figures:
-            steps.take()
+        gate, version = self._config.gate, in_force.manifest.version
+        new = self._recipe(history, self._models, steps)
+        verdict = judge(history, gate, version, (lambda _rows: in_force.recommender, new))
+        if verdict.outcome is Outcome.NOT_COMPARED and in_force.configs != self._models:
+            old = self._recipe(history, in_force.configs, steps)
+            all_unseen = replace(history, n_unseen=len(history))
+            verdict = judge(all_unseen, gate, f"the settings of {version}", (old, new))
         return verdict
 
-    def _fit(self, log: SessionLog, steps: _Steps) -> dict[str, Arrays]:
+    def _recipe(self, history: History, configs: ModelConfigs, steps: _Steps) -> Recipe:
+        def fit(rows: NDArray[np.bool_]) -> SessionRecommender:
+            steps.add(len(MODELS))
+            manifest = replace(self._manifest(history, Verdict(Outcome.OFF)), configs=configs.model_dump(mode="json"))
+            return SessionRecommender(load_models(manifest, self._fit(log_of(history, rows), configs, steps)))
+
+        return fit
+
+    def _fit(self, log: SessionLog, configs: ModelConfigs, steps: _Steps) -> dict[str, Arrays]:
         """Fit every model and check it; raises `ArtifactError`."""
         fitted: dict[str, Arrays] = {}
         for name, entry in MODELS.items():
-            model = entry.make(getattr(self._models, name))
+            model = entry.make(getattr(configs, name))
             model.fit(log)
             check(name, model, log)
             fitted[name] = model.arrays()
@@ -149,7 +167,7 @@ class Refresh:
 
     def _publish(self, manifest: Manifest, history: History, steps: _Steps, replaced: str | None) -> Manifest:
         log = SessionLog.from_rows(history.columns, manifest.n_products, self._clock.now())
-        fitted = self._fit(log, steps)
+        fitted = self._fit(log, self._models, steps)
         manifest.facts.update(
             sessions=log.n_sessions,
             customers=len(np.unique(log.customers)),
@@ -162,7 +180,7 @@ class Refresh:
         steps.take()
         return manifest
 
-    def _manifest(self, history: History, verdict: Verdict, *, force: bool) -> Manifest:
+    def _manifest(self, history: History, verdict: Verdict, *, force: bool = False) -> Manifest:
         now = self._clock.now()
         return Manifest(
             version=self._artifacts.next_version(now),

@@ -1,8 +1,8 @@
 """The gate: a new version is published only where it answers no worse than the one in force.
 
-Both are asked what customers did next, in sessions that neither has seen: those that began after the version in force
-was trained, and were kept from the new recipe when it was fitted to be asked. They answer as the service does, but
-without the live index.
+Both are asked what customers did next, in sessions that neither has seen: they began after the version in force was
+trained, and the new recipe is fitted without them for the purpose. Both answer as the service does, but without the
+live index.
 """
 
 from __future__ import annotations
@@ -127,32 +127,20 @@ class Verdict:
         return f"{self.outcome.value.replace('_', ' ')}{why}{against}"
 
 
-@dataclass(frozen=True, slots=True)
-class InForce:
-    """The version that a new one has to stand up to."""
-
-    version: str
-    watermark: int
-    recommender: SessionRecommender
+Recipe = Callable[[NDArray[np.bool_]], SessionRecommender]
+"""Returns what answers when models have been fitted to some rows of the history."""
 
 
-def judge(
-    in_force: InForce,
-    history: History,
-    config: GateConfig,
-    fit: Callable[[NDArray[np.bool_]], SessionRecommender],
-) -> Verdict:
-    """Compare a recipe with the version in force; `fit` is called with the rows of the history to learn from.
-
-    `history` must have been read with the watermark of the version in force.
-    """
+def judge(history: History, config: GateConfig, compared_with: str, recipes: tuple[Recipe, Recipe]) -> Verdict:
+    """Compare an old recipe with a new one on unseen sessions, which both are fitted without."""
     held = hold_out(history, config)
     if len(held.sessions) < config.least_questions:
         asked = f"{len(held.sessions):,} questions in {held.log.n_sessions:,} new sessions"
-        return Verdict(Outcome.NOT_COMPARED, in_force.version, (f"{asked}, {config.least_questions:,} needed",))
-    comparison = compare(in_force.recommender, fit(~held.rows), held)
+        return Verdict(Outcome.NOT_COMPARED, compared_with, (f"{asked}, {config.least_questions:,} needed",))
+    old, new = (recipe(~held.rows) for recipe in recipes)
+    comparison = compare(old, new, held)
     reasons = tuple(objections(comparison, config))
-    return Verdict(Outcome.WORSE if reasons else Outcome.PASSED, in_force.version, reasons, comparison)
+    return Verdict(Outcome.WORSE if reasons else Outcome.PASSED, compared_with, reasons, comparison)
 
 
 def objections(comparison: Comparison, config: GateConfig) -> list[str]:
