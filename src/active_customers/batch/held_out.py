@@ -23,9 +23,9 @@ class HoldOutConfig(Config):
     window_share: Annotated[float, Field(gt=0, le=0.5)] = 0.02
     """Questions for each act that models learn from; the newest sessions are held out."""
     least_questions: Annotated[int, Field(ge=1)] = 200
-    """Fewer are not worth comparing; asked as well where the share is less."""
+    """Fewer are not worth comparing: asked where the share is less, and where there are not so many nothing is."""
     most_questions: Annotated[int, Field(ge=1)] = 10_000
-    """More would only take time."""
+    """More would only take time: asked where the share is more."""
 
 
 class HeldOut(NamedTuple):
@@ -56,7 +56,7 @@ def hold_out(history: History, config: HoldOutConfig) -> HeldOut:
 
 def _how_many(log: SessionLog, n_acts: int, config: HoldOutConfig) -> int:
     """Return how many sessions, newest first, give enough questions and leave half of all acts to learn from."""
-    goal = min(max(int(config.window_share * n_acts), config.least_questions), config.most_questions)
+    goal = max(min(int(config.window_share * n_acts), config.most_questions), config.least_questions)
     sessions, _ = prefixes(log, MOST_PER_SESSION)
     questions = np.cumsum(np.bincount(sessions, minlength=log.n_sessions)[::-1])
     acts = np.cumsum(np.diff(log.offsets)[::-1])
