@@ -92,6 +92,6 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Return an environment in which no setting but the keys is anything but the default."""
+    """Return an environment in which all settings but the keys are the defaults; nothing is refreshed meanwhile."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("ACTIVE_CUSTOMERS_")}
-    return inherited | {"ACTIVE_CUSTOMERS_ACCESS__SERVER_KEYS": KEY}
+    return inherited | {"ACTIVE_CUSTOMERS_ACCESS__SERVER_KEYS": KEY, "ACTIVE_CUSTOMERS_REFRESH__EVERY_MINUTES": "0"}

@@ -65,7 +65,8 @@ def test_the_version_is_printed(command):
 def test_every_command_is_named_and_explained(command):
     code, out, _ = command("--help")
     assert code == 0
-    for name in ("serve", "import-events", "import-products", "refresh", "simulate", "evaluate", "config", "demo"):
+    imports, learning = ("import-events", "import-products"), ("refresh", "models", "simulate", "evaluate")
+    for name in ("serve", *imports, *learning, "config", "demo"):
         assert name in out
     assert "compile" not in out
 
@@ -199,3 +200,64 @@ def test_a_simulated_shop_can_be_imported_trained_and_evaluated(command):
     assert code == 0
     assert "session_knn: HR@20" in out
     assert set(orjson.loads(Path("report.json").read_bytes())["models"]) == {"popularity", "session_knn"}
+
+
+@pytest.fixture
+def twice_published(command, history) -> list[str]:
+    """A data directory `d` with two versions, the second in force."""
+    command("import-events", history, "--data-dir", "d")
+    for _ in range(2):
+        assert command("refresh", "--data-dir", "d")[0] == 0
+    return ArtifactStore(DataDirectory(Path("d")).models).versions()
+
+
+def test_a_refresh_says_what_the_gate_came_to(command, history):
+    command("import-events", history, "--data-dir", "d")
+    _, out, _ = command("refresh", "--data-dir", "d")
+    assert out.splitlines()[1] == "gate: not compared: nothing was published before"
+    _, out, _ = command("refresh", "--data-dir", "d")
+    assert out.splitlines()[1] == "gate: not compared: 0 questions in 0 new sessions, 200 needed"
+
+
+def test_the_published_versions_are_listed(command, twice_published):
+    code, out, _ = command("models", "list", "--data-dir", "d")
+    assert code == 0
+    titles, first, second = out.splitlines()
+    assert titles.split() == ["version", "created", "acts", "products", "gate", "in", "force"]
+    assert (first.split()[0], first.split()[2:]) == (twice_published[0], ["27", "3", "not_compared"])
+    assert second.split()[2:] == ["27", "3", "not_compared", "yes"]
+
+
+def test_a_damaged_version_is_listed_as_such(command, twice_published):
+    (Path("d") / "models" / twice_published[0] / "manifest.json").write_text("{")
+    _, out, _ = command("models", "list", "--data-dir", "d")
+    assert out.splitlines()[1].split() == [twice_published[0], "damaged"]
+    code, out, err = command("models", "rollback", "--data-dir", "d")
+    assert (code, out) == (2, "")
+    assert "manifest.json does not match its hash" in err
+
+
+def test_after_going_back_an_uncompared_refresh_is_refused_unless_forced(command, twice_published):
+    first, second = twice_published
+    assert command("models", "rollback", "--data-dir", "d") == (0, f"{first} is in force (before: {second})\n", "")
+    code, out, err = command("refresh", "--data-dir", "d")
+    assert (code, out) == (1, "")
+    assert f"{first} stays in force: {first} was rolled back to" in err
+    assert err.endswith("refresh --force\n")
+    code, out, _ = command("refresh", "--data-dir", "d", "--force")
+    assert code == 0
+    assert out.startswith("published ")
+
+
+def test_going_back_to_nowhere_is_said(command, twice_published):
+    for name, said in (("v1", "published are"), (None, "there is no version before")):
+        command("models", "rollback", twice_published[0], "--data-dir", "d")
+        code, out, err = command("models", "rollback", *([name] if name else []), "--data-dir", "d")
+        assert (code, out) == (2, "")
+        assert said in err
+
+
+def test_without_versions_there_is_nothing_to_list(command):
+    code, out, err = command("models", "list", "--data-dir", "d")
+    assert (code, out) == (2, "")
+    assert err == "active-customers: nothing was published yet: run refresh\n"

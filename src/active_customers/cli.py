@@ -15,10 +15,11 @@ import typer
 
 from active_customers import __version__
 from active_customers.batch.customer_export import CustomerExport
-from active_customers.batch.daily_refresh import Refresh
+from active_customers.batch.daily_refresh import Refresh, lines_about
+from active_customers.batch.published import published, row_as_json, table
 from active_customers.config.settings import LoadedSettings, Settings, default_yaml, explain, load_settings, set_in
 from active_customers.core.clock import DAY, Clock, SystemClock, format_time
-from active_customers.core.errors import ActiveCustomersError, SettingsError
+from active_customers.core.errors import ActiveCustomersError, NoDataError, RefreshRefusedError, SettingsError
 from active_customers.evaluation.contestants import LINES
 from active_customers.evaluation.evaluator import EvaluationRequest, evaluate
 from active_customers.evaluation.simulator import SimulatorConfig, simulate
@@ -48,6 +49,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+models = typer.Typer(help="List the published models, or go back to earlier ones.", no_args_is_help=True)
+app.add_typer(models, name="models")
 
 DataDir = Annotated[
     Path, typer.Option("--data-dir", envvar="ACTIVE_CUSTOMERS_DATA_DIR", help="Where everything of the shop is kept.")
@@ -205,20 +209,49 @@ def _report(outcome: ImportReport) -> None:
 
 
 @app.command("refresh")
-def refresh(data_dir: DataDir = DEFAULT_DATA, config: ConfigFile = None) -> None:
-    """Train on everything logged so far and publish; a running service takes the new version up by itself."""
+def refresh(
+    data_dir: DataDir = DEFAULT_DATA,
+    config: ConfigFile = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Publish even what is worse than the models in force.")
+    ] = False,
+) -> None:
+    """Train on everything logged so far and publish what is no worse; a running service takes it up by itself."""
     settings = _loaded(config, data_dir).settings
     directory = DataDirectory(data_dir)
-    with _opened(directory, settings) as opened, progress("refresh") as report:
-        job = Refresh(directory, opened.clock, settings.refresh, settings.models)
-        manifest = job.run(opened.writer, report)
-    facts = manifest.facts
-    say(
-        f"published {manifest.version}: {facts['acts']:,} acts in {facts['sessions']:,} sessions of "
-        f"{facts['customers']:,} customers on {facts['products']:,} products, {facts['seconds']:.1f} s"
-    )
-    for note in facts["notes"]:
-        say(note)
+    try:
+        with _opened(directory, settings) as opened, progress("refresh") as report:
+            job = Refresh(directory, opened.clock, settings.refresh, settings.models)
+            manifest = job.run(opened.writer, report, force=force)
+    except RefreshRefusedError as error:
+        sys.stderr.write(f"active-customers: {error}\n")
+        sys.exit(1)
+    for line in lines_about(manifest):
+        say(line)
+
+
+@models.command("list")
+def models_list(
+    data_dir: DataDir = DEFAULT_DATA,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, an object a line.")] = False,
+) -> None:
+    """Print the published versions, oldest first."""
+    rows = list(published(ArtifactStore(DataDirectory(data_dir).models)))
+    if not rows:
+        raise NoDataError("nothing was published yet: run refresh")
+    for line in map(row_as_json, rows) if as_json else table(rows):
+        say(line)
+
+
+@models.command("rollback")
+def models_rollback(
+    version: Annotated[str | None, typer.Argument(help="By default the one before that in force.")] = None,
+    data_dir: DataDir = DEFAULT_DATA,
+) -> None:
+    """Put an earlier version in force again; a running service takes it up by itself."""
+    artifacts = ArtifactStore(DataDirectory(data_dir).models)
+    before = artifacts.current()
+    say(f"{artifacts.roll_back(version)} is in force (before: {before})")
 
 
 @app.command("erase")

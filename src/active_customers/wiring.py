@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from active_customers.batch.refresh_reports import RefreshWatch
+from active_customers.batch.schedule import Schedule
 from active_customers.config.settings import Settings
 from active_customers.core.attribution import TokenSigner
 from active_customers.core.clock import Clock, SystemClock, format_time
@@ -33,6 +35,7 @@ from active_customers.serving.health import Health
 from active_customers.serving.live_feed import LiveFeed
 from active_customers.serving.live_updater import LiveUpdater
 from active_customers.serving.live_watch import LiveWatch
+from active_customers.serving.refresh_process import RefreshTask
 from active_customers.serving.retention import Retention
 from active_customers.serving.updater import ModelFollower, Updater, Work
 from active_customers.serving.writer_socket import WriterServer, erase_remotely
@@ -64,6 +67,7 @@ class Owner:
     committer: Committer | AppendServer
     updater: Updater
     socket: WriterServer
+    schedule: Schedule
     lock: int
     live: LiveUpdater | None = None
     """The writer of the live index, where no other process is."""
@@ -75,7 +79,8 @@ class Owner:
         await self.socket.start()
 
     async def stop(self) -> None:
-        """Drain what was accepted, then let go of the directory."""
+        """End a refresh that runs, drain what was accepted, then let go of the directory."""
+        self.schedule.close()
         await self.socket.stop()
         await self.updater.stop()
         self.committer.stop()
@@ -165,11 +170,13 @@ def build(settings: Settings, directory: DataDirectory, clock: Clock | None = No
     answering, works = _answering(settings, directory, store, clock)
     live, learning = build_live(settings, directory, store)
     committer = Committer(store.events, clock, settings.committer)
+    schedule, refreshing = _scheduled(settings, directory, store)
     owner = Owner(
         store,
         committer,
-        Updater([*works, *_upkeep(settings, (directory, store, writer), clock), *learning]),
+        Updater([*works, *_upkeep(settings, (directory, store, writer), clock), *refreshing, *learning]),
         WriterServer(directory.socket, writer),
+        schedule,
         lock,
         live,
     )
@@ -181,8 +188,9 @@ def build_owner(settings: Settings, directory: DataDirectory, beat: Work) -> Own
     """Put the committer's process together; raises as `build` does."""
     lock, store, writer = _own(settings, directory)
     committer = AppendServer(directory.appends, store.events, writer.clock, settings.committer)
-    updater = Updater([*_upkeep(settings, (directory, store, writer), writer.clock), beat])
-    return Owner(store, committer, updater, WriterServer(directory.socket, writer), lock)
+    schedule, refreshing = _scheduled(settings, directory, store)
+    updater = Updater([*_upkeep(settings, (directory, store, writer), writer.clock), *refreshing, beat])
+    return Owner(store, committer, updater, WriterServer(directory.socket, writer), schedule, lock)
 
 
 def build_updater(settings: Settings, directory: DataDirectory, beat: Work) -> Learner:
@@ -272,6 +280,17 @@ def _upkeep(settings: Settings, owned: tuple[DataDirectory, EmbeddedStore, Direc
         Work(archive, settings.updater.archive_seconds),
         Work(retention.run, settings.updater.archive_seconds),
     ]
+
+
+def _scheduled(settings: Settings, directory: DataDirectory, store: EmbeddedStore) -> tuple[Schedule, list[Work]]:
+    """Return who refreshes by itself, and the work that this is and that shows what came of it."""
+    artifacts = ArtifactStore(directory.models)
+    task = RefreshTask(
+        data_dir=directory.root.resolve(), storage=settings.storage, refresh=settings.refresh, models=settings.models
+    )
+    schedule = Schedule(settings.refresh, artifacts, task.command(), store.events.next_position)
+    works = [RefreshWatch(artifacts).look, *([schedule.look] if settings.refresh.every_minutes else [])]
+    return schedule, [Work(work, settings.updater.poll_seconds) for work in works]
 
 
 def _services(

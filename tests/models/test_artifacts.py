@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import NOW
 
 from active_customers.core.clock import DAY
-from active_customers.core.errors import ArtifactError, StorageError, StoreLockedError
+from active_customers.core.errors import ArtifactError, InvalidValueError, StorageError, StoreLockedError
 from active_customers.models.artifacts import ArtifactStore, DamagedArtifactError, Manifest
 
 ARRAYS = {
@@ -187,3 +187,74 @@ def test_pruning_keeps_the_newest_and_the_one_in_force(artifacts):
     assert artifacts.versions() == ["v2025.01.15-001", "v2025.01.15-004", "v2025.01.15-005"]
     artifacts.load("v2025.01.15-001")
     assert artifacts.prune(5) == []
+
+
+@pytest.fixture
+def three(artifacts):
+    for number in range(1, 4):
+        publish(artifacts, f"v2025.01.15-00{number}")
+    return artifacts
+
+
+def test_going_back_puts_the_version_before_in_force_and_again_the_one_before_that(three):
+    assert not three.is_rolled_back()
+    assert three.roll_back() == three.current() == "v2025.01.15-002"
+    assert three.is_rolled_back()
+    assert three.roll_back() == three.current() == "v2025.01.15-001"
+    with pytest.raises(ArtifactError, match=r"no version before v2025\.01\.15-001: run refresh"):
+        three.roll_back()
+    assert three.current() == "v2025.01.15-001"
+
+
+def test_going_to_the_newest_version_is_no_going_back(three):
+    three.roll_back("v2025.01.15-001")
+    assert three.is_rolled_back()
+    three.roll_back("v2025.01.15-003")
+    assert not three.is_rolled_back()
+
+
+def test_a_version_that_is_published_after_going_back_is_not_gone_back_to(three):
+    three.roll_back()
+    publish(three, three.next_version(NOW))
+    assert three.current() == "v2025.01.15-004"
+    assert not three.is_rolled_back()
+
+
+def test_going_back_to_a_version_that_is_not_there_names_those_that_are(three):
+    with pytest.raises(InvalidValueError, match=r"version: 'v1' is not valid: published are v2025.01.15-001, .*-003"):
+        three.roll_back("v1")
+    assert three.current() == "v2025.01.15-003"
+
+
+@pytest.mark.parametrize("file", ["popularity.scores.npy", "manifest.json"])
+def test_going_back_to_a_damaged_version_is_refused(three, tmp_path, file):
+    path = tmp_path / "models" / "v2025.01.15-002" / file
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(DamagedArtifactError, match=rf"{file} does not match its hash"):
+        three.roll_back()
+    assert three.current() == "v2025.01.15-003"
+    assert not three.is_rolled_back()
+
+
+def test_going_back_where_nothing_was_published_says_so_and_makes_nothing(artifacts, tmp_path):
+    with pytest.raises(ArtifactError, match="nothing was published yet: run refresh"):
+        artifacts.roll_back()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_version_is_not_published_over_one_that_it_was_not_compared_with(three, tmp_path):
+    three.roll_back()
+    manifest = Manifest("v2025.01.15-004", NOW, 7, 5, {"popularity": {}, "item_knn": {}}, {}, {})
+    with pytest.raises(ArtifactError, match=r"v2025\.01\.15-002 was put in force meanwhile: refresh again"):
+        three.publish(manifest, ARRAYS, replacing="v2025.01.15-003")
+    assert three.current() == "v2025.01.15-002"
+    assert not list(tmp_path.rglob("*-004*"))
+    three.publish(manifest, ARRAYS, replacing="v2025.01.15-002")
+    assert three.current() == "v2025.01.15-004"
+
+
+def test_a_version_that_was_only_reported_keeps_its_name(artifacts):
+    artifacts.reports.mkdir(parents=True)
+    (artifacts.reports / "v2025.01.15-007.json").write_text("{}")
+    assert artifacts.next_version(NOW) == "v2025.01.15-008"
+    assert artifacts.versions() == []

@@ -73,6 +73,24 @@ def test_a_new_model_learns_nothing_of_an_erased_customer(trained, store, writer
     assert sorted(models.load(models.current())[1]["hybrid"]["session_knn_customers"].tolist()) == [0, 1, 3, 4, 5]
 
 
+def test_going_back_brings_no_erased_customer_back(trained, clock):
+    """The version before holds their sessions; whoever answers with it passes over them."""
+    store = EmbeddedStore(trained.store, writer=True).open()
+    publish(trained, DirectWriter(trained, store), clock)
+    store.close()
+
+    async def run():
+        async with running(trained, clock) as services:
+            engine = services.health._engine
+            await asyncio.to_thread(services.eraser.erase, "c2")
+            assert ArtifactStore(trained.models).roll_back() == "v2025.01.15-001"
+            await until(lambda: engine.recommender.manifest.version == "v2025.01.15-001")
+            assert 2 in engine.recommender._models.hybrid.arrays()["session_knn_customers"]
+            return weights(engine)
+
+    assert asyncio.run(run()) == 5
+
+
 def test_a_running_service_takes_an_erased_customer_out_of_model_and_archive(trained, clock):
     """The model in force is made again within a look, the archive overwritten by the upkeep."""
 

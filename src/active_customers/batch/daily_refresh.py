@@ -1,18 +1,30 @@
-"""`refresh`: read the history, fit the models, check them, publish them as one version."""
+"""`refresh`: read the history, let the gate compare, fit the models, check them, publish them as one version."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
+from active_customers.batch.gate import GateConfig, Outcome, Recipe, Verdict, judge
+from active_customers.batch.held_out import log_of
 from active_customers.batch.history import History, HistoryConfig, read_history
-from active_customers.core.clock import Clock
+from active_customers.batch.refresh_reports import PUBLISHED, REFUSED, RefreshReport, RefreshReports
+from active_customers.batch.schedule import ScheduleConfig
+from active_customers.core.clock import Clock, format_time
 from active_customers.core.config import Config
-from active_customers.core.errors import ArtifactError, MissingLibraryError, NoDataError
+from active_customers.core.errors import (
+    ActiveCustomersError,
+    ArtifactError,
+    MissingLibraryError,
+    NoDataError,
+    RefreshRefusedError,
+)
 from active_customers.core.session import SessionQuery
 from active_customers.models.artifacts import ArtifactStore, Manifest
 from active_customers.models.base import Arrays, Candidates, Model, SessionLog
@@ -20,6 +32,8 @@ from active_customers.models.hybrid_model import Hybrid, HybridConfig
 from active_customers.models.item_knn import ItemKnnConfig
 from active_customers.models.popularity import PopularityConfig
 from active_customers.models.registry import MODELS
+from active_customers.models.trained import without_erased
+from active_customers.realtime.session_recommender import SessionRecommender, load_models
 from active_customers.storage.archive import Archive
 from active_customers.storage.base import StoreWriter
 from active_customers.storage.data_dir import DataDirectory
@@ -30,11 +44,12 @@ CHECKED_SESSIONS = 32
 """Sessions of the log that a fitted model is asked about before it is published."""
 
 
-class RefreshConfig(HistoryConfig):
-    """What a refresh reads and keeps."""
+class RefreshConfig(HistoryConfig, ScheduleConfig):
+    """What a refresh reads and keeps, when a service runs one, and what makes it refuse to publish."""
 
     keep_versions: Annotated[int, Field(ge=1)] = 5
     """Published versions that stay on disk."""
+    gate: GateConfig = GateConfig()
 
 
 class ModelConfigs(Config):
@@ -51,75 +66,195 @@ class ModelConfigs(Config):
         return {**sources, **models}
 
 
+@dataclass(frozen=True, slots=True)
+class _InForce:
+    """The version that a new one has to stand up to."""
+
+    manifest: Manifest
+    configs: ModelConfigs
+    recommender: SessionRecommender
+
+
 class Refresh:
     """One run of training on a data directory."""
 
     def __init__(self, directory: DataDirectory, clock: Clock, config: RefreshConfig, models: ModelConfigs) -> None:
         self._archive = Archive(directory.archive)
         self._artifacts = ArtifactStore(directory.models)
+        self._reports = RefreshReports(self._artifacts)
         self._clock = clock
         self._config = config
         self._scratch = directory.models / ".scratch"
-        self._models: Mapping[str, Model] = {name: entry.make(getattr(models, name)) for name, entry in MODELS.items()}
-        self._configs = models.model_dump(mode="json")
+        self._models = models
+        self._started = 0.0
+        self._notes: list[str] = []
 
-    def run(self, writer: StoreWriter, progress: Progress) -> Manifest:
+    def run(self, writer: StoreWriter, progress: Progress, *, force: bool = False) -> Manifest:
         """Train on everything logged so far and publish; return what the new version says about itself.
 
-        Raises `NoDataError` when there is nothing to learn from, `ArtifactError` when a model fails its check,
-        `StorageError` when the archive cannot be read, `StoreLockedError` at once when another refresh is running; then
-        nothing is published and the version in force stays.
+        With `force` whatever the gate says. Raises `RefreshRefusedError` when the gate refuses, `NoDataError` when
+        there is nothing to learn from, `ArtifactError` when a model fails its check, `StorageError` when the archive
+        cannot be read, `StoreLockedError` at once when another refresh is running; then nothing is published and the
+        version in force stays.
         """
         with self._artifacts.exclusive():
-            return self._run(writer, progress)
+            return self._run(writer, _Steps(progress, len(MODELS)), force=force)
 
-    def _run(self, writer: StoreWriter, progress: Progress) -> Manifest:
-        started = time.perf_counter()
-        steps = len(self._models) + 2
-        progress(0, steps)
+    def _run(self, writer: StoreWriter, steps: _Steps, *, force: bool) -> Manifest:
+        self._started = time.perf_counter()
+        replaced = self._artifacts.current()
+        in_force = self._in_force(replaced, writer) if self._config.gate.enabled else Verdict(Outcome.OFF)
         writer.archive_log()
-        history = read_history(self._archive, self._config, self._scratch, writer.erased_customers())
-        log = self._log(history)
-        progress(1, steps)
-        fitted: dict[str, Arrays] = {}
-        notes: list[str] = []
-        for step, (name, model) in enumerate(self._models.items(), 2):
-            notes += _fitted(model, log)
-            check(name, model, log)
-            fitted[name] = model.arrays()
-            progress(step, steps)
-        manifest = self._manifest(log, history, notes, time.perf_counter() - started)
-        self._artifacts.publish(manifest, fitted)
-        self._artifacts.prune(self._config.keep_versions)
-        progress(steps, steps)
-        return manifest
-
-    def _log(self, history: History) -> SessionLog:
+        seen = 1 if isinstance(in_force, Verdict) else in_force.manifest.watermark
+        history = read_history(self._archive, self._config, self._scratch, writer.erased_customers(), seen)
         if not len(history):
             raise NoDataError(
                 "there are no events on products yet: post some, or run import-events, then refresh again"
             )
-        return SessionLog.from_rows(history.columns, int(history.columns["product"].max()) + 1, self._clock.now())
+        steps.take()
+        verdict = self._judge(in_force, history, steps)
+        manifest = self._manifest(history, verdict, force=force)
+        if not force:
+            self._refuse_if_worse(manifest, verdict, replaced)
+        return self._publish(manifest, history, steps, replaced)
 
-    def _manifest(self, log: SessionLog, history: History, notes: list[str], seconds: float) -> Manifest:
+    def _in_force(self, version: str | None, writer: StoreWriter) -> _InForce | Verdict:
+        """Load the version that a new one is compared with; a verdict where there is none."""
+        if version is None:
+            return Verdict(Outcome.NOT_COMPARED, reasons=("nothing was published before",))
+        erased = np.array(writer.erased_customers(), np.uint32)
+        try:
+            manifest, arrays = without_erased(self._artifacts.load(version), erased)
+            configs = ModelConfigs.model_validate(manifest.configs)
+            return _InForce(manifest, configs, SessionRecommender(load_models(manifest, arrays)))
+        except (ActiveCustomersError, KeyError, ValueError) as error:  # the last two: models of another program version
+            return Verdict(Outcome.NOT_COMPARED, version, (f"{version} cannot be used ({error})",))
+
+    def _judge(self, in_force: _InForce | Verdict, history: History, steps: _Steps) -> Verdict:
+        """Compare with the version in force, or with its settings where those differ and too little is new."""
+        if isinstance(in_force, Verdict):
+            return in_force
+        gate, version = self._config.gate, in_force.manifest.version
+        new = self._recipe(history, self._models, steps)
+        verdict = judge(history, gate, version, (lambda _rows: in_force.recommender, new))
+        if verdict.outcome is Outcome.NOT_COMPARED and in_force.configs != self._models:
+            old = self._recipe(history, in_force.configs, steps)
+            all_unseen = replace(history, n_unseen=len(history))
+            verdict = judge(all_unseen, gate, f"the settings of {version}", (old, new))
+        return verdict
+
+    def _recipe(self, history: History, configs: ModelConfigs, steps: _Steps) -> Recipe:
+        def fit(rows: NDArray[np.bool_]) -> SessionRecommender:
+            steps.add(len(MODELS))
+            manifest = replace(self._manifest(history, Verdict(Outcome.OFF)), configs=configs.model_dump(mode="json"))
+            return SessionRecommender(load_models(manifest, self._fit(log_of(history, rows), configs, steps)))
+
+        return fit
+
+    def _fit(self, log: SessionLog, configs: ModelConfigs, steps: _Steps) -> dict[str, Arrays]:
+        """Fit every model and check it; raises `ArtifactError`."""
+        fitted: dict[str, Arrays] = {}
+        self._notes = []
+        for name, entry in MODELS.items():
+            model = entry.make(getattr(configs, name))
+            self._notes += _fitted(model, log)
+            check(name, model, log)
+            fitted[name] = model.arrays()
+            steps.take()
+        return fitted
+
+    def _refuse_if_worse(self, manifest: Manifest, verdict: Verdict, in_force: str | None) -> None:
+        """Raise `RefreshRefusedError`, leaving a report, when the version must not be published.
+
+        In the place of a version that an operator went back to only what was compared with it is published: else the
+        next refresh would bring back what they left.
+        """
+        uncompared = verdict.outcome is Outcome.NOT_COMPARED and self._artifacts.is_rolled_back()
+        if verdict.outcome is not Outcome.WORSE and not uncompared:
+            return
+        self._report(manifest, REFUSED, in_force)
+        went_back = f"{in_force} was rolled back to, so it stays until it is compared; " if uncompared else ""
+        raise RefreshRefusedError(
+            f"{manifest.version} is not published, {in_force} stays in force: {went_back}{verdict.line()}. See what "
+            "changed in the settings `models` and in what was logged, or publish it all the same: refresh --force"
+        )
+
+    def _publish(self, manifest: Manifest, history: History, steps: _Steps, replaced: str | None) -> Manifest:
+        log = SessionLog.from_rows(history.columns, manifest.n_products, self._clock.now())
+        fitted = self._fit(log, self._models, steps)
+        manifest.facts.update(
+            sessions=log.n_sessions,
+            customers=len(np.unique(log.customers)),
+            products=len(np.unique(log.products)),
+            seconds=self._seconds(),
+            notes=self._notes,
+        )
+        self._artifacts.publish(manifest, fitted, replaced)
+        self._artifacts.prune(self._config.keep_versions)
+        self._report(manifest, PUBLISHED, replaced)
+        steps.take()
+        return manifest
+
+    def _manifest(self, history: History, verdict: Verdict, *, force: bool = False) -> Manifest:
         now = self._clock.now()
         return Manifest(
             version=self._artifacts.next_version(now),
             created=now,
             watermark=history.watermark,
             holes=history.holes,
-            n_products=log.n_products,
-            configs=self._configs,
+            n_products=int(history.columns["product"].max()) + 1,
+            configs=self._models.model_dump(mode="json"),
             hashes={},
-            facts={
-                "acts": len(log.products),
-                "sessions": log.n_sessions,
-                "customers": len(np.unique(log.customers)),
-                "products": len(np.unique(log.products)),
-                "seconds": round(seconds, 2),
-                "notes": notes,
-            },
+            facts={"acts": len(history), "gate": verdict.as_dict() | {"forced": force}},
         )
+
+    def _report(self, manifest: Manifest, outcome: str, replaced: str | None) -> None:
+        facts = manifest.facts
+        self._reports.add(
+            RefreshReport(
+                version=manifest.version,
+                time=format_time(manifest.created),
+                outcome=outcome,
+                replaced=replaced,
+                watermark=manifest.watermark,
+                acts=facts["acts"],
+                seconds=self._seconds(),
+                gate=facts["gate"],
+            )
+        )
+
+    def _seconds(self) -> float:
+        return round(time.perf_counter() - self._started, 2)
+
+
+class _Steps:
+    """How far a refresh is: reading, a fit of each model, publishing; more where it fits twice."""
+
+    def __init__(self, progress: Progress, fits: int) -> None:
+        self._progress = progress
+        self._done, self._total = 0, fits + 2
+        progress(self._done, self._total)
+
+    def add(self, steps: int) -> None:
+        """Have more to do."""
+        self._total += steps
+
+    def take(self) -> None:
+        """Have done one."""
+        self._done += 1
+        self._progress(self._done, self._total)
+
+
+def lines_about(manifest: Manifest) -> list[str]:
+    """Return what was published, and what the gate said, for people."""
+    facts = manifest.facts
+    gate = facts["gate"]
+    forced = "published all the same (--force); " if gate["forced"] and gate["outcome"] == Outcome.WORSE else ""
+    published = (
+        f"published {manifest.version}: {facts['acts']:,} acts in {facts['sessions']:,} sessions of "
+        f"{facts['customers']:,} customers on {facts['products']:,} products, {facts['seconds']:.1f} s"
+    )
+    return [published, f"gate: {forced}{gate['line']}", *facts["notes"]]
 
 
 def _fitted(model: Model, log: SessionLog) -> list[str]:

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -33,37 +33,51 @@ class HistoryConfig(Config):
 COLUMNS = ("session", "product", "event_type", "time", "customer")
 
 _KINDS = ", ".join(str(int(kind)) for kind in TASTE_TYPES)
+_OF_TASTE = f"product IS NOT NULL AND event_type IN ({_KINDS}) AND customer NOT IN (SELECT unnest(?))"
 _NEWEST = f"""
 SELECT {", ".join(COLUMNS)} FROM (
     SELECT position, {", ".join(COLUMNS)} FROM read_parquet(?, hive_partitioning = false)
-    WHERE product IS NOT NULL AND event_type IN ({_KINDS}) AND customer NOT IN (SELECT unnest(?))
+    WHERE {_OF_TASTE}
     ORDER BY position DESC LIMIT ?
 ) ORDER BY position
+"""  # noqa: S608 - constants
+_COUNT_SINCE = f"""
+SELECT count(*) FROM read_parquet(?, hive_partitioning = false) WHERE {_OF_TASTE} AND position >= ?
 """  # noqa: S608 - constants
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Acts by column (`COLUMNS`), in order of log position; `watermark` and `holes` as in a `Manifest`."""
+    """Acts by column (`COLUMNS`), in order of log position; `watermark` and `holes` as in a `Manifest`.
+
+    The last `n_unseen` of them stand at or above the watermark that was asked about.
+    """
 
     columns: Mapping[str, NDArray[Any]]
     watermark: int
     holes: list[tuple[int, int]]
+    n_unseen: int = 0
 
     def __len__(self) -> int:
         return len(self.columns["product"])
 
 
-def read_history(archive: Archive, config: HistoryConfig, scratch: Path, erased: Sequence[int] = ()) -> History:
+def read_history(
+    archive: Archive, config: HistoryConfig, scratch: Path, erased: Sequence[int] = (), seen: int = 1
+) -> History:
     """Read the newest acts of taste but those of erased customers.
 
-    `scratch` is a folder that does not exist and is there meanwhile.
+    `scratch` is a folder that does not exist and is there meanwhile; `seen` is the watermark of a version, above which
+    acts count as unseen.
 
     Raises `StorageError` when a part cannot be read or was altered, or there is no room for sorting.
     """
     parts = archive.parts()
-    columns = _newest_acts(parts, config, scratch, erased) if parts else dict.fromkeys(COLUMNS, np.empty(0, np.int64))
-    return History(columns, max((part.last + 1 for part in parts), default=1), holes_between(parts))
+    if not parts:
+        return History(dict.fromkeys(COLUMNS, np.empty(0, np.int64)), 1, [])
+    wanted = _Wanted([str(part.path) for part in parts], np.array(erased, np.uint32), config.newest_acts, seen)
+    columns, n_unseen = _newest_acts(parts, config, scratch, wanted)
+    return History(columns, max(part.last + 1 for part in parts), holes_between(parts), n_unseen)
 
 
 def holes_between(parts: Sequence[Part]) -> list[tuple[int, int]]:
@@ -80,9 +94,19 @@ def holes_between(parts: Sequence[Part]) -> list[tuple[int, int]]:
     return holes
 
 
+class _Wanted(NamedTuple):
+    """What is asked of the archive."""
+
+    files: list[str]
+    erased: NDArray[np.uint32]
+    newest_acts: int
+    seen: int
+
+
 def _newest_acts(
-    parts: Sequence[Part], config: HistoryConfig, scratch: Path, erased: Sequence[int]
-) -> dict[str, NDArray[Any]]:
+    parts: Sequence[Part], config: HistoryConfig, scratch: Path, wanted: _Wanted
+) -> tuple[dict[str, NDArray[Any]], int]:
+    """Return the acts by column, and how many of them are unseen."""
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": f"{config.memory_mb}MB",
         "threads": config.threads,
@@ -92,11 +116,12 @@ def _newest_acts(
         check_part(part.path, ("position", *COLUMNS))
     try:
         with duckdb.connect(config=settings) as connection:
-            files = [str(part.path) for part in parts]
-            found = connection.execute(_NEWEST, [files, np.array(erased, np.uint32), config.newest_acts]).fetchnumpy()
+            found = connection.execute(_NEWEST, [wanted.files, wanted.erased, wanted.newest_acts]).fetchnumpy()
+            [(n_unseen,)] = connection.execute(_COUNT_SINCE, [wanted.files, wanted.erased, wanted.seen]).fetchall()
     except duckdb.Error as error:
         remedy = "see that the archive can be read and the disk has room, then refresh again"
         raise StorageError(f"the archive cannot be read ({error}): {remedy}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return {name: np.asarray(found[name]) for name in COLUMNS}
+    columns = {name: np.asarray(found[name]) for name in COLUMNS}
+    return columns, min(int(n_unseen), len(columns["product"]))

@@ -93,6 +93,10 @@ class ArtifactError(StorageError):
     """A model version is missing, incomplete or does not match its hashes."""
 
 
+class RefreshRefusedError(ActiveCustomersError):
+    """The new models are worse than those in force, or cannot be compared where they must be; those stay in force."""
+
+
 class MissingLibraryError(ActiveCustomersError):
     """A library of the system that an optional part needs is not installed."""
 

@@ -76,9 +76,7 @@ def next_item(train: Sequence[Interactions], test: Interactions) -> Task:
         raise NoDataError("the training files hold no acts of taste: give files with views, carts or purchases")
     product_ids = np.unique(learned.products)
     test_log = _log(asked, product_ids)
-    counts = np.maximum(np.diff(test_log.offsets) - 1, 0)
-    sessions = np.repeat(np.arange(test_log.n_sessions), counts)
-    lengths = np.arange(len(sessions)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
+    sessions, lengths = prefixes(test_log)
     if not len(sessions):
         raise NoDataError("no test session has two acts: give longer sessions")
     return Task(
@@ -90,6 +88,15 @@ def next_item(train: Sequence[Interactions], test: Interactions) -> Task:
         lengths=lengths,
         targets=test_log.products[test_log.offsets[sessions] + lengths],
     )
+
+
+def prefixes(log: SessionLog, most: int | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return session and length of every beginning of a session that something follows, `most` of each at most."""
+    counts = np.maximum(np.diff(log.offsets) - 1, 0)
+    if most is not None:
+        counts = np.minimum(counts, most)
+    sessions = np.repeat(np.arange(log.n_sessions), counts)
+    return sessions, np.arange(len(sessions)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
 
 
 def leave_one_out(files: Sequence[Interactions], *, loose: bool = False) -> Task:

@@ -1,7 +1,8 @@
 """Published models: one folder of `.npy` files and a manifest per version, and a pointer to the current one.
 
 Layout: `models/<version>/<model>.<array>.npy`, `models/<version>/manifest.json` with their hashes,
-`models/<version>/manifest.sha256` with the manifest's own, and `models/current` (the version's name). A version is
+`models/<version>/manifest.sha256` with the manifest's own, `models/current` (the version's name), `models/rolled-back`
+(the version that an operator went back to last) and `models/reports/` (see `batch.refresh_reports`). A version is
 written under a temporary name and renamed; then the pointer is. So a reader sees a whole version or none, whenever the
 publisher dies.
 """
@@ -23,12 +24,15 @@ import numpy as np
 import orjson
 
 from active_customers.core.clock import format_time
-from active_customers.core.errors import ArtifactError, StorageError
+from active_customers.core.errors import ArtifactError, InvalidValueError, StorageError
 from active_customers.models.base import Arrays
 from active_customers.storage.durable import make_folder, sync, write_whole, writing
-from active_customers.storage.lock import take_lock
+from active_customers.storage.lock import holding_lock, take_lock
 
 FORMAT = 1
+
+ANY = ""
+"""Stands for whatever version is in force."""
 
 _REMEDY = "run refresh to publish a new one"
 _VERSION = re.compile(r"v(\d{4}\.\d{2}\.\d{2})-(\d+)")
@@ -79,41 +83,104 @@ class ArtifactStore:
             self._root / "lock", f"another refresh is running on {self._root}: wait until it has ended"
         )
         try:
-            for leftover in self._root.glob(".*.tmp"):
-                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            with self._pointing():
+                for leftover in self._root.glob(".*.tmp"):
+                    shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
             yield
         finally:
             os.close(descriptor)
 
     def current(self) -> str | None:
         """Return the version that is in force, or None when nothing was published."""
+        return self._pointer("current")
+
+    def is_rolled_back(self) -> bool:
+        """Return whether an operator put the version in force there, in the place of a newer one."""
+        current = self.current()
+        return current in self.versions()[:-1] and current == self._pointer("rolled-back")
+
+    def _pointer(self, name: str) -> str | None:
         try:
-            return (self._root / "current").read_text(errors="replace").strip()
+            return (self._root / name).read_text(errors="replace").strip()
         except FileNotFoundError:
             return None
+
+    def folder(self, version: str) -> Path:
+        """Return where a version lies."""
+        return self._root / version
+
+    @property
+    def reports(self) -> Path:
+        """Where refreshes leave `<version>.json`."""
+        return self._root / "reports"
+
+    def reported(self) -> list[str]:
+        """Return the versions that a refresh has left a report of, oldest first: published or not."""
+        names = (path.stem for path in self.reports.glob("v*.json"))
+        return sorted((name for name in names if _VERSION.fullmatch(name)), key=_age)
 
     def next_version(self, now: int) -> str:
         """Return the name of the next version: the day and a number, such as `v2025.01.31-002`."""
         day = f"v{format_time(now)[:10].replace('-', '.')}-"
-        names = [*(path.name for path in self._root.glob(f"{day}*")), self.current() or ""]
+        names = [*(path.name for path in self._root.glob(f"{day}*")), self.current() or "", *self.reported()]
         taken = [_age(name)[1] for name in names if name.startswith(day) and _VERSION.fullmatch(name)]
         return f"{day}{max(taken, default=0) + 1:03d}"
 
-    def publish(self, manifest: Manifest, models: Mapping[str, Arrays]) -> None:
+    def publish(self, manifest: Manifest, models: Mapping[str, Arrays], replacing: str | None = ANY) -> None:
         """Write a version and point to it; `exclusive` must hold from `next_version` on. Fills in the hashes.
 
-        Raises `DiskFullError` or `StorageError` when it cannot be written; then nothing of it is left.
+        Raises `DiskFullError` or `StorageError` when it cannot be written, and `ArtifactError` when another version
+        than the one to replace is in force by then; then nothing of it is left.
         """
-        folder = self._root / manifest.version
+        folder = self.folder(manifest.version)
         temporary = self._root / f".{manifest.version}.{uuid4().hex}.tmp"
         try:
             with writing(folder):
                 self._write(temporary, manifest, models)
-                temporary.replace(folder)
+            with self._pointing():
+                self._check_in_force(replacing)
+                with writing(folder):
+                    temporary.replace(folder)
+                self.point_to(manifest.version)
         except StorageError:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        self.point_to(manifest.version)
+
+    @contextmanager
+    def _pointing(self) -> Iterator[None]:
+        """Keep others from putting a version in force or removing one; for moments only, unlike `exclusive`."""
+        with holding_lock(self._root / "current.lock"):
+            yield
+
+    def _check_in_force(self, expected: str | None) -> None:
+        current = self.current()
+        if expected not in (ANY, current):
+            raise ArtifactError(f"{current} was put in force meanwhile: refresh again, to be compared with that")
+
+    def roll_back(self, version: str | None = None) -> str:
+        """Put another published version in force, by default the one before that in force; return which.
+
+        Raises `InvalidValueError` for a version that is not there, `ArtifactError` for one that cannot be used or when
+        there is none before; then the version in force stays.
+        """
+        if not self._root.exists():
+            raise ArtifactError("nothing was published yet: run refresh")
+        with self._pointing():
+            version = self._version_before() if version is None else version
+            if version not in self.versions():
+                known = ", ".join(self.versions()) or "nothing: run refresh first"
+                raise InvalidValueError("version", version, f"published are {known}")
+            self.load(version)
+            write_whole(self._root / "rolled-back", f"{version}\n".encode())
+            self.point_to(version)
+        return version
+
+    def _version_before(self) -> str:
+        current, versions = self.current(), self.versions()
+        earlier = versions[: versions.index(current)] if current in versions else versions
+        if not earlier:
+            raise ArtifactError(f"there is no version before {current}: run refresh to publish a new one")
+        return earlier[-1]
 
     def _write(self, temporary: Path, manifest: Manifest, models: Mapping[str, Arrays]) -> None:
         temporary.mkdir(parents=True)
@@ -134,33 +201,47 @@ class ArtifactStore:
         """Put a version in force."""
         write_whole(self._root / "current", f"{version}\n".encode())
 
+    def manifest(self, version: str) -> Manifest:
+        """Return what a version says about itself; raises as `load` does, but looks at no array."""
+        folder = self.folder(version)
+        with _reading(version):
+            _check(version, folder / "manifest.json", (folder / "manifest.sha256").read_text().strip())
+            return Manifest(**orjson.loads((folder / "manifest.json").read_bytes()))
+
     def load(self, version: str) -> tuple[Manifest, dict[str, dict[str, np.ndarray[Any, Any]]]]:
         """Map a version's arrays, read-only.
 
         Raises `DamagedArtifactError` when anything of it was altered, `ArtifactError` when it cannot be read.
         """
-        folder = self._root / version
-        try:
-            _check(version, folder / "manifest.json", (folder / "manifest.sha256").read_text().strip())
-            manifest = Manifest(**orjson.loads((folder / "manifest.json").read_bytes()))
+        folder = self.folder(version)
+        manifest = self.manifest(version)
+        with _reading(version):
             models: dict[str, dict[str, np.ndarray[Any, Any]]] = {name: {} for name in manifest.configs}
             for file, expected in manifest.hashes.items():
                 _check(version, folder / file, expected)
                 model, array, _ = file.split(".")
                 models[model][array] = np.load(folder / file, mmap_mode="r", allow_pickle=False)
-        except OSError as error:
-            raise ArtifactError(f"model {version} cannot be read ({error}): {_REMEDY}") from error
-        except (ValueError, TypeError, KeyError) as error:
-            raise DamagedArtifactError(f"model {version} makes no sense ({error!r}): {_REMEDY}") from error
         return manifest, models
 
     def prune(self, keep: int) -> list[str]:
         """Remove all but the newest `keep` versions and the current one; return what went."""
-        current = self.current()
-        gone = [name for name in self.versions()[:-keep] if name != current]
-        for name in gone:
-            shutil.rmtree(self._root / name)
+        with self._pointing():
+            current = self.current()
+            gone = [name for name in self.versions()[:-keep] if name != current]
+            for name in gone:
+                shutil.rmtree(self._root / name)
         return gone
+
+
+@contextmanager
+def _reading(version: str) -> Iterator[None]:
+    """Tell what keeps a version from being read."""
+    try:
+        yield
+    except OSError as error:
+        raise ArtifactError(f"model {version} cannot be read ({error}): {_REMEDY}") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise DamagedArtifactError(f"model {version} makes no sense ({error!r}): {_REMEDY}") from error
 
 
 def _age(version: str) -> tuple[str, int]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from active_customers.models.artifacts import ArtifactStore, Manifest
 from active_customers.models.base import Arrays
@@ -40,8 +42,15 @@ class TrainedModels:
         """Map a version's arrays, read-only; raises as `ArtifactStore.load` does, `KeyError` without `SESSIONS`."""
         if self._loaded is None or self._loaded[0].version != version:
             self._loaded = self._artifacts.load(version)
-        manifest, models = self._loaded
-        return manifest, {**models, SESSIONS: passing_over(models[SESSIONS], self._erasures.customers())}
+        return without_erased(self._loaded, self._erasures.customers())
+
+
+def without_erased(
+    loaded: tuple[Manifest, Mapping[str, Arrays]], erased: NDArray[np.uint32]
+) -> tuple[Manifest, dict[str, Arrays]]:
+    """Return a loaded version in which erased customers have no vote; raises `KeyError` without `SESSIONS`."""
+    manifest, models = loaded
+    return manifest, {**models, SESSIONS: passing_over(models[SESSIONS], erased)}
 
 
 def versions_holding(models: Path, customer: int) -> list[str]:

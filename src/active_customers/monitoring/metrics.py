@@ -23,6 +23,12 @@ MODEL_AGE = Gauge(
 MODEL_INFO = Gauge(
     "active_customers_model_info", "1 for the model version in force", ["version"], multiprocess_mode="livemax"
 )
+REFRESHES = Counter("active_customers_refreshes", "Refreshes, by what became of them", ["outcome"])
+REFRESH_QUALITY = Gauge(
+    "active_customers_refresh_quality_ratio",
+    "Quality of the models that the newest refresh made, as a share of those in force; NaN where it did not compare",
+    multiprocess_mode="mostrecent",
+)
 LOG_POSITION = Gauge(
     "active_customers_log_position", "Position that the next event will get", multiprocess_mode="livemax"
 )

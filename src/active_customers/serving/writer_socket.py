@@ -192,19 +192,29 @@ class OpenStore:
 
 
 @contextmanager
+def open_served(directory: DataDirectory, config: StorageConfig) -> Iterator[OpenStore]:
+    """Yield a data directory to write to through the running service.
+
+    Raises `StoreLockedError` when nobody answers on its socket.
+    """
+    with closing(_connect(directory)) as remote, closing(EmbeddedStore(directory.store, config).open()) as store:
+        yield OpenStore(store, remote, is_served=True, clock=clock_of(directory))
+
+
+@contextmanager
 def open_for_writing(directory: DataDirectory, config: StorageConfig) -> Iterator[OpenStore]:
     """Yield a data directory to write to: through the running service, or as its owner for as long as the block lasts.
 
     Raises `StoreLockedError` when another process owns it but does not answer on its socket.
     """
     directory.prepare()
-    clock = clock_of(directory)
     try:
         lock = directory.lock()
     except StoreLockedError:
-        with closing(_connect(directory)) as remote, closing(EmbeddedStore(directory.store, config).open()) as store:
-            yield OpenStore(store, remote, is_served=True, clock=clock)
+        with open_served(directory, config) as opened:
+            yield opened
         return
+    clock = clock_of(directory)
     try:
         with closing(EmbeddedStore(directory.store, config, writer=True).open()) as store:
             writer = DirectWriter(directory, store, clock)
