@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from active_customers.evaluation.metrics import CONFIDENCE, Earned, Interval, cluster_totals, drawn_totals
+from active_customers.evaluation.metrics import CONFIDENCE, Earned, Interval, batches, cluster_totals, drawn_means
 
 DRAWS = 10_000
 DETECTED = 2.8
@@ -75,7 +75,7 @@ def differences(
     """
     apart = {name: values - theirs[name] for name, values in ours.items()}
     totals = cluster_totals(apart, clusters)
-    means = np.array([drawn[1:] / drawn[0] for drawn in drawn_totals(totals, DRAWS, rng)])
+    means = drawn_means(totals, DRAWS, rng)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(means, (tail, 1 - tail), axis=0)
     p = _sign_flip(totals[:, 1:], rng)
@@ -122,7 +122,7 @@ def _sign_flip(sums: NDArray[np.float64], rng: np.random.Generator) -> NDArray[n
     """Return how often clusters with signs by chance differ as much, in all [measures]; at least 1 / (draws + 1)."""
     found = np.abs(sums.sum(axis=0)) - 1e-9  # a draw that equals it but for rounding counts
     reached = np.zeros(sums.shape[1])
-    for _ in range(DRAWS):
-        signs = rng.integers(0, 2, len(sums)) * 2 - 1
-        reached += np.abs(signs @ sums) >= found
+    for count in batches(DRAWS, len(sums)):
+        signs = rng.integers(0, 2, (count, len(sums))) * 2.0 - 1
+        reached += (np.abs(signs @ sums) >= found).sum(axis=0)
     return (reached + 1) / (DRAWS + 1)

@@ -11,6 +11,7 @@ from active_customers.core.identifiers import NO_NUMBER
 
 DRAWS = 1_000
 CONFIDENCE = 0.95
+NUMBERS_AT_ONCE = 250_000
 
 Interval = tuple[float, float]
 Earned = Mapping[str, NDArray[np.float64]]
@@ -80,10 +81,23 @@ def cluster_totals(earned: Earned, clusters: NDArray[np.int64]) -> NDArray[np.fl
     return np.stack(columns, axis=1).astype(np.float64)
 
 
-def drawn_totals(totals: NDArray[np.float64], draws: int, rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
-    """Yield the sums of the columns over as many clusters as there are, drawn with replacement, `draws` times."""
-    for _ in range(draws):
-        yield totals[rng.integers(0, len(totals), len(totals))].sum(axis=0)
+def drawn_means(totals: NDArray[np.float64], draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return the means by measure [draws, measures] over as many clusters as there are, drawn with replacement.
+
+    `totals` are those of `cluster_totals`.
+    """
+    n, sums = len(totals), []
+    for count in batches(draws, n):
+        sums.append(totals[rng.integers(0, n, (count, n))].sum(axis=1))
+    drawn = np.concatenate(sums)
+    return np.asarray(drawn[:, 1:] / drawn[:, :1])
+
+
+def batches(draws: int, width: int) -> Iterator[int]:
+    """Yield how many draws of `width` numbers to make at once, so that they fit into memory, until all are made."""
+    at_once = max(1, NUMBERS_AT_ONCE // max(width, 1))
+    for start in range(0, draws, at_once):
+        yield min(at_once, draws - start)
 
 
 def intervals(earned: Earned, sessions: NDArray[np.int64], rng: np.random.Generator) -> dict[str, Interval]:
@@ -92,8 +106,7 @@ def intervals(earned: Earned, sessions: NDArray[np.int64], rng: np.random.Genera
     Predictions of one session are not independent, so sessions are drawn, not predictions (a cluster bootstrap).
     `sessions` [n] says which session, or which other cluster, each prediction belongs to.
     """
-    totals = cluster_totals(earned, sessions)
-    means = np.array([drawn[1:] / drawn[0] for drawn in drawn_totals(totals, DRAWS, rng)])
+    means = drawn_means(cluster_totals(earned, sessions), DRAWS, rng)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(means, (tail, 1 - tail), axis=0)
     return {name: (float(low[i]), float(high[i])) for i, name in enumerate(earned)}

@@ -51,7 +51,7 @@ p, li { max-width: 46rem; }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .5rem; margin: 0; }
 .facts div { background: var(--card); border-radius: .5rem; padding: .5rem .75rem; }
 .facts dt { color: var(--soft); font-size: .8rem; } .facts dd { margin: 0; font-weight: 600; overflow-wrap: anywhere; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 1rem; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(25rem, 100%), 1fr)); gap: 1rem; }
 figure { margin: 0; background: var(--card); border-radius: .5rem; padding: .6rem .75rem; max-width: 34rem; }
 figcaption { font-weight: 600; font-size: .9rem; }
 svg { display: block; width: 100%; height: auto; }
@@ -67,20 +67,20 @@ th, td { padding: .4rem .6rem; text-align: right; white-space: nowrap; border-to
 thead th { border-top: 0; color: var(--soft); font-weight: 600; }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--paper); }
 small { color: var(--soft); display: block; } .best { font-weight: 700; }
-.yes { color: var(--good); } .no { color: var(--bad); }
+.more { color: var(--good); } .less { color: var(--bad); }
 """
 
 
 def page(report: Mapping[str, Any]) -> str:
     """Return the page of a report (`Report.as_dict`). Every text of it is escaped; nothing is loaded from elsewhere."""
-    title = f"{report['protocol']}: {', '.join(report['models'])}"
+    title, models = f"Evaluation, {report['protocol']}", ", ".join(report["models"])
     sections = (_facts, _figures, _comparisons, _slices, _beyond, _folds, _files)
     body = "".join(section(report) for section in sections)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
-        f"<body><h1>{escape(title)}</h1>{body}</body></html>\n"
+        f"<body><h1>{escape(title)}</h1><p>{escape(models)}</p>{body}</body></html>\n"
     )
 
 
@@ -151,28 +151,26 @@ def _comparisons(report: Mapping[str, Any]) -> str:
         if name in ("hr", "mrr", "recall")
     ]
     n_folds = len(report["data"].get("folds", ()))
-    heads = ["Model", "Measure", "Difference", "Differs", "p (Holm)", "Smallest detectable"]
-    heads += ["Folds agreeing"] if n_folds > 1 else []
-    rows = [
-        [
-            escape(row["model"]),
-            f"{NAMES[name]}@{k}",
-            _interval(row[name]["difference"], row[name]["interval"], signed=True),
-            '<span class="yes">yes</span>' if row[name]["excludes_zero"] else '<span class="no">not shown</span>',
-            f"{row[name]['p_holm']:.4f}",
-            f"{row[name]['smallest_detectable']:.4f}",
-            *([f"{row[name]['folds_agreeing']} of {n_folds}"] if n_folds > 1 else []),
-        ]
-        for row in found
-        for name in measures
-    ]
+    heads = ["Model", *(f"{NAMES[name]}@{k}" for name in measures)]
+    rows = [[escape(row["model"]), *(_difference(row[name], n_folds) for name in measures)] for row in found]
     note = (
         "Both models answered the same questions: intervals are 95 % of a paired bootstrap over whole sessions or "
-        "customers. The smallest detectable difference is what a test part of this size finds four times in five."
+        "customers; coloured where they leave out 0. p is that of a sign-flip test, corrected for the number of models "
+        "(Holm). What it detects is the true difference that a test part of this size finds four times in five."
     )
     return (
         f'<h2>Against {escape(against)}</h2><div class="plots">{"".join(plots)}</div><h3>Differences</h3>'
         f"{_table(heads, rows)}{_note(note)}"
+    )
+
+
+def _difference(found: Mapping[str, Any], n_folds: int) -> str:
+    """Return a difference with its interval, coloured where that leaves out 0."""
+    sign = "" if not found["excludes_zero"] else "more" if found["difference"] > 0 else "less"
+    agreeing = f"<small>{found['folds_agreeing']} of {n_folds} folds agree</small>" if n_folds > 1 else ""
+    return (
+        f'<span class="{sign}">{_interval(found["difference"], found["interval"], signed=True)}</span>'
+        f"<small>p {found['p_holm']:.4f}</small><small>detects {found['smallest_detectable']:.4f}</small>{agreeing}"
     )
 
 
@@ -238,8 +236,8 @@ def _files(report: Mapping[str, Any]) -> str:
 
 def _interval(value: float, interval: Sequence[float], *, is_best: bool = False, signed: bool = False) -> str:
     form = "+.4f" if signed else ".4f"
-    shown = f"{value:{form}}<small>{interval[0]:{form}} to {interval[1]:{form}}</small>"
-    return f'<span class="best">{shown}</span>' if is_best else shown
+    shown = f'<span class="best">{value:{form}}</span>' if is_best else f"{value:{form}}"
+    return f"{shown}<small>{interval[0]:{form}} to {interval[1]:{form}}</small>"
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
