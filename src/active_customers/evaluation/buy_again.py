@@ -111,7 +111,8 @@ class BuyAgain:
         ages = (session.times[-1] - pairs[1]) / DAY
         half_life = self.config.half_life_days
         own, places = np.unique(pairs[0], return_inverse=True)
-        weights = np.bincount(places, np.ones(len(ages)) if half_life is None else 0.5 ** (ages / half_life))
+        each = np.ones(len(ages)) if half_life is None else 0.5 ** (ages / half_life)
+        weights = np.bincount(places, each).astype(np.float64)
         newest = np.zeros(len(own), np.int64)
         np.maximum.at(newest, places, pairs[1])
         order = np.lexsort((-newest, -weights))

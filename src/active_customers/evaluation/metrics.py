@@ -86,10 +86,8 @@ def drawn_means(totals: NDArray[np.float64], draws: int, rng: np.random.Generato
 
     `totals` are those of `cluster_totals`.
     """
-    n, sums = len(totals), []
-    for count in batches(draws, n):
-        sums.append(totals[rng.integers(0, n, (count, n))].sum(axis=1))
-    drawn = np.concatenate(sums)
+    n = len(totals)
+    drawn = np.concatenate([totals[rng.integers(0, n, (count, n))].sum(axis=1) for count in batches(draws, n)])
     return np.asarray(drawn[:, 1:] / drawn[:, :1])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from active_customers.evaluation.metrics import (
 )
 from active_customers.evaluation.report import Figures, ModelReport
 from active_customers.evaluation.task import Predictions, Task
+
+_T = TypeVar("_T", bound=np.generic)
 
 LENGTHS = (1, 2, 5)
 """Acts shown from which a question belongs to the next class of lengths."""
@@ -116,13 +118,13 @@ def _slices(parts: Sequence[Scored], earned: Earned) -> dict[str, dict[str, Figu
     found, tiers, was_shown = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("found", "tiers", "was_shown")
     )
-    by_length = {
-        _length_name(least, most): {
-            "questions": int(chosen.sum()),
-            **{name: float(values[chosen].mean()) for name, values in earned.items()},
+    classes = np.searchsorted(LENGTHS, lengths, side="right") - 1
+    by_length: dict[str, Figures] = {
+        _length_name(number): {
+            "questions": int((classes == number).sum()),
+            **{name: float(values[classes == number].mean()) for name, values in earned.items()},
         }
-        for least, most in pairwise((*LENGTHS, None))
-        if (chosen := (lengths >= least) & (lengths < (most or np.inf))).any()
+        for number in np.unique(classes).tolist()
     }
     return {
         "acts_shown": by_length,
@@ -131,10 +133,11 @@ def _slices(parts: Sequence[Scored], earned: Earned) -> dict[str, dict[str, Figu
     }
 
 
-def _length_name(least: int, most: int | None) -> str:
-    if most is None:
+def _length_name(number: int) -> str:
+    least, after = LENGTHS[number], LENGTHS[number + 1 :]
+    if not after:
         return f"{least} or more"
-    return str(least) if most == least + 1 else f"{least} to {most - 1}"
+    return str(least) if after[0] == least + 1 else f"{least} to {after[0] - 1}"
 
 
 def _found_among(found: NDArray[np.bool_], classes: Mapping[str, NDArray[np.bool_]]) -> dict[str, Figures]:
@@ -151,7 +154,7 @@ def _was_shown(task: Task) -> NDArray[np.bool_]:
     first = _first_acts(task)
     keys = task.sessions[asked] << 32 | task.targets
     places = np.minimum(np.searchsorted(first.keys, keys), len(first.keys) - 1)
-    return (first.keys[places] == keys) & (first.places[places] < task.lengths[asked])
+    return np.asarray((first.keys[places] == keys) & (first.places[places] < task.lengths[asked]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,5 +170,5 @@ def _first_acts(task: Task) -> _FirstActs:
     return _FirstActs(keys, first - task.test.offsets[sessions[first]])
 
 
-def _joined(columns: Iterable[NDArray[np.generic]]) -> NDArray[np.generic]:
+def _joined(columns: Iterable[NDArray[_T]]) -> NDArray[_T]:
     return np.concatenate(list(columns))
