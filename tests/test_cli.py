@@ -281,4 +281,13 @@ def test_flags_that_do_not_go_together_are_refused_in_one_line(command, carts, f
     assert (code, out) == (2, "")
     assert said in err
     assert err.count("\n") == 1
-    assert not (carts / "data" / "evaluations.jsonl").exists()
+    ledger = carts / "data" / "evaluations.jsonl"
+    assert not ledger.exists() or not ledger.read_bytes()
+
+
+def test_a_data_directory_that_cannot_be_written_to_is_said_before_anything_is_fitted(command, carts):
+    (carts / "d").write_text("a file")
+    arguments = ["--train", "carts.jsonl", "--test", "carts.jsonl", "--preset", "native", "--model", "popularity"]
+    code, out, _ = command("evaluate", *arguments, "--data-dir", "d", "--dump", "dump.parquet")
+    assert (code, out) == (1, "")
+    assert not (carts / "dump.parquet").exists()

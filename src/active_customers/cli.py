@@ -325,10 +325,10 @@ def evaluate(
         against=against,
         changed=tuple(settings or []),
     )
-    outputs = evaluate_command.Outputs(out, html, dump)
+    outputs = evaluate_command.Outputs(out, DataDirectory(data_dir).evaluations, html, dump)
     with progress("evaluate") as report:
         outcome = evaluate_command.run(files, options, outputs, report)
-    outcome = evaluate_command.written(outcome, options, outputs, (data_dir, SystemClock()))
+    outcome = evaluate_command.written(outcome, options, outputs, SystemClock())
     for line in evaluate_command.lines(outcome):
         say(line)
     say(f"report: {out}")

@@ -54,9 +54,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """Where the report, the page and the predictions go."""
+    """Where the report, the note of this look, the page and the predictions go."""
 
     report: Path
+    ledger: Path
     html: Path | None = None
     dump: Path | None = None
 
@@ -78,12 +79,12 @@ def run(files: Files, options: Options, outputs: Outputs, progress: Progress) ->
         folds=Folds(options.folds, options.horizon_days, checked_targets(options.targets)),
         against=options.against,
     )
+    Ledger(outputs.ledger).check()
     return evaluate(request, progress)
 
 
-def written(report: Report, options: Options, outputs: Outputs, ledger: tuple[Path, Clock]) -> Report:
-    """Note the look in the ledger (a folder and a clock), write the report and the page; return what was written."""
-    folder, clock = ledger
+def written(report: Report, options: Options, outputs: Outputs, clock: Clock) -> Report:
+    """Note the look in the ledger, write the report and the page; return what was written."""
     settings = {
         "k": report.k,
         "set": list(options.changed),
@@ -93,7 +94,7 @@ def written(report: Report, options: Options, outputs: Outputs, ledger: tuple[Pa
             if name in report.data
         },
     }
-    looks = Ledger(folder).add(Look.of(report, settings), clock.now())
+    looks = Ledger(outputs.ledger).add(Look.of(report, settings), clock.now())
     whole = replace(report, data={**report.data, "looks": looks})
     whole.write(outputs.report)
     if outputs.html:

@@ -6,19 +6,20 @@ import orjson
 import pytest
 from tests.conftest import NOW
 
-from active_customers.evaluation.ledger import FILE, Ledger, Look
+from active_customers.evaluation.ledger import Ledger, Look
 from active_customers.evaluation.report import Report
 
+FILE = "evaluations.jsonl"
 LOOK = Look("ab", "next-item", ("vstan",), {"k": 20})
 
 
 def test_looks_are_counted_by_test_part(tmp_path):
-    ledger = Ledger(tmp_path / "made" / "for it")
+    ledger = Ledger(tmp_path / "made" / "for it.jsonl")
     assert [ledger.add(LOOK, NOW), ledger.add(replace(LOOK, test_sha256="cd"), NOW), ledger.add(LOOK, NOW)] == [1, 1, 2]
 
 
 def test_a_look_is_a_line_that_says_when_and_how(tmp_path):
-    Ledger(tmp_path).add(LOOK, NOW)
+    Ledger(tmp_path / FILE).add(LOOK, NOW)
     assert orjson.loads((tmp_path / FILE).read_bytes()) == {
         "time": "2025-01-15T12:00:00Z",
         "test_sha256": "ab",
@@ -30,7 +31,7 @@ def test_a_look_is_a_line_that_says_when_and_how(tmp_path):
 
 def test_lines_before_stay_as_they_are_even_those_cut_short(tmp_path):
     (tmp_path / FILE).write_bytes(b'{"test_sha256": "ab"}\n{"test_sha\n[]\n')
-    assert Ledger(tmp_path).add(LOOK, NOW) == 2
+    assert Ledger(tmp_path / FILE).add(LOOK, NOW) == 2
     assert (tmp_path / FILE).read_bytes().startswith(b'{"test_sha256": "ab"}\n{"test_sha\n[]\n')
 
 

@@ -90,6 +90,15 @@ def test_questions_of_one_customer_hang_together_over_the_folds():
     assert sorted(owner.values()) == ["a", "b"]
 
 
+def test_an_act_at_the_moment_a_fold_begins_is_asked_about_and_not_learned_from():
+    file = events(("a", "1", 1, 0), ("b", "1", 2, 60), ("b", "1", 1, 61), ("c", "1", 1, 120))
+    file.times[-1] -= 1  # the last hour begins with the act of minute 60
+    (task,) = rolling([file], HOUR_FOLD)
+    assert task.until == START + 60 * MINUTE
+    assert task.train.products.tolist() == [0]
+    assert asked(task) == [("b/1", [None], [1])]
+
+
 def test_by_default_the_second_half_is_cut():
     file = events(*[("a", str(day), product, day * 24 * 60 + product) for day in range(10) for product in range(2)])
     tasks = rolling([file], Folds(3))

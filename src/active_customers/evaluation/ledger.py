@@ -13,8 +13,6 @@ import orjson
 from active_customers.core.clock import format_time
 from active_customers.evaluation.report import Report
 
-FILE = "evaluations.jsonl"
-
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -37,8 +35,13 @@ class Look:
 class Ledger:
     """An append-only file of one JSON object a line."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def check(self) -> None:
+        """Raise `OSError` where the file cannot be written to: now, and not after hours of work."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.open("ab").close()
 
     def add(self, look: Look, now: int) -> int:
         """Write a look down, made at `now`, and return how often its test part was asked about, this time included."""
@@ -49,15 +52,13 @@ class Ledger:
             "models": list(look.models),
             "settings": dict(look.settings),
         }
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self.check()
         with self._path.open("ab") as file:  # one write of one line: evaluations may run side by side
             file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
         return self.count(look.test_sha256)
 
     def count(self, test_sha256: str) -> int:
         """Return how often a test part was asked about; a line that was cut short is none."""
-        if not self._path.exists():
-            return 0
         return sum(_hash(line) == test_sha256 for line in self._path.read_bytes().splitlines())
 
 
