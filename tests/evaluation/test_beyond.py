@@ -106,3 +106,10 @@ def test_macro_figures_count_every_session_alike():
     report = evaluate(EvaluationRequest((train,), test, ("popularity",), k=1)).models["popularity"]
     assert report.hr == pytest.approx(1 / 4)
     assert report.macro["hr"] == pytest.approx(1 / 2)
+
+
+def test_an_unseen_product_was_shown_only_where_the_same_one_was():
+    train = events(("a", "s", 1, 0), ("b", "s", 1, 1))
+    test = events(("x", "1", 8, 0), ("x", "1", 9, 1), ("x", "1", 8, 2))
+    new = evaluate(EvaluationRequest((train,), test, ("popularity",))).models["popularity"].slices["target_in_session"]
+    assert {name: part["targets"] for name, part in new.items()} == {"shown before": 1, "new": 1}

@@ -59,6 +59,7 @@ svg text { font: 12px system-ui, sans-serif; fill: var(--ink); }
 .grid { stroke: var(--line); } .zero { stroke: var(--soft); stroke-dasharray: 3 3; }
 .range { stroke: var(--mark); stroke-width: 2.5; } .dot { fill: var(--mark); }
 polyline, line[class^="c"] { fill: none; stroke-width: 2.2; }
+.dashed { stroke-dasharray: 5 3; }
 .c0 { stroke: #2f6fde; } .c1 { stroke: #d9730d; } .c2 { stroke: #2e9e5b; } .c3 { stroke: #c2408f; }
 .c4 { stroke: #8a63d2; } .c5 { stroke: #a8842c; } .c6 { stroke: #1c9aa8; } .c7 { stroke: #d64545; }
 .wide { overflow-x: auto; border: 1px solid var(--line); border-radius: .5rem; }
@@ -97,7 +98,7 @@ def _facts(report: Mapping[str, Any]) -> str:
         "Products": f"{data['n_products']:,}",
         "Sessions learned from": f"{data['n_train_sessions']:,}",
         "Targets never seen in training": f"{data['n_unseen_targets']:,}",
-        "Test part asked": f"{data['looks']:,} times" if "looks" in data else None,
+        "Test part asked": f"{data['looks']:,} time{'' if data['looks'] == 1 else 's'}" if "looks" in data else None,
     }
     cells = (f"<div><dt>{name}</dt><dd>{escape(str(value))}</dd></div>" for name, value in shown.items() if value)
     return f'<dl class="facts">{"".join(cells)}</dl>'

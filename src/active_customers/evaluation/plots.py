@@ -10,7 +10,7 @@ from typing import NamedTuple
 WIDTH = 400
 """Units of a plot; small, so that its text can still be read on a telephone."""
 COLOURS = 8
-"""Classes c0 to c7 that the page gives colours to."""
+"""Classes c0 to c7 that the page gives colours to; lines beyond are dashed."""
 
 _ROW, _LETTER, _LEFT, _RIGHT, _TOP, _BOTTOM = 24, 6.4, 8, 14, 10, 24
 
@@ -54,7 +54,7 @@ def curves(lines: Mapping[str, Mapping[str, float]], title: str) -> str:
         for place, label in enumerate(labels)
     ]
     for number, (name, values) in enumerate(lines.items()):
-        colour = f"c{number % COLOURS}"
+        colour = f"c{number % COLOURS}" + (" dashed" if number >= COLOURS else "")
         points = " ".join(f"{steps.at(i):.1f},{scale.at(values[label]):.1f}" for i, label in enumerate(labels))
         row = height + 40 + 18 * (number // 2)
         column = left + (number % 2) * (WIDTH - left) / 2

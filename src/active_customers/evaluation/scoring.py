@@ -56,7 +56,6 @@ class Scorer:
         self._seed = seed
         self._catalogue = Catalogue(task.train)
         self._tiers = self._catalogue.tiers(task.targets)
-        self._was_shown = _was_shown(task)
 
     def scored(self, predictions: Predictions, fit_seconds: float) -> Scored:
         """Return what the answers are worth."""
@@ -71,7 +70,7 @@ class Scorer:
             clusters=self.task.clusters,
             found=found,
             tiers=self._tiers,
-            was_shown=self._was_shown,
+            was_shown=self.task.was_shown,
             beyond=self._catalogue.figures(predictions.products, self.task.targets, rng),
             microseconds=predictions.microseconds,
             fit_seconds=fit_seconds,
@@ -146,28 +145,6 @@ def _found_among(found: NDArray[np.bool_], classes: Mapping[str, NDArray[np.bool
         for name, chosen in classes.items()
         if chosen.any()
     }
-
-
-def _was_shown(task: Task) -> NDArray[np.bool_]:
-    """Return which targets stand in what their question shows."""
-    asked = task.target_questions
-    first = _first_acts(task)
-    keys = task.sessions[asked] << 32 | task.targets
-    places = np.minimum(np.searchsorted(first.keys, keys), len(first.keys) - 1)
-    return np.asarray((first.keys[places] == keys) & (first.places[places] < task.lengths[asked]))
-
-
-@dataclass(frozen=True, slots=True)
-class _FirstActs:
-    keys: NDArray[np.int64]
-    places: NDArray[np.int64]
-
-
-def _first_acts(task: Task) -> _FirstActs:
-    """Return each (session, product) of the test part, ascending, and its first place in the session."""
-    sessions = np.repeat(np.arange(task.test.n_sessions), np.diff(task.test.offsets))
-    keys, first = np.unique(sessions << 32 | task.test.products, return_index=True)
-    return _FirstActs(keys, first - task.test.offsets[sessions[first]])
 
 
 def _joined(columns: Iterable[NDArray[_T]]) -> NDArray[_T]:

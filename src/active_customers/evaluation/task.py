@@ -39,7 +39,7 @@ class Task:
     """Everything asked in one evaluation, in product numbers; `product_ids` and `session_ids` lead back to the file.
 
     `sessions`, `lengths` [n], `target_offsets` [n + 1] and `targets` are those of `Questions`, what training has not
-    seen being `NO_NUMBER`. `clusters` [n] says which questions hang together (one session's, one customer's). With
+    seen being `NO_NUMBER`; `was_shown` says of each target whether its question shows it. `clusters` [n] says which questions hang together (one session's, one customer's). With
     `masks_history` what a question shows must not be among its answers.
     """
 
@@ -51,6 +51,7 @@ class Task:
     lengths: NDArray[np.int64]
     target_offsets: NDArray[np.int64]
     targets: NDArray[np.uint32]
+    was_shown: NDArray[np.bool_]
     clusters: NDArray[np.int64]
     masks_history: bool = False
     several: bool = False
@@ -123,6 +124,7 @@ class Numbered(NamedTuple):
             lengths=asked.lengths,
             target_offsets=asked.target_offsets,
             targets=_seen(asked.targets, self.train.n_products),
+            was_shown=_was_shown(self.test, asked),
             clusters=clusters[asked.sessions],
             masks_history=masks_history,
             several=several,
@@ -217,6 +219,17 @@ def all_numbers(ids: NDArray[Any], known: NDArray[Any]) -> NDArray[np.uint32]:
     unseen = places == NO_NUMBER
     places[unseen] = len(known) + np.unique(ids[unseen], return_inverse=True)[1]
     return places
+
+
+def _was_shown(test: SessionLog, asked: Questions) -> NDArray[np.bool_]:
+    """Return which targets stand among the acts that their question shows."""
+    sessions = np.repeat(np.arange(test.n_sessions), np.diff(test.offsets))
+    keys, first = np.unique(sessions << 32 | test.products, return_index=True)
+    counts = np.diff(asked.target_offsets)
+    wanted = np.repeat(asked.sessions, counts) << 32 | asked.targets
+    ends = np.repeat(test.offsets[asked.sessions] + asked.lengths, counts)
+    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.asarray((keys[places] == wanted) & (first[places] < ends))
 
 
 def _places(ids: NDArray[Any], ascending: NDArray[Any], at: NDArray[np.int64]) -> NDArray[np.uint32]:
