@@ -88,6 +88,7 @@ def written(report: Report, options: Options, outputs: Outputs, clock: Clock) ->
     settings = {
         "k": report.k,
         "set": list(options.changed),
+        **({"folds": len(report.data["folds"])} if "folds" in report.data else {}),
         **{
             name: report.data[name]
             for name in ("repeats", "fitted_on", "targets", "horizon_days")

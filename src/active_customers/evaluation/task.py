@@ -38,9 +38,10 @@ class Questions(NamedTuple):
 class Task:
     """Everything asked in one evaluation, in product numbers; `product_ids` and `session_ids` lead back to the file.
 
-    `sessions`, `lengths` [n], `target_offsets` [n + 1] and `targets` are those of `Questions`, what training has not
-    seen being `NO_NUMBER`; `was_shown` says of each target whether its question shows it. `clusters` [n] says which questions hang together (one session's, one customer's). With
-    `masks_history` what a question shows must not be among its answers.
+    `sessions`, `lengths` [n], `target_offsets` [n + 1] and `targets` [m] are those of `Questions`, what training has
+    not seen being `NO_NUMBER`; `was_shown` [m] says of each target whether its question shows it, `clusters` [n] which
+    questions hang together (one session's, one customer's). With `masks_history` what a question shows must not be
+    among its answers.
     """
 
     train: SessionLog
