@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,11 @@ _WHOLE = (LEAVE_ONE_OUT, ROLLING, NEXT_BASKET)
 class Files:
     """The files that were named; `learned` holds those of --train and --valid."""
 
-    learned: tuple[Path, ...] = ()
-    test: Path | None = None
-    events: Path | None = None
-    heldout: Path | None = None
-    preset: str | None = None
+    learned: tuple[Path, ...]
+    test: Path | None
+    events: Path | None
+    heldout: Path | None
+    preset: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +40,16 @@ class Options:
 
     models: tuple[str, ...]
     configs: Mapping[str, Mapping[str, object]]
-    protocol: str | None = None
-    k: int = 20
-    loose: bool = False
-    repeats: str = "keep"
-    folds: int = 5
-    targets: str = "any"
-    horizon_days: float | None = None
-    against: str | None = None
-    changed: tuple[str, ...] = field(default=())
+    changed: tuple[str, ...]
     """What --set said."""
+    protocol: str | None
+    k: int
+    loose: bool
+    repeats: str
+    folds: int
+    targets: str
+    horizon_days: float | None
+    against: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ class Outputs:
 
     report: Path
     ledger: Path
-    html: Path | None = None
-    dump: Path | None = None
+    html: Path | None
+    dump: Path | None
 
 
 def run(files: Files, options: Options, outputs: Outputs, progress: Progress) -> Report:

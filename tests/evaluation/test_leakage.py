@@ -116,3 +116,15 @@ def test_no_fold_learns_from_an_act_after_its_beginning(targets):
         assert task.train.times.max() < task.until <= task.test.times.min()
         assert task.train.as_of < task.until
         assert task.train.reference_time < task.until
+
+
+@pytest.mark.parametrize("name", ["item_knn", "session_knn", "linear", "sequential_rules", "vsknn", "stan", "vstan"])
+def test_with_training_shuffled_over_sessions_nothing_is_foretold(name):
+    train, test = parts(shop())
+    shuffled = replace(train, products=np.random.default_rng(5).permutation(train.products))
+    found = {}
+    for label, learned in (("true", train), ("shuffled", shuffled)):
+        request = EvaluationRequest((learned,), test, (name,), k=10, repeats="new")
+        found[label] = evaluate(request).models[name].hr
+    assert found["true"] > 0.9  # a session stays within ten of thirty products
+    assert found["shuffled"] < 0.45  # where lists of ten hit a third by chance

@@ -51,12 +51,13 @@ def rest_of_sessions(
     starts = log.offsets[session_of_acts(log)[last]]
     # A product is right before its last wanted act and, if it must be new, before its first act of any kind.
     until = _first_of_product(log)[last] if only_new else last
-    spans = until - starts
+    asked_rows = np.flatnonzero(asked)
+    first = np.searchsorted(asked_rows, starts, side="right")
+    spans = np.searchsorted(asked_rows, until, side="right") - first
     targets = np.repeat(last, spans)
-    before = np.repeat(starts + 1, spans) + _places_within(spans)  # the act that the question is asked before
-    kept = asked[before]
-    order = np.lexsort((targets[kept], before[kept]))
-    before, targets = before[kept][order], targets[kept][order]
+    before = asked_rows[np.repeat(first, spans) + _places_within(spans)]  # the act that the question is asked before
+    order = np.lexsort((targets, before))
+    targets = targets[order]
     rows, counts = np.unique(before, return_counts=True)
     sessions = session_of_acts(log)[rows]
     offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
