@@ -199,6 +199,8 @@ def test_a_simulated_shop_can_be_imported_trained_and_evaluated(command):
     code, out, _ = command("evaluate", "--train", "shop/events.parquet", "--test", "shop/events.parquet", *models)
     assert code == 0
     assert "session_knn: HR@20" in out
+    assert "session_knn - popularity: MRR@20" in out
+    assert "test part asked 1 time\n" in out
     assert set(orjson.loads(Path("report.json").read_bytes())["models"]) == {"popularity", "session_knn"}
 
 
@@ -261,3 +263,93 @@ def test_without_versions_there_is_nothing_to_list(command):
     code, out, err = command("models", "list", "--data-dir", "d")
     assert (code, out) == (2, "")
     assert err == "active-customers: nothing was published yet: run refresh\n"
+
+
+@pytest.fixture
+def carts(tmp_path):
+    """Eight days of sessions of two views and a cart, then a purchase in every other one, and what was held out."""
+    rows = [
+        {
+            "customer_id": f"c{i % 6}",
+            "session_id": f"s{i}",
+            "event_type": kind,
+            "product_id": f"p{product}",
+            "timestamp": f"2025-01-{1 + i // 5:02d}T{10 + i % 5}:00:0{place}Z",
+            "order_id": f"o{i}",
+        }
+        for i in range(40)
+        for place, (kind, product) in enumerate(
+            [("view", i % 4), ("view", i % 4 + 1), ("cart_add", i % 4 + 1), ("purchase", i % 4 + 1)][: 3 + i % 2]
+        )
+    ]
+    (tmp_path / "carts.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    (tmp_path / "held.csv").write_text("user_id,item_id\n" + "".join(f"c{i},p{4 - i % 2}\n" for i in range(6)))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--events", "carts.jsonl", "--protocol", "rolling", "--targets", "cart_add", "--folds", "2"], "recall@20"),
+        (["--events", "carts.jsonl", "--protocol", "rolling", "--horizon-days", "1.5", "--folds", "1"], "MRR@20"),
+        (["--events", "carts.jsonl", "--protocol", "next-basket", "--horizon-days", "3"], "precision@20"),
+        (["--train", "carts.jsonl", "--heldout", "held.csv"], "recall@20"),
+        (["--train", "carts.jsonl", "--test", "carts.jsonl", "--protocol", "rest-of-session"], "MAP@20"),
+        (["--train", "carts.jsonl", "--test", "carts.jsonl", "--repeats", "drop"], "NDCG@20"),
+        (["--train", "carts.jsonl", "--protocol", "leave-one-out", "--loose"], "NDCG@20"),
+    ],
+)
+def test_every_protocol_reports_its_figures_on_a_page_and_as_json(command, carts, flags, said):
+    models = ["--model", "popularity", "--model", "buy_again", "--against", "buy_again"]
+    code, out, err = command("evaluate", *flags, "--preset", "native", *models, "--html", "report.html")
+    assert (code, err) == (0, "")
+    assert said in out
+    assert "popularity - buy_again" in out
+    report = orjson.loads((carts / "report.json").read_bytes())
+    assert report["data"]["looks"] == 1
+    assert f"{report['models']['buy_again']['hr']:.4f}" in (carts / "report.html").read_text()
+
+
+def test_looks_at_one_file_are_counted_in_the_data_directory(command, carts):
+    arguments = ["--train", "carts.jsonl", "--test", "carts.jsonl", "--preset", "native", "--model", "popularity"]
+    for protocol in ("next-item", "rest-of-session"):
+        _, out, _ = command("evaluate", *arguments, "--protocol", protocol, "--data-dir", "d")
+    assert "test part asked 2 times" in out
+    lines = [orjson.loads(line) for line in (carts / "d" / "evaluations.jsonl").read_bytes().splitlines()]
+    assert [line["protocol"] for line in lines] == ["next-item", "rest-of-session"]
+    assert lines[0]["settings"] == {"k": 20, "set": [], "repeats": "keep"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], "train: None is not valid: name files to learn from"),
+        (["--train", "carts.jsonl"], "test: None"),
+        (["--events", "carts.jsonl"], "--protocol leave-one-out, rolling, next-basket"),
+        (["--events", "carts.jsonl", "--train", "carts.jsonl", "--protocol", "rolling"], "events:"),
+        (["--events", "carts.jsonl", "--test", "carts.jsonl", "--protocol", "rolling"], "test:"),
+        (["--train", "carts.jsonl", "--protocol", "held-out"], "heldout: None"),
+        (["--train", "carts.jsonl", "--heldout", "held.csv", "--protocol", "rolling"], "heldout:"),
+        (["--train", "carts.jsonl", "--heldout", "held.csv", "--test", "carts.jsonl"], "test:"),
+        (["--events", "carts.jsonl", "--protocol", "next-basket", "--repeats", "drop"], "repeats: 'drop'"),
+        (["--train", "carts.jsonl", "--heldout", "held.csv", "--repeats", "new"], "repeats: 'new'"),
+        (["--train", "carts.jsonl", "--test", "carts.jsonl", "--repeats", "all"], "repeats: 'all'"),
+        (["--events", "carts.jsonl", "--protocol", "rolling", "--targets", "clicks"], "targets: 'clicks'"),
+        (["--train", "carts.jsonl", "--test", "carts.jsonl", "--against", "stan"], "against: 'stan'"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_refused_in_one_line(command, carts, flags, said):
+    code, out, err = command("evaluate", *flags, "--preset", "native", "--model", "popularity")
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+    ledger = carts / "data" / "evaluations.jsonl"
+    assert not ledger.exists() or not ledger.read_bytes()
+
+
+def test_a_data_directory_that_cannot_be_written_to_is_said_before_anything_is_fitted(command, carts):
+    (carts / "d").write_text("a file")
+    arguments = ["--train", "carts.jsonl", "--test", "carts.jsonl", "--preset", "native", "--model", "popularity"]
+    code, out, _ = command("evaluate", *arguments, "--data-dir", "d", "--dump", "dump.parquet")
+    assert (code, out) == (1, "")
+    assert not (carts / "dump.parquet").exists()

@@ -13,7 +13,7 @@ import orjson
 import pyarrow as pa
 import typer
 
-from active_customers import __version__
+from active_customers import __version__, evaluate_command
 from active_customers.batch.customer_export import CustomerExport
 from active_customers.batch.daily_refresh import Refresh, lines_about
 from active_customers.batch.published import published, row_as_json, table
@@ -21,10 +21,9 @@ from active_customers.config.settings import LoadedSettings, Settings, default_y
 from active_customers.core.clock import DAY, Clock, SystemClock, format_time
 from active_customers.core.errors import ActiveCustomersError, NoDataError, RefreshRefusedError, SettingsError
 from active_customers.evaluation.contestants import LINES
-from active_customers.evaluation.evaluator import EvaluationRequest, evaluate
+from active_customers.evaluation.protocols import PROTOCOLS
 from active_customers.evaluation.simulator import SimulatorConfig, simulate
 from active_customers.importing.events import EventStore, check_events, import_events
-from active_customers.importing.interactions import read_interactions
 from active_customers.importing.products import check_products, import_products
 from active_customers.importing.report import ImportReport
 from active_customers.importing.request import ImportRequest
@@ -311,46 +310,62 @@ def simulate_command(
 
 
 @app.command("evaluate")
-def evaluate_command(
+def evaluate(
     train: Annotated[list[Path] | None, typer.Option(help="Files to learn from (repeatable).")] = None,
     test: Annotated[Path | None, typer.Option(help="File to predict.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Name of a model (repeatable); see --list-models.")] = None,
     valid: Annotated[Path | None, typer.Option(help="File to learn from as well.")] = None,
+    events: Annotated[Path | None, typer.Option(help="One file that rolling and next-basket split by time.")] = None,
+    heldout: Annotated[Path | None, typer.Option(help="What was held out of --train: user_id, item_id.")] = None,
     preset: Preset = None,
-    protocol: Annotated[str, typer.Option(help="next-item, or leave-one-out (without --test).")] = "next-item",
+    protocol: Annotated[str | None, typer.Option(help=f"{', '.join(PROTOCOLS)}; next-item by default.")] = None,
     loose: Annotated[bool, typer.Option("--loose", help="leave-one-out: fit on all but the last act.")] = False,
+    repeats: Annotated[str, typer.Option(help="Products that come again: keep, drop or new.")] = "keep",
+    folds: Annotated[int, typer.Option(help="rolling: how many windows.")] = 5,
+    targets: Annotated[str, typer.Option(help="rolling: any, view, cart_add or purchase.")] = "any",
+    horizon_days: Annotated[float | None, typer.Option(help="rolling, next-basket: length of a window.")] = None,
+    against: Annotated[str | None, typer.Option(help="Model to compare the others with; the first one.")] = None,
     k: Annotated[int, typer.Option(help="Length of the lists.")] = 20,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="MODEL.PARAMETER=VALUE, for this run only (repeatable).")
     ] = None,
     out: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("report.json"),
+    html: Annotated[Path | None, typer.Option(help="The report as one page with plots.")] = None,
     dump: Annotated[Path | None, typer.Option(help="Parquet file of every prediction.")] = None,
     data_dir: DataDir = DEFAULT_DATA,
     config: ConfigFile = None,
     list_models: Annotated[bool, typer.Option("--list-models", help="Print what can be measured, and end.")] = False,
 ) -> None:
-    """Measure how well models predict the next product of sessions they have not seen; `models.*` settings count."""
+    """Measure how well models foretell what customers do; `models.*` settings count."""
     if list_models:
         for name, line in LINES.items():
             say(f"{name:<18}{line}")
         return
-    if not train or not model:
-        raise typer.BadParameter("--train and --model are needed, unless --list-models is given")
+    if not model:
+        raise typer.BadParameter("--model is needed, unless --list-models is given")
     configs = _loaded(config, data_dir).settings.models.by_name()
     for setting in settings or []:
         set_in(configs, setting)
-    parts = tuple(read_interactions(path, preset) for path in [*train, *([valid] if valid else [])])
-    asked = read_interactions(test, preset) if test else None
-    request = EvaluationRequest(parts, asked, tuple(model), protocol, k, dump, configs, loose=loose)
+    files = evaluate_command.Files((*(train or []), *([valid] if valid else [])), test, events, heldout, preset)
+    options = evaluate_command.Options(
+        models=tuple(model),
+        configs=configs,
+        protocol=protocol,
+        k=k,
+        loose=loose,
+        repeats=repeats,
+        folds=folds,
+        targets=targets,
+        horizon_days=horizon_days,
+        against=against,
+        changed=tuple(settings or []),
+    )
+    outputs = evaluate_command.Outputs(out, DataDirectory(data_dir).evaluations, html, dump)
     with progress("evaluate") as report:
-        outcome = evaluate(request, report)
-    outcome.write(out)
-    for name, figures in outcome.as_dict()["models"].items():
-        low, high = figures["hr_interval"]
-        say(
-            f"{name}: HR@{k} {figures['hr']:.4f} ({low:.4f} to {high:.4f}), MRR@{k} {figures['mrr']:.4f}, "
-            f"coverage {figures['coverage']:.2f}, {figures['us_per_prediction']:.0f} us a prediction"
-        )
+        outcome = evaluate_command.run(files, options, outputs, report)
+    outcome = evaluate_command.written(outcome, options, outputs, SystemClock())
+    for line in evaluate_command.lines(outcome):
+        say(line)
     say(f"report: {out}")
 
 

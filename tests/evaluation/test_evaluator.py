@@ -13,7 +13,8 @@ from active_customers.core.event import EventType
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.evaluation.evaluator import EvaluationRequest, evaluate
 from active_customers.evaluation.interactions import Interactions
-from active_customers.evaluation.protocols import leave_one_out, next_item, predict
+from active_customers.evaluation.protocols import leave_one_out, next_item
+from active_customers.evaluation.task import predict
 from active_customers.models.registry import MODELS, new_model
 
 
@@ -142,7 +143,7 @@ def test_the_future_of_a_session_does_not_change_its_predictions(train, tmp_path
 def test_the_report_is_json_in_the_documented_shape(train, asked, tmp_path):
     evaluate(EvaluationRequest((train,), asked, ("session_knn",))).write(tmp_path / "report.json")
     report = orjson.loads((tmp_path / "report.json").read_bytes())
-    assert list(report) == ["protocol", "k", "data", "models"]
+    assert list(report) == ["protocol", "k", "data", "models", "comparisons"]
     assert (report["protocol"], report["k"]) == ("next-item", 20)
     figures = report["models"]["session_knn"]
     assert {"hr", "mrr", "ndcg", "coverage", "n_predictions", "us_per_prediction"} <= set(figures)

@@ -1,5 +1,7 @@
 """Files put together into sessions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,3 +45,12 @@ def test_only_acts_of_taste_are_kept():
 
 def test_integer_and_string_ids_meet_as_strings():
     assert joined([rows([1], [5], [1]), rows([2], ["x"], [2])]).products.tolist() == ["5", "x"]
+
+
+def test_customers_are_known_where_all_files_name_them():
+    named = replace(rows(["x", "y"], [1, 2], [1, 2]), customers=np.array(["a", "a"]))
+    other = rows(["z"], [3], [3])
+    assert joined([named, named]).customers.tolist() == ["a"] * 4
+    assert joined([named, other]).customers is None
+    assert joined([named]).customer_of_sessions().tolist() == [0, 0]
+    assert joined([named, other]).customer_of_sessions().tolist() == [0, 1, 2]

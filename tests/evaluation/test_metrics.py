@@ -1,10 +1,12 @@
 """Figures of merit against values worked out by hand."""
 
+from math import log2
+
 import numpy as np
 import pytest
 
 from active_customers.core.identifiers import NO_NUMBER
-from active_customers.evaluation.metrics import coverage, gains, intervals
+from active_customers.evaluation.metrics import coverage, first_ranks, gains, intervals, set_gains
 
 
 def test_a_rank_earns_what_the_definitions_say():
@@ -36,3 +38,46 @@ def test_the_same_seed_draws_the_same_interval():
     earned = {"mrr": np.random.default_rng(2).uniform(size=50)}
     draws = [intervals(earned, np.arange(50) // 3, np.random.default_rng(7)) for _ in range(2)]
     assert draws[0] == draws[1]
+
+
+def slowly(hits, n_right):
+    """Return the measures of one list, as the definitions say."""
+    k, found = len(hits), sum(hits)
+    places = [place for place, hit in enumerate(hits, 1) if hit]
+    ideal = sum(1 / log2(1 + place) for place in range(1, min(k, n_right) + 1))
+    return {
+        "hr": float(found > 0),
+        "mrr": 1 / places[0] if places else 0.0,
+        "ndcg": sum(1 / log2(1 + place) for place in places) / ideal,
+        "recall": found / n_right,
+        "recall_capped": found / min(k, n_right),
+        "precision": found / k,
+        "map": sum(sum(hits[:place]) / place for place in places) / min(k, n_right),
+    }
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_sets_earn_what_the_definitions_say(seed):
+    rng = np.random.default_rng(seed)
+    hits = rng.random((30, 7)) < 0.3
+    n_right = hits.sum(axis=1) + rng.integers(0, 9, 30)
+    n_right = np.maximum(n_right, 1)
+    earned = set_gains(hits, n_right)
+    for row in range(30):
+        assert {name: values[row] for name, values in earned.items()} == pytest.approx(
+            slowly(hits[row].tolist(), int(n_right[row]))
+        )
+
+
+def test_with_one_right_answer_sets_earn_what_ranks_do():
+    hits = np.eye(5, dtype=bool)
+    several, single = set_gains(hits, np.ones(5, np.int64)), gains(first_ranks(hits))
+    for name, values in single.items():
+        np.testing.assert_allclose(several[name], values)
+    np.testing.assert_array_equal(several["recall"], single["hr"])
+
+
+def test_a_perfect_list_earns_all_even_where_more_is_right_than_fits():
+    earned = set_gains(np.ones((1, 3), bool), np.array([10]))
+    assert [earned[name].item() for name in ("ndcg", "map", "recall_capped", "precision")] == [1.0] * 4
+    assert earned["recall"].item() == pytest.approx(0.3)

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from active_customers.core.errors import InvalidValueError, NoDataError
+from active_customers.core.event import EventType
 from active_customers.evaluation.evaluator import EvaluationRequest, evaluate
-from active_customers.importing.interactions import read_interactions
+from active_customers.importing.interactions import read_held_out, read_interactions
 
 ROWS = [("1", 1, "007"), ("1", 0, "7"), ("2", 0, "7")]
 
@@ -115,6 +116,22 @@ def test_events_are_told_apart_by_customer_session_and_visit(tmp_path):
         "a%2Fb/s",
         "a/b%2Fs",
     ]
+
+
+def test_events_keep_their_customers_and_the_names_of_orders(tmp_path):
+    lines = ["customer_id,event_type,product_id,timestamp,order_id", "a,purchase,p,2025-01-01T00:00:00Z,7"]
+    (tmp_path / "e.csv").write_text("\n".join([*lines, "b,view,q,2025-01-01T00:00:01Z,"]))
+    read = read_interactions(tmp_path / "e.csv", "native")
+    assert read.customers.tolist() == ["a", "b"]
+    assert read.orders.tolist() == ["7", ""]
+
+
+@pytest.mark.parametrize("name", ["customer_id", "user_id", "visitorid"])
+def test_a_held_out_file_names_customers_and_products(tmp_path, name):
+    read = read_held_out(write(tmp_path / "h.csv", f"item_id,{name}\n5,1\n6,1\n".encode()))
+    assert read.customers.tolist() == ["1", "1"]
+    assert read.products.tolist() == ["5", "6"]
+    assert set(read.event_types.tolist()) == {EventType.PURCHASE}
 
 
 def test_only_sessions_that_are_the_same_join_across_event_files(tmp_path):

@@ -30,8 +30,8 @@ from active_customers.core.session import (
     LAYOUT_VERSION,
     State,
 )
-from active_customers.evaluation.metrics import Interval, coverage, gains, intervals
-from active_customers.evaluation.protocols import Predictions
+from active_customers.evaluation.metrics import Interval, coverage, first_ranks, gains, intervals
+from active_customers.evaluation.task import Predictions
 from active_customers.kernels.retrieval import Asked
 from active_customers.models.base import NO_PRODUCTS, SessionLog
 from active_customers.models.kernel_arguments import frozen
@@ -162,7 +162,7 @@ def compare(old: SessionRecommender, new: SessionRecommender, held: HeldOut) -> 
     """Ask both every question, in turn, so that what else the machine does slows both."""
     targets = held.log.products[held.log.offsets[held.sessions] + held.lengths]
     answers = _answers((old, new), held)
-    before, after = (gains(answer.ranks(targets)) for answer in answers)
+    before, after = (gains(first_ranks(answer.products == targets[:, None])) for answer in answers)
     doubt = intervals({name: after[name] - before[name] for name in after}, held.sessions, np.random.default_rng(0))
     changes = {name: Change(float(before[name].mean()), float(after[name].mean()), doubt[name]) for name in after}
     shown_before, shown_after = (coverage(answer.products, held.log.n_products) for answer in answers)

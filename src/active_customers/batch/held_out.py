@@ -10,7 +10,6 @@ from pydantic import Field
 
 from active_customers.batch.history import History
 from active_customers.core.config import Config
-from active_customers.evaluation.protocols import prefixes
 from active_customers.models.base import SessionLog
 
 MOST_PER_SESSION = 10
@@ -51,16 +50,23 @@ def hold_out(history: History, config: HoldOutConfig) -> HeldOut:
     if n_held < log.n_sessions:
         rows &= np.isin(history.columns["session"], _newest(history, rows, n_held))
         log = log_of(history, rows)
-    return HeldOut(log, rows, *prefixes(log, MOST_PER_SESSION))
+    return HeldOut(log, rows, *_prefixes(log))
 
 
 def _how_many(log: SessionLog, n_acts: int, config: HoldOutConfig) -> int:
     """Return how many sessions, newest first, give enough questions and leave half of all acts to learn from."""
     goal = max(min(int(config.window_share * n_acts), config.most_questions), config.least_questions)
-    sessions, _ = prefixes(log, MOST_PER_SESSION)
+    sessions, _ = _prefixes(log)
     questions = np.cumsum(np.bincount(sessions, minlength=log.n_sessions)[::-1])
     acts = np.cumsum(np.diff(log.offsets)[::-1])
     return int(min(np.searchsorted(questions, goal) + 1, np.searchsorted(acts, n_acts // 2, "right")))
+
+
+def _prefixes(log: SessionLog) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return session and length of the first beginnings of each session that something follows."""
+    counts = np.clip(np.diff(log.offsets) - 1, 0, MOST_PER_SESSION)
+    sessions = np.repeat(np.arange(log.n_sessions), counts)
+    return sessions, np.arange(len(sessions)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
 
 
 def log_of(history: History, rows: NDArray[np.bool_]) -> SessionLog:

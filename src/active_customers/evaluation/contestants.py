@@ -15,6 +15,7 @@ from active_customers.evaluation.baselines import (
     Vstan,
     VstanConfig,
 )
+from active_customers.evaluation.buy_again import BuyAgain, BuyAgainConfig, GPTopFreqConfig, PTopFreqConfig
 from active_customers.models.registry import EVALUATED, Entry
 
 CONTESTANTS: Mapping[str, Entry] = MappingProxyType(
@@ -24,6 +25,9 @@ CONTESTANTS: Mapping[str, Entry] = MappingProxyType(
         "vsknn": Entry(VSKnn, VSKnn.from_arrays, VSKnnConfig),
         "stan": Entry(Stan, Stan.from_arrays, StanConfig),
         "vstan": Entry(Vstan, Vstan.from_arrays, VstanConfig),
+        "p_top_freq": Entry(BuyAgain, BuyAgain.from_arrays, PTopFreqConfig),
+        "gp_top_freq": Entry(BuyAgain, BuyAgain.from_arrays, GPTopFreqConfig),
+        "buy_again": Entry(BuyAgain, BuyAgain.from_arrays, BuyAgainConfig),
     }
 )
 
@@ -39,6 +43,9 @@ LINES: Mapping[str, str] = MappingProxyType(
         "vsknn": "baseline: VS-kNN (Ludewig and Jannach 2018)",
         "stan": "baseline: STAN (Garg et al. 2019)",
         "vstan": "baseline: VSTAN (Ludewig et al. 2021)",
+        "p_top_freq": "baseline: what the question shows most often (P-TopFreq)",
+        "gp_top_freq": "baseline: the same, then what most sessions hold (GP-TopFreq, Li et al. 2023)",
+        "buy_again": "baseline: the same, older acts counting less",
     }
 )
 """What each proposes, in a line."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from active_customers.core.identifiers import NO_NUMBER
-from active_customers.evaluation.protocols import Predictions, Task
+from active_customers.evaluation.task import Predictions, Task
 
 COLUMNS = ("model", "session_id", "prefix_len", "rank", "product_id", "score")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any, Self
@@ -41,7 +41,7 @@ class Interactions:
     Sessions of one id in several files are one session, so an id must mean the same everywhere (but see `joined`).
 
     Where `times` is None the order of the rows is the order of time: of the acts in a session, and of the sessions by
-    their first row.
+    their first row. `customers` and `orders` (strings, empty where there is no order) stand where the file names them.
     """
 
     sessions: NDArray[Any]
@@ -49,26 +49,64 @@ class Interactions:
     event_types: NDArray[np.uint8]
     times: NDArray[np.int64] | None
     source: Source | None = None
+    customers: NDArray[Any] | None = None
+    orders: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.products)
 
     def of_taste(self) -> Interactions:
         """Return the rows that say "this customer is interested in this product": what sessions are made of."""
-        kept = np.isin(self.event_types, TASTE_TYPES)
-        times = None if self.times is None else self.times[kept]
-        return Interactions(self.sessions[kept], self.products[kept], self.event_types[kept], times, self.source)
+        return self.where(np.isin(self.event_types, TASTE_TYPES))
+
+    def where(self, kept: NDArray[np.bool_]) -> Interactions:
+        """Return the rows that `kept` [n] marks."""
+        columns = (self.times, self.customers, self.orders)
+        times, customers, orders = (None if column is None else column[kept] for column in columns)
+        return Interactions(
+            self.sessions[kept], self.products[kept], self.event_types[kept], times, self.source, customers, orders
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRows:
-    """Rows of several files put together: `codes` number the sessions, whose ids are `session_ids[code]`."""
+    """Rows of several files put together: `codes` number the sessions, whose ids are `session_ids[code]`.
+
+    `customers` and `orders` are ids, where all files name them.
+    """
 
     codes: NDArray[np.int64]
     session_ids: NDArray[Any]
     products: NDArray[Any]
     event_types: NDArray[np.uint8]
     times: NDArray[np.int64]
+    customers: NDArray[Any] | None = None
+    orders: NDArray[Any] | None = None
+
+    def where(self, kept: NDArray[np.bool_] | NDArray[np.int64]) -> SessionRows:
+        """Return the rows that `kept` marks [n], or names in their order, with the same codes."""
+        customers, orders = (None if column is None else column[kept] for column in (self.customers, self.orders))
+        return SessionRows(
+            self.codes[kept],
+            self.session_ids,
+            self.products[kept],
+            self.event_types[kept],
+            self.times[kept],
+            customers,
+            orders,
+        )
+
+    def as_sessions(self, ids: NDArray[Any]) -> SessionRows:
+        """Return the same rows in other sessions, named by `ids` [n]."""
+        codes, session_ids = encoded([ids])
+        return replace(self, codes=codes, session_ids=session_ids)
+
+    def customer_of_sessions(self) -> NDArray[np.int64]:
+        """Return a number for the customer of each session code, the session itself where no customers are known."""
+        clusters = np.arange(len(self.session_ids))
+        if self.customers is not None:
+            clusters[self.codes] = encoded([self.customers])[0]
+        return clusters
 
 
 def joined(parts: Sequence[Interactions]) -> SessionRows:
@@ -81,12 +119,14 @@ def joined(parts: Sequence[Interactions]) -> SessionRows:
     timed = {part.times is not None for part in acts}
     if len(timed) > 1:
         raise InvalidValueError("train", [part.source for part in acts], "give files that all have times or none")
-    columns = _with_times(acts) if timed == {True} else _without_times(acts)
+    columns = encoded([part.sessions for part in acts]) if timed == {True} else _without_times(acts)
     return SessionRows(
         *columns,
         products=same_kind([part.products for part in acts]),
         event_types=np.concatenate([part.event_types for part in acts]),
         times=_times(acts, columns[0]),
+        customers=_where_all_have([part.customers for part in acts]),
+        orders=_where_all_have([part.orders for part in acts]),
     )
 
 
@@ -97,14 +137,19 @@ def same_kind(ids: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return np.concatenate([part.astype(np.str_) for part in ids])
 
 
-def _with_times(parts: Sequence[Interactions]) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    ids = [part.sessions for part in parts]
+def encoded(ids: Sequence[NDArray[Any]]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Return a code for each id of several arrays put together, and the id of each code."""
     if all(np.issubdtype(part.dtype, np.integer) for part in ids):
         session_ids, codes = np.unique(np.concatenate(ids), return_inverse=True)
         return codes, session_ids
     texts = [pa.array(part.astype(np.str_) if part.dtype.kind in "iu" else part, pa.string()) for part in ids]
     encoded = pa.concat_arrays(texts).dictionary_encode()  # ids by the million: much faster than sorting them
     return np.asarray(encoded.indices, np.int64), np.array(encoded.dictionary.to_pylist(), np.str_)
+
+
+def _where_all_have(columns: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
+    given = [column for column in columns if column is not None]
+    return same_kind(given) if len(given) == len(columns) else None
 
 
 def _without_times(parts: Sequence[Interactions]) -> tuple[NDArray[np.int64], NDArray[Any]]:

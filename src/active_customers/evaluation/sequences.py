@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from active_customers.core.errors import InvalidValueError
 from active_customers.core.event import EventType
 from active_customers.evaluation.interactions import Interactions, Source
 
 SESSION_COLUMNS = ("sessionid", "session", "userid", "customerid")
+CUSTOMER_COLUMNS = ("userid", "customerid", "visitorid")
 PRODUCT_COLUMNS = ("itemid", "productid", "item", "product")
 TIME_COLUMNS = ("time", "timestamp", "ts", "eventtime")
 POSITION_COLUMNS = ("pos", "position")
@@ -51,6 +53,19 @@ def sequence_columns(names: Iterable[str]) -> SequenceColumns | None:
     if session is None or product is None or time is position is None or _found(columns, EVENT_COLUMNS) is not None:
         return None
     return SequenceColumns(session, product, time, position)
+
+
+def held_out_columns(names: Iterable[str]) -> SequenceColumns:
+    """Return the columns of a table of held-out products: who, and what; raises `InvalidValueError` for another one.
+
+    >>> held_out_columns(["user_id", "item_id"])
+    SequenceColumns(session='user_id', product='item_id', time=None, position=None)
+    """
+    columns = list(names)
+    customer, product = _found(columns, CUSTOMER_COLUMNS), _found(columns, PRODUCT_COLUMNS)
+    if customer is None or product is None:
+        raise InvalidValueError("heldout", columns, "give a file with the columns user_id and item_id")
+    return SequenceColumns(customer, product, None, None)
 
 
 def interactions_of(table: Sequences, source: Source | None = None) -> Interactions:

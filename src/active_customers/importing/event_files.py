@@ -14,8 +14,8 @@ from active_customers.importing.readers import BATCH_ROWS, read_batches
 from active_customers.importing.report import ImportReport
 from active_customers.importing.request import Progress, chosen_preset, no_progress
 
-COLUMNS = ("customer_id", "session_id", "product_id", "event_type", "time")
-"""What `read_events` gives of each event; `session_id` is null where the file has none."""
+COLUMNS = ("customer_id", "session_id", "product_id", "event_type", "time", "order_id")
+"""What `read_events` gives of each event; `session_id` and `order_id` are null where the file has none."""
 
 _NEVER = (1 << 63) - 1
 

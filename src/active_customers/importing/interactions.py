@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from active_customers.core.clock import format_time
 from active_customers.core.errors import InvalidValueError, NoDataError
+from active_customers.core.event import EventType
 from active_customers.core.session import SESSION_GAP
 from active_customers.evaluation.interactions import Interactions, Source
 from active_customers.evaluation.sequences import (
     SequenceColumns,
     Sequences,
     epoch_microseconds,
+    held_out_columns,
     interactions_of,
     sequence_columns,
 )
@@ -41,6 +43,19 @@ def read_interactions(path: Path, preset: str | None = None) -> Interactions:
     names = reader_for(path).column_names(path)
     columns = sequence_columns(names) if preset is None else None
     return _events(path, preset) if columns is None else _sequences(path, columns)
+
+
+def read_held_out(path: Path) -> Interactions:
+    """Read a file that names for each customer what was held out: two columns of ids, in any order of rows.
+
+    The columns are those of a sequence file (`user_id`, `item_id`); every row counts as a purchase. Raises
+    `InvalidValueError` where a column is missing or a cell is empty.
+    """
+    columns = held_out_columns(reader_for(path).column_names(path))
+    table = _table(path, columns)
+    customers = _ids(table, columns.session)
+    kinds = np.full(len(customers), EventType.PURCHASE, np.uint8)
+    return Interactions(customers, _ids(table, columns.product), kinds, None, Source.of(path), customers)
 
 
 def _sequences(path: Path, names: SequenceColumns) -> Interactions:
@@ -105,6 +120,8 @@ def _events(path: Path, preset: str | None) -> Interactions:
         event_types=table["event_type"].to_numpy(),
         times=times,
         source=Source.of(path),
+        customers=table["customer_id"].to_numpy(),
+        orders=pc.fill_null(table["order_id"], "").to_numpy(),
     )
 
 

@@ -54,6 +54,11 @@ class DataDirectory:
         return self.root / "keys.json"
 
     @property
+    def evaluations(self) -> Path:
+        """Which test parts were asked about, when and how: a line for each evaluation."""
+        return self.root / "evaluations.jsonl"
+
+    @property
     def clock(self) -> Path:
         """The time of a simulated service; no other directory has it."""
         return self.root / "clock"
