@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from active_customers.core.clock import DAY
 from active_customers.core.errors import InvalidValueError, NoDataError
 from active_customers.core.event import EventType
+from active_customers.core.recommendation import Goal
 from active_customers.evaluation.interactions import Interactions, SessionRows, joined
 from active_customers.evaluation.questions import Repeats, next_acts, rest_of_sessions, without_repeats
 from active_customers.evaluation.task import Numbered, Questions, Task, numbered
@@ -20,6 +21,9 @@ from active_customers.models.base import SessionLog
 Targets = Literal["any", "view", "cart_add", "purchase"]
 """What is to be foretold. For `any` and `view` the next act (of that kind) and nothing else is right. For `cart_add`
 and `purchase`, as in the OTTO contest, every product that the rest of the session puts into the cart or buys."""
+
+
+_GOALS: Mapping[Targets, Goal] = {"any": Goal.NEXT, "view": Goal.NEXT, "cart_add": Goal.CART, "purchase": Goal.PURCHASE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ def _fold(rows: SessionRows, starts: NDArray[np.int64], window: tuple[int, int],
         raise NoDataError("a fold holds no session with something to foretell: ask for fewer or longer folds")
     customers = rows.customer_of_sessions()
     task = _with_customers(logs, customers).task(asked, customers[logs.test.customers])
-    return replace(task, until=begin, several=bool(kinds), masks_history=repeats == "new")
+    return replace(task, until=begin, several=bool(kinds), masks_history=repeats == "new", goal=_GOALS[targets])
 
 
 def _questions(log: SessionLog, targets: Targets, *, only_new: bool) -> Questions:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from active_customers.core.errors import NoDataError
 from active_customers.core.identifiers import NO_NUMBER
+from active_customers.core.recommendation import Goal
 from active_customers.core.session import SessionQuery
 from active_customers.evaluation.interactions import SessionRows
 from active_customers.models.base import NO_PRODUCTS, Model, SessionLog
@@ -57,6 +58,8 @@ class Task:
     masks_history: bool = False
     several: bool = False
     """Whether the protocol knows questions with several right answers, and so measures them as sets."""
+    goal: Goal = Goal.NEXT
+    """What the answers are for."""
     until: int | None = None
     """Time that everything learned from lies before, where the protocol splits by time."""
 
@@ -114,6 +117,7 @@ class Numbered(NamedTuple):
         *,
         masks_history: bool = False,
         several: bool = False,
+        goal: Goal = Goal.NEXT,
     ) -> Task:
         """Return the task of these questions; `clusters` holds one for each test session."""
         return Task(
@@ -129,6 +133,7 @@ class Numbered(NamedTuple):
             clusters=clusters[asked.sessions],
             masks_history=masks_history,
             several=several,
+            goal=goal,
         )
 
     def _without_unseen(self) -> SessionLog:
@@ -194,7 +199,8 @@ def question_of(task: Task, row: int) -> SessionQuery:
     start = task.test.offsets[task.sessions[row]]
     end = start + task.lengths[row]
     times = task.test.times[start:end]
-    return SessionQuery(task.test.products[start:end], task.test.event_types[start:end], times, int(times[-1]))
+    kinds = task.test.event_types[start:end]
+    return SessionQuery(task.test.products[start:end], kinds, times, int(times[-1]), task.goal)
 
 
 def numbers(ids: NDArray[Any], known: NDArray[Any]) -> NDArray[np.uint32]:

@@ -14,6 +14,7 @@ from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import Goal
 from active_customers.core.session import SessionQuery
 from active_customers.kernels.hybrid import (
+    MOST_OWN,
     MOST_RANKED,
     N_FEATURES,
     N_GATHERED,
@@ -33,6 +34,7 @@ from active_customers.models.item_knn import make_baskets, no_relation, relate
 from active_customers.models.kernel_arguments import PerThread, Prepared, frozen, longest_row, wanted
 from active_customers.models.linear import Linear, LinearConfig
 from active_customers.models.product_facts import FACTS, product_facts
+from active_customers.models.product_habits import HABITS, product_habits
 from active_customers.models.ranker import Lists, RankerConfig, no_forest, train
 from active_customers.models.ranker_questions import Questions, make_acts
 from active_customers.models.session_knn import SessionKnn, SessionKnnConfig, own_scratch
@@ -67,6 +69,8 @@ class HybridConfig(Config):
     """How much work goes into an answer: 64 candidates, or 300."""
     label_share: Annotated[float, Field(gt=0, lt=1)] = 0.07
     """Share of the sessions, the newest, whose acts the trees learn to foresee from all sessions before."""
+    label_windows: Annotated[int, Field(ge=1)] = 4
+    """Windows of that length, the newest first, that the trees learn from until it is enough: small shops need them."""
     label_questions: Annotated[int, Field(ge=1)] = 20_000
     """Questions that the trees learn from, at most; drawn by chance from those sessions."""
     query_depth: Annotated[int, Field(ge=1, le=256)] = 10
@@ -111,7 +115,7 @@ class Hybrid:
         self.config = config or HybridConfig()
         relations = tuple(no_relation() for _ in RELATIONS)
         vectors = np.empty((0, self.config.factorization.size), np.float32)
-        facts = np.empty((0, len(FACTS)), np.float32)
+        facts = np.empty((0, len(FACTS) + len(HABITS)), np.float32)
         nothing = _sources(SessionKnn(self.config.session_knn), relations, vectors, facts)
         self._open(nothing, _no_forests())
 
@@ -120,18 +124,28 @@ class Hybrid:
 
         Raises `MissingLibraryError` where the library that trains cannot be loaded; `fit_sources` does without it.
         """
-        n_before = log.n_sessions - round(log.n_sessions * self.config.label_share)
         forests = _no_forests()
-        if 0 < n_before < log.n_sessions:
-            lists = self.lists(log, n_before)
-            if len(lists[Goal.NEXT].sizes) >= _LISTS_AT_LEAST:
-                taught = {goal: learned for goal, learned in lists.items() if len(learned.sizes) >= _LISTS_AT_LEAST}
-                forests = _forests(train(taught, self.config.ranker, SETTINGS[self.config.setting].trees))
+        lists = {goal: found for goal, found in self._all_lists(log).items() if len(found.sizes) >= _LISTS_AT_LEAST}
+        if Goal.NEXT in lists:
+            forests = _forests(train(lists, self.config.ranker, SETTINGS[self.config.setting].trees))
         self._open(self._fitted(log), forests)
 
     def fit_sources(self, log: SessionLog) -> None:
         """Fit the sources alone: what they say is added up."""
         self._open(self._fitted(log), _no_forests())
+
+    def _all_lists(self, log: SessionLog) -> dict[Goal, Lists]:
+        """Return what the trees learn from, window by window into the past until it is enough."""
+        length = round(log.n_sessions * self.config.label_share)
+        windows: list[dict[Goal, Lists]] = []
+        n_lists = 0
+        while length and len(windows) < self.config.label_windows and n_lists < self.config.ranker.lists_enough:
+            end = log.n_sessions - len(windows) * length
+            if end <= length:
+                break
+            windows.insert(0, self.lists(log.first(end), end - length))
+            n_lists += len(windows[0][Goal.NEXT].sizes)
+        return {goal: Lists.end_to_end([window[goal] for window in windows]) for goal in Goal} if windows else {}
 
     def lists(self, log: SessionLog, n_before: int) -> dict[Goal, Lists]:
         """Return what the trees learn from: the sessions after the first `n_before`, described by those before."""
@@ -175,9 +189,11 @@ class Hybrid:
 
     def _ranked(self, session: SessionQuery, n: int, excluded: NDArray[np.uint32] = NO_PRODUCTS) -> Candidates:
         known = session.products < len(self.sources.facts)
+        known[known] = self.sources.facts[session.products[known], 0] > 0  # something was done with it
         if not known.any():
             return Candidates(NO_PRODUCTS, np.empty(0, np.float32), NO_PRODUCTS)
-        scratch, acts = self._scratch.get(), make_acts(session.products[known], session.event_types[known])
+        scratch = self._scratch.get()
+        acts = make_acts(session.products[known], session.event_types[known], session.times[known])
         wish = wanted(max(SETTINGS[self.config.setting].candidates, n), excluded)
         slots = self._rank(self.sources, self.forests[session.goal], scratch, acts, wish)
         found, scores = scratch.knn.candidates, scratch.scores[: len(slots)].astype(np.float32)
@@ -231,7 +247,8 @@ class Hybrid:
         for model in (knn, linear, factorization):
             model.fit(log)
         relations = (linear.related, self._related(log, after=True), self._related(log, after=False))
-        return _sources(knn, relations, factorization.vectors, product_facts(log))
+        facts = np.hstack((product_facts(log), product_habits(log)))
+        return _sources(knn, relations, factorization.vectors, facts)
 
     def _related(self, log: SessionLog, *, after: bool) -> Relation:
         """Return what came after each product, or what stood in the same session."""
@@ -260,7 +277,7 @@ class Hybrid:
             knn=fitted.sessions.weighting,
             relations=fitted.relations,
             by_place=np.stack([np.exp(-places / decay) for decay in decays]),
-            blend=np.ones(1 + len(RELATIONS)),
+            blend=np.ones(2 + len(RELATIONS)),
             vectors=fitted.vectors,
             by_act=np.exp(-np.arange(acts.query_depth) / acts.query_decay),
             facts=fitted.facts,
@@ -294,13 +311,15 @@ def _no_forests() -> tuple[Forest, ...]:
 
 
 def _forests(trained: Mapping[Goal, Forest]) -> tuple[Forest, ...]:
-    """Return a forest for each goal: where nothing was learned for it, that of the next product."""
-    return tuple(trained.get(goal, trained[Goal.NEXT]) for goal in Goal)
+    """Return a forest for each goal: where nothing was learned for it, that of the nearest goal that has one."""
+    of_purchase = trained.get(Goal.PURCHASE, trained[Goal.NEXT])
+    rest = {Goal.PURCHASE: of_purchase, Goal.RETURN: of_purchase, Goal.CART: trained[Goal.NEXT]}
+    return tuple(trained.get(goal) or rest[goal] for goal in Goal)
 
 
 def _scratch(query_depth: int, sources: HybridSources, knn: KnnScratch) -> HybridScratch:
     related = query_depth * sum(longest_row(relation.offsets) for relation in sources.relations)
-    n_touched = min(len(knn.candidates.slots), query_depth + len(knn.votes.products) + related)
+    n_touched = min(len(knn.candidates.slots), MOST_OWN + len(knn.votes.products) + related)
     return HybridScratch(
         knn,
         np.zeros((n_touched, N_GATHERED), np.float32),
