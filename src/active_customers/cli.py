@@ -325,6 +325,7 @@ def evaluate(
     targets: Annotated[str, typer.Option(help="rolling: any, view, cart_add or purchase.")] = "any",
     horizon_days: Annotated[float | None, typer.Option(help="rolling, next-basket: length of a window.")] = None,
     against: Annotated[str | None, typer.Option(help="Model to compare the others with; the first one.")] = None,
+    live: Annotated[bool, typer.Option("--live", help="Replay the test part through what the service answers.")] = False,
     k: Annotated[int, typer.Option(help="Length of the lists.")] = 20,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="MODEL.PARAMETER=VALUE, for this run only (repeatable).")
@@ -341,14 +342,15 @@ def evaluate(
         for name, line in LINES.items():
             say(f"{name:<18}{line}")
         return
-    if not model:
-        raise typer.BadParameter("--model is needed, unless --list-models is given")
-    configs = _loaded(config, data_dir).settings.models.by_name()
+    if not (model or live):
+        raise typer.BadParameter("--model is needed, unless --live or --list-models is given")
+    loaded = _loaded(config, data_dir).settings
+    configs = loaded.models.by_name()
     for setting in settings or []:
         set_in(configs, setting)
     files = evaluate_command.Files((*(train or []), *([valid] if valid else [])), test, events, heldout, preset)
     options = evaluate_command.Options(
-        models=tuple(model),
+        models=tuple(model or []),
         configs=configs,
         protocol=protocol,
         k=k,
@@ -358,6 +360,7 @@ def evaluate(
         targets=targets,
         horizon_days=horizon_days,
         against=against,
+        live=loaded.live_index if live else None,
         changed=tuple(settings or []),
     )
     outputs = evaluate_command.Outputs(out, DataDirectory(data_dir).evaluations, html, dump)

@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from active_customers.core.identifiers import NO_NUMBER
 from active_customers.evaluation.beyond import HEAD, MIDDLE, TAIL, UNSEEN, Catalogue
 from active_customers.evaluation.metrics import (
     Earned,
@@ -63,6 +64,7 @@ class Scorer:
         first = first_ranks(hits)
         earned = set_gains(hits, np.diff(self.task.target_offsets)) if self.task.several else gains(first)
         rng = np.random.default_rng(self._seed)  # every model is looked at in the same lists
+        known = np.where(predictions.products < self.task.train.n_products, predictions.products, NO_NUMBER)
         return Scored(
             earned=earned,
             first=first,
@@ -71,7 +73,7 @@ class Scorer:
             found=found,
             tiers=self._tiers,
             was_shown=self.task.was_shown,
-            beyond=self._catalogue.figures(predictions.products, self.task.targets, rng),
+            beyond=self._catalogue.figures(known, self.task.targets, rng),
             microseconds=predictions.microseconds,
             fit_seconds=fit_seconds,
         )
