@@ -8,6 +8,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from tests.conftest import lightgbm_or_skip
 
 from active_customers import __version__
 from active_customers.cli import main
@@ -308,6 +309,20 @@ def test_every_protocol_reports_its_figures_on_a_page_and_as_json(command, carts
     report = orjson.loads((carts / "report.json").read_bytes())
     assert report["data"]["looks"] == 1
     assert f"{report['models']['buy_again']['hr']:.4f}" in (carts / "report.html").read_text()
+
+
+def test_a_replay_is_told_in_two_tables_of_which_the_second_learned(command, carts):
+    lightgbm_or_skip()
+    arguments = ["--events", "carts.jsonl", "--preset", "native", "--protocol", "rolling", "--folds", "1", "--live"]
+    code, out, _ = command("evaluate", *arguments, "--html", "report.html")
+    assert code == 0
+    static, live = out.split("live: ")
+    assert static.startswith("static: ")
+    assert "served: HR@20" in static
+    assert "served: HR@20" in live
+    assert "served, live - served: MRR@20" in live
+    assert set(orjson.loads((carts / "report.json").read_bytes())["live"]["models"]) == {"served"}
+    assert "<h1>Live</h1>" in (carts / "report.html").read_text()
 
 
 def test_looks_at_one_file_are_counted_in_the_data_directory(command, carts):

@@ -325,7 +325,7 @@ def evaluate(
     targets: Annotated[str, typer.Option(help="rolling: any, view, cart_add or purchase.")] = "any",
     horizon_days: Annotated[float | None, typer.Option(help="rolling, next-basket: length of a window.")] = None,
     against: Annotated[str | None, typer.Option(help="Model to compare the others with; the first one.")] = None,
-    live: Annotated[bool, typer.Option("--live", help="Replay the test part through what the service answers.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Replay the test part through the service's answers.")] = False,
     k: Annotated[int, typer.Option(help="Length of the lists.")] = 20,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="MODEL.PARAMETER=VALUE, for this run only (repeatable).")

@@ -123,7 +123,9 @@ def _check_live(request: EvaluationRequest) -> None:
     if request.live is None:
         return
     if request.protocol not in UNFOLDING:
-        raise InvalidValueError("live", request.protocol, f"it replays sessions: choose --protocol {', '.join(UNFOLDING)}")
+        raise InvalidValueError(
+            "live", request.protocol, f"it replays sessions: choose --protocol {', '.join(UNFOLDING)}"
+        )
     if request.k > MAX_N:
         raise InvalidValueError("k", request.k, f"the service answers with at most {MAX_N} products")
     for name in MODELS:

@@ -93,8 +93,8 @@ def _live(report: Mapping[str, Any], tables: Iterable[Callable[[Mapping[str, Any
     known = report["data"]["live"]["train_acts_after_first_question"]
     about = (
         "Everything above is static: fitted once, with nothing learned afterwards. What follows answered the same "
-        "questions beside a live index that learned each act of the test part as it happened; a question knew the acts of "
-        "others before it, and none of its own customer but what its session had shown."
+        "questions beside a live index that learned each act of the test part as it happened; a question knew the acts "
+        "of others before it, and none of its own customer but what its session had shown."
     )
     overlap = f" {known:,} acts of the training part are not older than the first question; both know them."
     body = "".join(section({**report, **report["live"]}) for section in tables)

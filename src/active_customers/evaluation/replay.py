@@ -75,7 +75,8 @@ def replay(models: Models, task: Task, k: int, config: LiveIndexConfig, progress
     """Return what the models answer beside a live index that learns the test part as it happens.
 
     A question knows the acts of others from strictly before its moment, that of its newest act, and nothing of its own
-    customer but what its session has shown. Raises `DiskFullError` where the index does not fit into the temporary folder.
+    customer but what its session has shown. Raises `DiskFullError` where the index finds no room in the
+    temporary folder.
     """
     popularity = models.popularity.config
     with TemporaryDirectory(prefix="active-customers-") as folder:

@@ -80,8 +80,8 @@ class ModelReport:
 class Report:
     """What was asked, of which data, and how each model did.
 
-    `models` and `comparisons` are static: fitted once, nothing learned afterwards. `live` holds what learned the test part
-    as it happened, a table of its own, and `live_comparison` what that gained on the same questions.
+    `models` and `comparisons` are static: fitted once, nothing learned afterwards. `live` holds what learned the test
+    part as it happened, a table of its own, and `live_comparison` what that gained on the same questions.
     """
 
     protocol: str

@@ -50,8 +50,8 @@ class Task:
     """Everything asked in one evaluation, in product numbers; `product_ids` and `session_ids` lead back to the file.
 
     `sessions`, `lengths` [n], `target_offsets` [n + 1] and `targets` [m] are those of `Questions`. What training has
-    not seen is `NO_NUMBER` in `test`, and a number from `train.n_products` on among the targets. `was_shown` [m] says of
-    each target whether its question shows it, `clusters` [n] which questions hang together (one session's, one
+    not seen is `NO_NUMBER` in `test`, and a number from `train.n_products` on among the targets. `was_shown` [m] says
+    of each target whether its question shows it, `clusters` [n] which questions hang together (one session's, one
     customer's). With `masks_history` what a question shows must not be among its answers.
     """
 
