@@ -8,6 +8,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+import yaml
 from tests.conftest import lightgbm_or_skip
 
 from active_customers import __version__
@@ -360,6 +361,45 @@ def test_flags_that_do_not_go_together_are_refused_in_one_line(command, carts, f
     assert err.count("\n") == 1
     ledger = carts / "data" / "evaluations.jsonl"
     assert not ledger.exists() or not ledger.read_bytes()
+
+
+TUNE = ("tune", "--train", "carts.jsonl", "--preset", "native", "--share", "0.5", "--trials", "5")
+
+
+def test_what_a_search_prints_is_yaml_that_a_settings_file_can_hold_and_the_same_again(command, carts):
+    arguments = [*TUNE, "--k", "2", "--set", "session_knn.neighbours=1..5", "--set", "session_knn.query_depth=3"]
+    code, out, _ = command(*arguments)
+    assert code == 0
+    assert command(*arguments)[1] == out
+    assert out.startswith("# trial 1: NDCG@2 ")
+    assert ", the published settings\n# trial 2: " in out
+    assert "9 parameters of session_knn, 5 trials, seed 0; asked were " in out
+    (carts / "tuned.yaml").write_text(out)
+    _, shown, _ = command("config", "--config", "tuned.yaml")
+    found = yaml.safe_load(out)
+    assert found is None or shown.count("# tuned.yaml\n") == len(found["models"]["hybrid"]["session_knn"])
+
+
+def test_a_baseline_has_no_settings_so_flags_are_printed(command, carts):
+    _, out, _ = command(*TUNE, "--model", "vstan", "--only", "distance_decay", "--seed", "1")
+    assert yaml.safe_load(out) is None
+    assert "--set vstan.distance_decay=" in out or "nothing better" in out
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--set", "linear.share=0.1"], "session_knn is tuned"),
+        (["--set", "session_knn.neighbours=5..1"], "write LOW..HIGH"),
+        (["--set", "session_knn.neighbors=3"], "session_knn.neighbors: 3"),
+        (["--measure", "auc"], "measure: 'auc'"),
+    ],
+)
+def test_a_search_that_cannot_be_made_is_refused_in_one_line(command, carts, flags, said):
+    code, out, err = command(*TUNE, *flags)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
 
 
 def test_a_data_directory_that_cannot_be_written_to_is_said_before_anything_is_fitted(command, carts):

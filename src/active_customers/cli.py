@@ -13,7 +13,7 @@ import orjson
 import pyarrow as pa
 import typer
 
-from active_customers import __version__, evaluate_command
+from active_customers import __version__, evaluate_command, tune_command
 from active_customers.batch.customer_export import CustomerExport
 from active_customers.batch.daily_refresh import Refresh, lines_about
 from active_customers.batch.published import published, row_as_json, table
@@ -23,6 +23,7 @@ from active_customers.core.errors import ActiveCustomersError, NoDataError, Refr
 from active_customers.evaluation.contestants import LINES
 from active_customers.evaluation.protocols import PROTOCOLS
 from active_customers.evaluation.simulator import SimulatorConfig, simulate
+from active_customers.evaluation.tuning import MEASURES, TuningRequest, tune
 from active_customers.importing.events import EventStore, check_events, import_events
 from active_customers.importing.products import check_products, import_products
 from active_customers.importing.report import ImportReport
@@ -370,6 +371,49 @@ def evaluate(
     for line in evaluate_command.lines(outcome):
         say(line)
     say(f"report: {out}")
+
+
+@app.command("tune")
+def tune_model(
+    train: Annotated[list[Path] | None, typer.Option(help="Files to learn from (repeatable).")] = None,
+    model: Annotated[str, typer.Option(help="Name of a model; see evaluate --list-models.")] = "session_knn",
+    preset: Preset = None,
+    trials: Annotated[int, typer.Option(help="Settings to try, the published ones included.")] = 30,
+    minutes: Annotated[float | None, typer.Option(help="Begin no trial after so long.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="MODEL.PARAMETER=LOW..HIGH searches there, =VALUE not at all (repeatable)."),
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Parameter or section to search (repeatable).")] = None,
+    measure: Annotated[str, typer.Option(help=f"What is best: {', '.join(MEASURES)}.")] = "ndcg",
+    k: Annotated[int, typer.Option(help="Length of the lists.")] = 20,
+    share: Annotated[float, typer.Option(help="Share of the sessions, the newest, that are asked.")] = 0.1,
+    targets: Annotated[str, typer.Option(help="any, view, cart_add or purchase.")] = "any",
+    repeats: Annotated[str, typer.Option(help="Products that come again: keep, drop or new.")] = "keep",
+    seed: Annotated[int, typer.Option(help="Of everything drawn by chance.")] = 0,
+    data_dir: DataDir = DEFAULT_DATA,
+    config: ConfigFile = None,
+) -> None:
+    """Search settings of a model on the newest training sessions; prints them as YAML."""
+    plain = TuningRequest(
+        train=(),
+        model=model,
+        only=tuple(only or []),
+        trials=trials,
+        minutes=minutes,
+        measure=measure,
+        k=k,
+        share=share,
+        targets=targets,
+        repeats=repeats,
+        seed=seed,
+    )
+    given = tune_command.Given(train or [], preset, settings or [])
+    request = tune_command.request_of(given, plain, _loaded(config, data_dir).settings.models.by_name())
+    with progress("tune") as report:
+        outcome = tune(request, tune_command.Teller(request, report))
+    for line in tune_command.lines(outcome, request):
+        say(line)
 
 
 @app.command("config")

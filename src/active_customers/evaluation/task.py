@@ -82,6 +82,20 @@ class Task:
         """The question that each target belongs to."""
         return np.repeat(np.arange(len(self.sessions)), np.diff(self.target_offsets))
 
+    def part(self, chosen: NDArray[np.bool_]) -> Task:
+        """Return the task of the questions that `chosen` [n] marks."""
+        counts = np.diff(self.target_offsets)
+        kept = np.repeat(chosen, counts)
+        return replace(
+            self,
+            sessions=self.sessions[chosen],
+            lengths=self.lengths[chosen],
+            target_offsets=np.concatenate(([0], np.cumsum(counts[chosen]))).astype(np.int64),
+            targets=self.targets[kept],
+            was_shown=self.was_shown[kept],
+            clusters=self.clusters[chosen],
+        )
+
 
 class Matches(NamedTuple):
     """Where answers and targets meet: `hits` [n, k] by place in the lists, `found` [m] by target."""
