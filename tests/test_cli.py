@@ -367,17 +367,20 @@ TUNE = ("tune", "--train", "carts.jsonl", "--preset", "native", "--share", "0.5"
 
 
 def test_what_a_search_prints_is_yaml_that_a_settings_file_can_hold_and_the_same_again(command, carts):
-    arguments = [*TUNE, "--k", "2", "--set", "session_knn.neighbours=1..5", "--set", "session_knn.query_depth=3"]
+    flags = ["--model", "item_knn", "--set", "item_knn.neighbours=1..5", "--set", "item_knn.query_depth=3"]
+    arguments = [*TUNE, *flags, "--k", "1"]
     code, out, _ = command(*arguments)
     assert code == 0
     assert command(*arguments)[1] == out
-    assert out.startswith("# trial 1: NDCG@2 ")
+    assert out.startswith("# trial 1: NDCG@1 ")
     assert ", the published settings\n# trial 2: " in out
-    assert "9 parameters of session_knn, 5 trials, seed 0; asked were " in out
+    assert "10 parameters of item_knn, 5 trials, seed 0, on " in out
     (carts / "tuned.yaml").write_text(out)
     _, shown, _ = command("config", "--config", "tuned.yaml")
-    found = yaml.safe_load(out)
-    assert found is None or shown.count("# tuned.yaml\n") == len(found["models"]["hybrid"]["session_knn"])
+    found = yaml.safe_load(out)["models"]["item_knn"]
+    assert found["query_depth"] == 3  # what was given for the search belongs to what it found
+    assert 1 <= found["neighbours"] <= 5
+    assert shown.count("# tuned.yaml\n") == len(found)
 
 
 def test_a_baseline_has_no_settings_so_flags_are_printed(command, carts):

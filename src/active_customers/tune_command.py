@@ -13,7 +13,7 @@ from active_customers.batch.daily_refresh import ModelConfigs
 from active_customers.config.settings import set_in
 from active_customers.core.errors import InvalidValueError
 from active_customers.evaluation.contestants import CONTESTANTS
-from active_customers.evaluation.search_space import Range, merged, restricted, space_of
+from active_customers.evaluation.search_space import Range, merged, restricted, space_of, values_of
 from active_customers.evaluation.tuning import Trial, Tuned, TuningRequest
 from active_customers.importing.interactions import read_interactions
 from active_customers.models.hybrid_model import HybridConfig
@@ -76,8 +76,8 @@ def lines(tuned: Tuned, request: TuningRequest) -> Iterator[str]:
     """Yield what was found, as YAML that can be put into a settings file."""
     measure, best = _measure(request), tuned.best
     yield (
-        f"# {len(tuned.space)} parameters of {request.model}, {len(tuned.trials)} trials, seed {request.seed}; asked "
-        f"were {tuned.searched:,} questions of the newest {request.share:.0%} of the sessions, fitted was on all before"
+        f"# {len(tuned.space)} parameters of {request.model}, {len(tuned.trials)} trials, seed {request.seed}, on "
+        f"{tuned.searched:,} questions of the newest {request.share:.0%} of the sessions, fitted on all before them"
     )
     if tuned.gain is None:
         yield "# nothing better than the published settings was found"
@@ -91,12 +91,14 @@ def lines(tuned: Tuned, request: TuningRequest) -> Iterator[str]:
         f"{tuned.default_score:.4f}; {tuned.gain.mean:+.4f} ({low:+.4f} to {high:+.4f}), {verdict}{advice}; "
         f"smallest detectable {tuned.gain.smallest_detectable:.4f}"
     )
-    yield from _fragment(request.model, _changed(tuned))
+    yield from _fragment(request.model, _changed(tuned, request))
 
 
-def _changed(tuned: Tuned) -> dict[str, Any]:
+def _changed(tuned: Tuned, request: TuningRequest) -> dict[str, Any]:
+    """Return what differs from the published settings: what was given for the search, and what it found."""
     published = tuned.trials[0].parameters
-    return {name: value for name, value in tuned.best.parameters.items() if value != published[name]}
+    found = {name: value for name, value in tuned.best.parameters.items() if value != published[name]}
+    return {**values_of(request.base, request.fixed), **found}
 
 
 def _fragment(model: str, parameters: Mapping[str, Any]) -> Iterator[str]:

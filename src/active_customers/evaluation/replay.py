@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +110,7 @@ class _Unfolding:
         sessions = session_of_acts(log)[order]
         self._index = index
         self._done = 0
-        self._columns = {
+        self._columns: dict[str, NDArray[Any]] = {
             "position": np.arange(len(order)) + _FIRST,
             "session": sessions + 1,
             "customer": log.customers[sessions],
@@ -153,8 +154,8 @@ def _answered(recommender: SessionRecommender, learn: Learn, task: Task, k: int,
 
 def _in_time(task: Task) -> list[int]:
     test = task.unfolding.test
-    asked_at: NDArray[np.int64] = test.times[test.offsets[task.sessions] + task.lengths - 1]
-    return np.argsort(asked_at, kind="stable").tolist()
+    asked_at = test.times[test.offsets[task.sessions] + task.lengths - 1]
+    return [int(row) for row in np.argsort(asked_at, kind="stable")]
 
 
 def _question(task: Task, row: int, k: int) -> tuple[State, Asked]:

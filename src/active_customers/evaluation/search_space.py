@@ -100,20 +100,30 @@ def restricted(space: Space, name: str, text: str) -> Range:
     if not isinstance(known, Range):
         numbers = {name: found for name, found in space.items() if isinstance(found, Range)}
         raise InvalidValueError("set", name, f"no numbers are searched for it: name one of {_names(numbers)}")
-    low, _, high = text.partition("..")
+    low, high = (_number(end) for end in text.split("..", 1))
+    is_fit = not known.is_whole or (low % 1 == 0 == high % 1)
+    if not (-math.inf < low < high < math.inf and is_fit):
+        kind = "whole numbers" if known.is_whole else "numbers"
+        raise InvalidValueError("set", f"{name}={text}", f"write LOW..HIGH, two {kind}, the lower one first")
+    return Range(int(low), int(high), is_whole=True) if known.is_whole else Range(low, high, is_whole=False)
+
+
+def _number(text: str) -> float:
+    """Return the number that a text is, or one that is none."""
     try:
-        found = Range(*(float(end) for end in (low, high)), known.is_whole)
+        return float(text)
     except ValueError:
-        found = Range(math.nan, math.nan, known.is_whole)
-    if not found.low < found.high < math.inf or (known.is_whole and not (found.low % 1 == 0 == found.high % 1)):
-        numbers_wanted = "whole numbers" if known.is_whole else "numbers"
-        raise InvalidValueError("set", f"{name}={text}", f"write LOW..HIGH, two {numbers_wanted}, the lower one first")
-    return Range(*map(int, found[:2]), is_whole=True) if known.is_whole else found
+        return math.nan
 
 
 def defaults_of(config: type[Config], names: Sequence[str]) -> dict[str, Any]:
     """Return the published values of parameters by dotted name."""
-    return {name: value for name, value in _flat(config().model_dump()) if name in names}
+    return values_of(config().model_dump(), names)
+
+
+def values_of(tree: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return the values in a tree of settings of parameters by dotted name."""
+    return {name: value for name, value in _flat(tree) if name in names}
 
 
 def merged(tree: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
