@@ -8,6 +8,8 @@ from pathlib import Path
 
 import orjson
 import pytest
+import yaml
+from tests.conftest import lightgbm_or_skip
 
 from active_customers import __version__
 from active_customers.cli import main
@@ -310,6 +312,20 @@ def test_every_protocol_reports_its_figures_on_a_page_and_as_json(command, carts
     assert f"{report['models']['buy_again']['hr']:.4f}" in (carts / "report.html").read_text()
 
 
+def test_a_replay_is_told_in_two_tables_of_which_the_second_learned(command, carts):
+    lightgbm_or_skip()
+    arguments = ["--events", "carts.jsonl", "--preset", "native", "--protocol", "rolling", "--folds", "1", "--live"]
+    code, out, _ = command("evaluate", *arguments, "--html", "report.html")
+    assert code == 0
+    static, live = out.split("live: ")
+    assert static.startswith("static: ")
+    assert "served: HR@20" in static
+    assert "served: HR@20" in live
+    assert "served, live - served: MRR@20" in live
+    assert set(orjson.loads((carts / "report.json").read_bytes())["live"]["models"]) == {"served"}
+    assert "<h1>Live</h1>" in (carts / "report.html").read_text()
+
+
 def test_looks_at_one_file_are_counted_in_the_data_directory(command, carts):
     arguments = ["--train", "carts.jsonl", "--test", "carts.jsonl", "--preset", "native", "--model", "popularity"]
     for protocol in ("next-item", "rest-of-session"):
@@ -345,6 +361,48 @@ def test_flags_that_do_not_go_together_are_refused_in_one_line(command, carts, f
     assert err.count("\n") == 1
     ledger = carts / "data" / "evaluations.jsonl"
     assert not ledger.exists() or not ledger.read_bytes()
+
+
+TUNE = ("tune", "--train", "carts.jsonl", "--preset", "native", "--share", "0.5", "--trials", "5")
+
+
+def test_what_a_search_prints_is_yaml_that_a_settings_file_can_hold_and_the_same_again(command, carts):
+    flags = ["--model", "item_knn", "--set", "item_knn.neighbours=1..5", "--set", "item_knn.query_depth=3"]
+    arguments = [*TUNE, *flags, "--k", "1"]
+    code, out, _ = command(*arguments)
+    assert code == 0
+    assert command(*arguments)[1] == out
+    assert out.startswith("# trial 1: NDCG@1 ")
+    assert ", the published settings\n# trial 2: " in out
+    assert "10 parameters of item_knn, 5 trials, seed 0, on " in out
+    (carts / "tuned.yaml").write_text(out)
+    _, shown, _ = command("config", "--config", "tuned.yaml")
+    found = yaml.safe_load(out)["models"]["item_knn"]
+    assert found["query_depth"] == 3  # what was given for the search belongs to what it found
+    assert 1 <= found["neighbours"] <= 5
+    assert shown.count("# tuned.yaml\n") == len(found)
+
+
+def test_a_baseline_has_no_settings_so_flags_are_printed(command, carts):
+    _, out, _ = command(*TUNE, "--model", "vstan", "--only", "distance_decay", "--seed", "1")
+    assert yaml.safe_load(out) is None
+    assert "--set vstan.distance_decay=" in out or "nothing better" in out
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--set", "linear.share=0.1"], "session_knn is tuned"),
+        (["--set", "session_knn.neighbours=5..1"], "write LOW..HIGH"),
+        (["--set", "session_knn.neighbors=3"], "session_knn.neighbors: 3"),
+        (["--measure", "auc"], "measure: 'auc'"),
+    ],
+)
+def test_a_search_that_cannot_be_made_is_refused_in_one_line(command, carts, flags, said):
+    code, out, err = command(*TUNE, *flags)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
 
 
 def test_a_data_directory_that_cannot_be_written_to_is_said_before_anything_is_fitted(command, carts):

@@ -13,7 +13,7 @@ import orjson
 import pyarrow as pa
 import typer
 
-from active_customers import __version__, evaluate_command
+from active_customers import __version__, evaluate_command, tune_command
 from active_customers.batch.customer_export import CustomerExport
 from active_customers.batch.daily_refresh import Refresh, lines_about
 from active_customers.batch.published import published, row_as_json, table
@@ -23,6 +23,7 @@ from active_customers.core.errors import ActiveCustomersError, NoDataError, Refr
 from active_customers.evaluation.contestants import LINES
 from active_customers.evaluation.protocols import PROTOCOLS
 from active_customers.evaluation.simulator import SimulatorConfig, simulate
+from active_customers.evaluation.tuning import MEASURES, TuningRequest, tune
 from active_customers.importing.events import EventStore, check_events, import_events
 from active_customers.importing.products import check_products, import_products
 from active_customers.importing.report import ImportReport
@@ -325,6 +326,7 @@ def evaluate(
     targets: Annotated[str, typer.Option(help="rolling: any, view, cart_add or purchase.")] = "any",
     horizon_days: Annotated[float | None, typer.Option(help="rolling, next-basket: length of a window.")] = None,
     against: Annotated[str | None, typer.Option(help="Model to compare the others with; the first one.")] = None,
+    live: Annotated[bool, typer.Option("--live", help="Replay the test part through the service's answers.")] = False,
     k: Annotated[int, typer.Option(help="Length of the lists.")] = 20,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="MODEL.PARAMETER=VALUE, for this run only (repeatable).")
@@ -341,14 +343,15 @@ def evaluate(
         for name, line in LINES.items():
             say(f"{name:<18}{line}")
         return
-    if not model:
-        raise typer.BadParameter("--model is needed, unless --list-models is given")
-    configs = _loaded(config, data_dir).settings.models.by_name()
+    if not (model or live):
+        raise typer.BadParameter("--model is needed, unless --live or --list-models is given")
+    loaded = _loaded(config, data_dir).settings
+    configs = loaded.models.by_name()
     for setting in settings or []:
         set_in(configs, setting)
     files = evaluate_command.Files((*(train or []), *([valid] if valid else [])), test, events, heldout, preset)
     options = evaluate_command.Options(
-        models=tuple(model),
+        models=tuple(model or []),
         configs=configs,
         protocol=protocol,
         k=k,
@@ -358,6 +361,7 @@ def evaluate(
         targets=targets,
         horizon_days=horizon_days,
         against=against,
+        live=loaded.live_index if live else None,
         changed=tuple(settings or []),
     )
     outputs = evaluate_command.Outputs(out, DataDirectory(data_dir).evaluations, html, dump)
@@ -367,6 +371,49 @@ def evaluate(
     for line in evaluate_command.lines(outcome):
         say(line)
     say(f"report: {out}")
+
+
+@app.command("tune")
+def tune_model(
+    train: Annotated[list[Path] | None, typer.Option(help="Files to learn from (repeatable).")] = None,
+    model: Annotated[str, typer.Option(help="Name of a model; see evaluate --list-models.")] = "session_knn",
+    preset: Preset = None,
+    trials: Annotated[int, typer.Option(help="Settings to try, the published ones included.")] = 30,
+    minutes: Annotated[float | None, typer.Option(help="Begin no trial after so long.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="MODEL.PARAMETER=LOW..HIGH searches there, =VALUE not at all (repeatable)."),
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Parameter or section to search (repeatable).")] = None,
+    measure: Annotated[str, typer.Option(help=f"What is best: {', '.join(MEASURES)}.")] = "ndcg",
+    k: Annotated[int, typer.Option(help="Length of the lists.")] = 20,
+    share: Annotated[float, typer.Option(help="Share of the sessions, the newest, that are asked.")] = 0.1,
+    targets: Annotated[str, typer.Option(help="any, view, cart_add or purchase.")] = "any",
+    repeats: Annotated[str, typer.Option(help="Products that come again: keep, drop or new.")] = "keep",
+    seed: Annotated[int, typer.Option(help="Of everything drawn by chance.")] = 0,
+    data_dir: DataDir = DEFAULT_DATA,
+    config: ConfigFile = None,
+) -> None:
+    """Search settings of a model on the newest training sessions; prints them as YAML."""
+    plain = TuningRequest(
+        train=(),
+        model=model,
+        only=tuple(only or []),
+        trials=trials,
+        minutes=minutes,
+        measure=measure,
+        k=k,
+        share=share,
+        targets=targets,
+        repeats=repeats,
+        seed=seed,
+    )
+    given = tune_command.Given(train or [], preset, settings or [])
+    request = tune_command.request_of(given, plain, _loaded(config, data_dir).settings.models.by_name())
+    with progress("tune") as report:
+        outcome = tune(request, tune_command.Teller(request, report))
+    for line in tune_command.lines(outcome, request):
+        say(line)
 
 
 @app.command("config")

@@ -45,11 +45,29 @@ def rolling(files: Sequence[Interactions], folds: Folds, repeats: Repeats = "kee
     """
     if any(part.times is None for part in files):
         raise InvalidValueError("events", [part.source for part in files], "rolling needs a file with times")
-    if checked_targets(folds.targets) not in ("any", "view") and any(not _knows_kinds(part) for part in files):
-        raise InvalidValueError("targets", folds.targets, "the file holds views only: give events, with their preset")
+    _check_kinds(files, folds.targets)
     rows = joined(files)
     starts = _first_times(rows)
     return [_fold(rows, starts, window, (folds.targets, repeats)) for window in _windows(rows.times, folds)]
+
+
+def newest_sessions(
+    files: Sequence[Interactions], share: float, targets: Targets = "any", repeats: Repeats = "keep"
+) -> Task:
+    """Set the task of the newest sessions, by when they begin: learned is what was done before the first of them.
+
+    Files without times are in the order of time. Raises `InvalidValueError` for a share that is none, `NoDataError`
+    when nothing is left to learn from or to ask.
+    """
+    if not 0 < share < 1:
+        raise InvalidValueError("share", share, "give a share of the sessions between 0 and 1, such as 0.1")
+    _check_kinds(files, targets)
+    rows = joined(files)
+    if not len(rows.times):
+        raise NoDataError("the files hold no acts of taste: give views, carts or purchases")
+    starts = _first_times(rows)
+    begin = int(np.quantile(starts, 1 - share, method="higher"))
+    return _fold(rows, starts, (begin, int(rows.times.max()) + 1), (targets, repeats))
 
 
 def checked_targets(name: str) -> Targets:
@@ -58,6 +76,11 @@ def checked_targets(name: str) -> Targets:
         if name == known:
             return known  # type: ignore[no-any-return]
     raise InvalidValueError("targets", name, f"choose one of {', '.join(get_args(Targets))}")
+
+
+def _check_kinds(files: Sequence[Interactions], targets: str) -> None:
+    if checked_targets(targets) not in ("any", "view") and any(not _knows_kinds(part) for part in files):
+        raise InvalidValueError("targets", targets, "the file holds views only: give events, with their preset")
 
 
 def _knows_kinds(part: Interactions) -> bool:
