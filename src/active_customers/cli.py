@@ -221,7 +221,8 @@ def refresh(
     try:
         with _opened(directory, settings) as opened, progress("refresh") as report:
             job = Refresh(directory, opened.clock, settings.refresh, settings.models)
-            manifest = job.run(opened.writer, report, force=force)
+            catalogue = dict(opened.store.catalog.products())
+            manifest = job.run(opened.writer, report, force=force, catalogue=catalogue)
     except RefreshRefusedError as error:
         sys.stderr.write(f"active-customers: {error}\n")
         sys.exit(1)
