@@ -134,7 +134,8 @@ class Refresh:
         in_force = self._in_force(replaced, writer) if self._config.gate.enabled else Verdict(Outcome.OFF)
         writer.archive_log()
         seen = 1 if isinstance(in_force, Verdict) else in_force.manifest.watermark
-        history = read_history(self._archive, self._config, self._scratch, writer.erased_customers(), seen)
+        erased = writer.erased_customers()
+        history = read_history(self._archive, self._config, self._scratch, erased, seen)
         if not len(history):
             raise NoDataError(
                 "there are no events on products yet: post some, or run import-events, then refresh again"
@@ -144,7 +145,7 @@ class Refresh:
         manifest = self._manifest(history, verdict, force=force)
         if not force:
             self._refuse_if_worse(manifest, verdict, replaced)
-        fresh = _Fresh(manifest, history, catalogue, writer.erased_customers())
+        fresh = _Fresh(manifest, history, catalogue, erased)
         return self._publish(fresh, steps, replaced)
 
     def _in_force(self, version: str | None, writer: StoreWriter) -> _InForce | Verdict:

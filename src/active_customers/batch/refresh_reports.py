@@ -78,7 +78,7 @@ class RefreshWatch:
         self._known: set[str] | None = None
 
     def look(self) -> None:
-        """Count the reports that are new since the last look, and show the quality and skew that the newest tells of."""
+        """Count the reports that are new since the last look, and show the figures that the newest tells of."""
         reported = self._artifacts.reported()
         if self._known is None:
             for outcome in (PUBLISHED, REFUSED, FAILED):

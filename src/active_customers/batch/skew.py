@@ -38,7 +38,7 @@ class Skew:
     def line(self) -> str:
         """Return it for people."""
         if not self.largest:
-            return f"{self.values:,} values of sampled sessions are what their definitions give"
+            return f"{self.values:,} values are what their definitions give"
         worst = ", ".join(f"{name} by up to {size:.3g}" for name, size in self.largest.items())
         return f"{self.share:.2%} of {self.values:,} values differ from what their definitions give: {worst}"
 
@@ -49,7 +49,7 @@ def skew_of_version(artifacts: ArtifactStore, version: str, log: SessionLog) -> 
     The one was computed over the log in memory, the other over the archive. Raises as `ArtifactStore.load` does.
     """
     _, arrays = artifacts.load(version)
-    table = pq.read_table(artifacts.table(version, PRODUCTS), columns=["product", *FACTS]).sort_by("product")
+    table = pq.read_table(artifacts.table(version, PRODUCTS), columns=list(FACTS))
     return compare(arrays["hybrid"]["facts"], {name: table[name].to_numpy() for name in FACTS}, sampled_products(log))
 
 

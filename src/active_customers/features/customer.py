@@ -20,9 +20,8 @@ def customer_features(acts: Table, as_of: int) -> Table:
     between visits and between days with a purchase (null with fewer than two); `visited` and `purchased`, the days
     since the last one (null without).
     """
-    taste = of_taste(before(acts, as_of)).mutate(
-        bought_at=ibis.ifelse(_.event_type == EventType.PURCHASE, _.time, None)
-    )
+    is_purchase = _.event_type == EventType.PURCHASE
+    taste = of_taste(before(acts, as_of)).mutate(bought_at=ibis.ifelse(is_purchase, _.time, None))
     counted = taste.group_by("customer").agg(
         sessions=_.session.nunique(),
         views=number_of(*VIEWS),

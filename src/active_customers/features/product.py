@@ -29,8 +29,8 @@ def product_facts(acts: Table, as_of: int, n_products: int) -> Table:
 
     Acts as ln(1 + n), their trend as ln(recent share / share expected) shrunken by one act, those of the very newest
     sessions as ln(1 + n); the share of the sessions since the first one with the product, and since the last; the share
-    of its acts that ended a session; cart adds and purchases for each view, shrunken. Sessions are in order of their
-    last act. All are relative to the acts, so that a longer history gives values of the same scale.
+    of its acts that ended a session. Sessions are in order of their last act. All are relative to the acts, so that a
+    longer history gives values of the same scale.
     """
     ranked = _ranked(of_taste(before(acts, as_of)))
     counts = ranked.group_by("product").agg(
@@ -40,9 +40,6 @@ def product_facts(acts: Table, as_of: int, n_products: int) -> Table:
         age=1 - _.rank.min() / _.n_sessions.max(),
         idle=1 - _.rank.max() / _.n_sessions.max(),
         exits=_.count(where=_.position == _.ended_by),
-        views=number_of(*VIEWS),
-        carts=number_of(EventType.CART_ADD),
-        purchases=number_of(EventType.PURCHASE),
     )
     known = _for_each(counts, n_products, {"idle": 1.0})
     return known.select(
@@ -53,15 +50,14 @@ def product_facts(acts: Table, as_of: int, n_products: int) -> Table:
         age=known.age,
         idle=known.idle,
         exits=known.exits / ibis.greatest(known.acts, 1),
-        cart_rate=shrunken(known.carts, known.views, _RATE_AFTER),
-        conversion=shrunken(known.purchases, known.views, _RATE_AFTER),
     ).select("product", *PRODUCT_FACTS)
 
 
 def product_profile(acts: Table, as_of: int, n_products: int) -> Table:
-    """Return how each product number below `n_products` is sold, and when: `product` and the columns of `PROFILE`.
+    """Return how each product number below `n_products` is sold, and when: `product` and the columns below.
 
-    `return_rate` is pieces given back for each that was bought, shrunken. `price_level` is ln(price / the median
+    `cart_rate` and `conversion` are cart adds and purchases for each view, `return_rate` pieces given back for each
+    that was bought, all shrunken to the shop's own. `price_level` is ln(price / the median
     price of the shop's products), by the product's mean price in the acts; 0 where none is known. The affinity to a
     part of the day, week or year is ln(its share of the product's acts / that of the shop's), shrunken: 0 is as usual.
     """
@@ -72,11 +68,19 @@ def product_profile(acts: Table, as_of: int, n_products: int) -> Table:
         returned=_.quantity.sum(where=_.event_type == EventType.REFUND).coalesce(0),
         price=_.price.mean(where=_.price > 0),
     )
-    shown = taste.group_by("product").agg(acts=_.count(), **{part: _.count(where=_[part]) for part in PARTS})
+    shown = taste.group_by("product").agg(
+        acts=_.count(),
+        views=number_of(*VIEWS),
+        carts=number_of(EventType.CART_ADD),
+        purchases=number_of(EventType.PURCHASE),
+        **{part: _.count(where=_[part]) for part in PARTS},
+    )
     counts = sold.left_join(shown, "product").drop("product_right")
     every = _for_each(counts, n_products, {"price": None})
     return every.select(
         "product",
+        cart_rate=shrunken(every.carts, every.views, _RATE_AFTER),
+        conversion=shrunken(every.purchases, every.views, _RATE_AFTER),
         return_rate=shrunken(every.returned, every.bought, _RATE_AFTER),
         price_level=(every.price / every.price.median().over(ibis.window())).ln().coalesce(0.0),
         **{part: _affinity(every, part) for part in PARTS},

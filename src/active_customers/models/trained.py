@@ -60,9 +60,7 @@ def without_erased(
 def versions_holding(models: Path, customer: int) -> list[str]:
     """Return the published versions that hold sessions or features of a customer, oldest first."""
     arrays, tables = models.glob(f"v*/{SESSIONS}.{CUSTOMERS}.npy"), models.glob(f"v*/{FEATURES}.parquet")
-    holding = {
-        path.parent.name for path in arrays if np.any(np.load(path, mmap_mode="r", allow_pickle=False) == customer)
-    }
+    holding = [path for path in arrays if np.any(np.load(path, mmap_mode="r", allow_pickle=False) == customer)]
     asked = [("customer", "==", customer)]
-    holding |= {path.parent.name for path in tables if len(pq.read_table(path, columns=["customer"], filters=asked))}
-    return sorted(holding)
+    holding += [path for path in tables if len(pq.read_table(path, columns=["customer"], filters=asked))]
+    return sorted({path.parent.name for path in holding})
