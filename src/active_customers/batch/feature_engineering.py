@@ -90,15 +90,13 @@ class FeatureEngineering:
             files = []
             for name, definition in _definitions(reading).items():
                 files.append(self._scratch / f"{name}.parquet")
-                ordered = f"SELECT * FROM ({definition}) ORDER BY {_ORDERS[name]}"  # noqa: S608 - constants
-                connection.sql(ordered).write_parquet(str(files[-1]), compression="zstd")
+                connection.sql(definition).order(_ORDERS[name]).write_parquet(str(files[-1]), compression="zstd")
             yield files
 
     def products(self, reading: Reading, erased: Sequence[int] = ()) -> dict[str, NDArray[Any]]:
         """Return the table of products by column, in order of product number; raises as `tables` does."""
         with self._computing(reading, {}, erased) as connection:
-            ordered = f"SELECT * FROM ({_definitions(reading)[PRODUCTS]}) ORDER BY product"  # noqa: S608
-            found = connection.execute(ordered).fetchnumpy()
+            found = connection.sql(_definitions(reading)[PRODUCTS]).order(_ORDERS[PRODUCTS]).fetchnumpy()
             return {name: np.asarray(column) for name, column in found.items()}
 
     @contextmanager
