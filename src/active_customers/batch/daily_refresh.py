@@ -57,7 +57,7 @@ class RefreshConfig(HistoryConfig, ScheduleConfig):
     keep_versions: Annotated[int, Field(ge=1)] = 5
     """Published versions that stay on disk."""
     feature_tables: bool = True
-    """Whether features of products, customers and pairs are published beside the models, some 20 bytes an act."""
+    """Whether features of products, customers and pairs are published beside the models, some 10 bytes an act."""
     gate: GateConfig = GateConfig()
 
 
