@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,6 +17,8 @@ import typer
 from active_customers import __version__, evaluate_command, tune_command
 from active_customers.batch.customer_export import CustomerExport
 from active_customers.batch.daily_refresh import Refresh, lines_about
+from active_customers.batch.feature_engineering import FeatureEngineering
+from active_customers.batch.feature_sheet import FeatureSheet
 from active_customers.batch.published import published, row_as_json, table
 from active_customers.config.settings import LoadedSettings, Settings, default_yaml, explain, load_settings, set_in
 from active_customers.core.clock import DAY, Clock, SystemClock, format_time
@@ -222,7 +225,8 @@ def refresh(
     try:
         with _opened(directory, settings) as opened, progress("refresh") as report:
             job = Refresh(directory, opened.clock, settings.refresh, settings.models)
-            manifest = job.run(opened.writer, report, force=force)
+            catalogue = dict(opened.store.catalog.products())
+            manifest = job.run(opened.writer, report, force=force, catalogue=catalogue)
     except RefreshRefusedError as error:
         sys.stderr.write(f"active-customers: {error}\n")
         sys.exit(1)
@@ -283,6 +287,27 @@ def export(
     settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
     with closing(EmbeddedStore(directory.store, settings.storage).open()) as store:
         for row in CustomerExport(store, Archive(directory.archive)).rows(customer):
+            say(orjson.dumps(row).decode())
+
+
+@app.command("features")
+def features(
+    customer: Annotated[str | None, typer.Option(help="The shop's id of a customer: features, tastes, pairs.")] = None,
+    product: Annotated[str | None, typer.Option(help="The shop's id of a product.")] = None,
+    skew: Annotated[bool, typer.Option("--skew", help="Compare what serving reads with the archive, anew.")] = False,
+    data_dir: DataDir = DEFAULT_DATA,
+    config: ConfigFile = None,
+) -> None:
+    """Print features of the version in force as JSON lines, or check that serving reads what is defined."""
+    settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
+    with closing(EmbeddedStore(directory.store, settings.storage).open()) as store:
+        sheet = FeatureSheet(ArtifactStore(directory.models), store)
+        if skew:
+            scratch = directory.root / f".features-{os.getpid()}.tmp"
+            found = sheet.skew(FeatureEngineering(Archive(directory.archive), settings.refresh, scratch))
+            say(found.line())
+            sys.exit(1 if found.largest else 0)
+        for row in sheet.rows(customer, product):
             say(orjson.dumps(row).decode())
 
 

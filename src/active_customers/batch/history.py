@@ -35,7 +35,7 @@ COLUMNS = ("session", "product", "event_type", "time", "customer")
 _KINDS = ", ".join(str(int(kind)) for kind in TASTE_TYPES)
 _OF_TASTE = f"product IS NOT NULL AND event_type IN ({_KINDS}) AND customer NOT IN (SELECT unnest(?))"
 _NEWEST = f"""
-SELECT {", ".join(COLUMNS)} FROM (
+SELECT position, {", ".join(COLUMNS)} FROM (
     SELECT position, {", ".join(COLUMNS)} FROM read_parquet(?, hive_partitioning = false)
     WHERE {_OF_TASTE}
     ORDER BY position DESC LIMIT ?
@@ -50,13 +50,15 @@ SELECT count(*) FROM read_parquet(?, hive_partitioning = false) WHERE {_OF_TASTE
 class History:
     """Acts by column (`COLUMNS`), in order of log position; `watermark` and `holes` as in a `Manifest`.
 
-    The last `n_unseen` of them stand at or above the watermark that was asked about.
+    The last `n_unseen` of them stand at or above the watermark that was asked about; `first` is the first one's
+    position.
     """
 
     columns: Mapping[str, NDArray[Any]]
     watermark: int
     holes: list[tuple[int, int]]
     n_unseen: int = 0
+    first: int = 1
 
     def __len__(self) -> int:
         return len(self.columns["product"])
@@ -77,7 +79,9 @@ def read_history(
         return History(dict.fromkeys(COLUMNS, np.empty(0, np.int64)), 1, [])
     wanted = _Wanted([str(part.path) for part in parts], np.array(erased, np.uint32), config.newest_acts, seen)
     columns, n_unseen = _newest_acts(parts, config, scratch, wanted)
-    return History(columns, max(part.last + 1 for part in parts), holes_between(parts), n_unseen)
+    positions = columns.pop("position")[:1].tolist()
+    watermark = max(part.last + 1 for part in parts)
+    return History(columns, watermark, holes_between(parts), n_unseen, *positions)
 
 
 def holes_between(parts: Sequence[Part]) -> list[tuple[int, int]]:
@@ -106,7 +110,7 @@ class _Wanted(NamedTuple):
 def _newest_acts(
     parts: Sequence[Part], config: HistoryConfig, scratch: Path, wanted: _Wanted
 ) -> tuple[dict[str, NDArray[Any]], int]:
-    """Return the acts by column, and how many of them are unseen."""
+    """Return the acts by column, their positions too, and how many of them are unseen."""
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": f"{config.memory_mb}MB",
         "threads": config.threads,
@@ -123,5 +127,5 @@ def _newest_acts(
         raise StorageError(f"the archive cannot be read ({error}): {remedy}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    columns = {name: np.asarray(found[name]) for name in COLUMNS}
+    columns = {name: np.asarray(found[name]) for name in ("position", *COLUMNS)}
     return columns, min(int(n_unseen), len(columns["product"]))

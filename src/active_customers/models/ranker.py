@@ -33,8 +33,9 @@ class RankerConfig(Config):
     """Trees on top of the others that learn what leads into the cart, and as many what leads to a purchase."""
     lists_enough: Annotated[int, Field(ge=1)] = 5_000
     """Lists to learn from with which no number of trees is too many; of fewer a part says when to stop."""
-    threads: Annotated[int, Field(ge=1)] = 2
-    """Threads that train."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """Threads that train. They wait for each other without rest: beside a busy service several take many times as
+    long as one."""
     seed: int = 1
     """Of what is drawn by chance: the features of each tree."""
 
