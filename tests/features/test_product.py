@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from itertools import pairwise
 from math import log
 
 import numpy as np
@@ -39,8 +41,27 @@ def twin(sessions: SessionLog) -> np.ndarray:
         1 - first / n_sessions,
         1 - last / n_sessions,
         exits / np.maximum(acts, 1),
+        *returns(sessions, rank),
     )
     return np.stack(columns, axis=1)
+
+
+def returns(sessions: SessionLog, rank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return who comes back to each product, and after how many days, customer by customer."""
+    visits = defaultdict(dict)
+    for row, (session, product) in enumerate(zip(rank.tolist(), sessions.products.tolist(), strict=True)):
+        visits[sessions.customers[session], product].setdefault(session, []).append(sessions.times[row])
+    pairs, comers, gaps = (np.zeros(sessions.n_products) for _ in range(3))
+    days = defaultdict(list)
+    for (_, product), by_session in visits.items():
+        pairs[product] += 1
+        comers[product] += len(by_session) > 1
+        for earlier, later in pairwise(by_session.values()):
+            days[product].append((later[0] - earlier[-1]) / DAY)
+    for product, found in days.items():
+        gaps[product] = max(np.mean(found), 0)
+    share = comers.sum() / max(pairs.sum(), 1)
+    return (comers + 5 * share) / (pairs + 5), np.log1p(gaps)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -53,16 +74,16 @@ def test_facts_are_those_of_a_plain_count(seed):
         "product": (60 * rng.random(n) ** 2).astype(np.uint32),
         "event_type": rng.choice([EventType.VIEW, EventType.CART_ADD, EventType.PURCHASE], n),
         "time": rng.integers(0, 300, n) * 1_000_000,
-        "customer": np.zeros(n, np.uint32),
+        "customer": rng.integers(0, 40, n).astype(np.uint32),
     }
     sessions = SessionLog.from_rows(columns, 70, as_of=ALWAYS)
-    np.testing.assert_allclose(facts_of_log(sessions), twin(sessions), rtol=1e-6)
+    np.testing.assert_allclose(facts_of_log(sessions), twin(sessions), rtol=1e-6, atol=1e-12)
 
 
 def test_a_log_without_acts_has_facts_of_no_acts():
     columns = {name: np.empty(0, np.int64) for name in ("session", "product", "event_type", "time", "customer")}
     facts = facts_of_log(SessionLog.from_rows(columns, 2, as_of=ALWAYS))
-    assert facts.tolist() == [[0, 0, 0, 0, 1, 0]] * 2
+    assert facts.tolist() == [[0, 0, 0, 0, 1, 0, 0, 0]] * 2
 
 
 def test_acts_that_are_not_of_taste_make_no_facts(make_acts, computed):

@@ -107,7 +107,6 @@ class Refresh:
         self._engineering = FeatureEngineering(self._archive, config, directory.models / ".features.tmp")
         self._models = models
         self._started = 0.0
-        self._notes: list[str] = []
 
     def run(
         self,
@@ -120,10 +119,9 @@ class Refresh:
         """Train on everything logged so far and publish; return what the new version says about itself.
 
         With `force` whatever the gate says. `catalogue` holds products by number, for what customers' tastes are told
-        by. Raises `RefreshRefusedError` when the gate refuses, `NoDataError` when
-        there is nothing to learn from, `ArtifactError` when a model fails its check, `StorageError` when the archive
-        cannot be read, `StoreLockedError` at once when another refresh is running; then nothing is published and the
-        version in force stays.
+        by. Raises `RefreshRefusedError` when the gate refuses, `NoDataError` when there is nothing to learn from,
+        `ArtifactError` when a model fails its check, `StorageError` when the archive cannot be read, `StoreLockedError`
+        at once when another refresh is running; then nothing is published and the version in force stays.
         """
         with self._artifacts.exclusive():
             return self._run(writer, _Steps(progress, len(MODELS)), force=force, catalogue=catalogue)
@@ -177,21 +175,25 @@ class Refresh:
         def fit(rows: NDArray[np.bool_]) -> SessionRecommender:
             steps.add(len(MODELS))
             manifest = replace(self._manifest(history, Verdict(Outcome.OFF)), configs=configs.model_dump(mode="json"))
-            return SessionRecommender(load_models(manifest, self._fit(log_of(history, rows), configs, steps)))
+            fitted, _ = self._fit(log_of(history, rows), configs, steps)
+            return SessionRecommender(load_models(manifest, fitted))
 
         return fit
 
-    def _fit(self, log: SessionLog, configs: ModelConfigs, steps: _Steps) -> dict[str, Arrays]:
-        """Fit every model and check it; raises `ArtifactError`."""
+    def _fit(self, log: SessionLog, configs: ModelConfigs, steps: _Steps) -> tuple[dict[str, Arrays], list[str]]:
+        """Fit every model and check it; return what was learned, and notes of what was done without.
+
+        Raises `ArtifactError` when a model fails its check.
+        """
         fitted: dict[str, Arrays] = {}
-        self._notes = []
+        notes: list[str] = []
         for name, entry in MODELS.items():
             model = entry.make(getattr(configs, name))
-            self._notes += _fitted(model, log)
+            notes += _fitted(model, log)
             check(name, model, log)
             fitted[name] = model.arrays()
             steps.take()
-        return fitted
+        return fitted, notes
 
     def _refuse_if_worse(self, manifest: Manifest, verdict: Verdict, in_force: str | None) -> None:
         """Raise `RefreshRefusedError`, leaving a report, when the version must not be published.
@@ -212,12 +214,12 @@ class Refresh:
     def _publish(self, fresh: _Fresh, steps: _Steps, replaced: str | None) -> Manifest:
         manifest, history = fresh.manifest, fresh.history
         log = SessionLog.from_rows(history.columns, manifest.n_products, self._clock.now())
-        fitted = self._fit(log, self._models, steps)
+        fitted, notes = self._fit(log, self._models, steps)
         manifest.facts.update(
             sessions=log.n_sessions,
             customers=len(np.unique(log.customers)),
             products=len(np.unique(log.products)),
-            notes=self._notes,
+            notes=notes,
         )
         with self._features(fresh) as tables:
             manifest.facts["seconds"] = self._seconds()
@@ -310,7 +312,7 @@ def _fitted(model: Model, log: SessionLog) -> list[str]:
         if not isinstance(model, Hybrid):
             raise
         model.fit_sources(log)
-        return [f"without trees, answers are the sum of their sources: {error}"]
+        return [f"without trees, near sessions decide and the other sources fill up: {error}"]
     return []
 
 

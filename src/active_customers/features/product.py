@@ -17,6 +17,9 @@ _RECENT, _NEWEST = 0.07, 0.01
 _RATE_AFTER = 20.0
 """Views or sales that a product needs until its own rate counts as much as the shop's."""
 
+_RETURNS_AFTER = 5.0
+"""Customers that a product needs until their own share of returns counts as much as the shop's."""
+
 _PROFILE_AFTER = 10.0
 """Acts that a product needs until its own profile of hours and days counts as much as the shop's."""
 
@@ -30,10 +33,11 @@ def product_facts(acts: Table, as_of: int, n_products: int) -> Table:
     Acts as ln(1 + n), their trend as ln(recent share / share expected) shrunken by one act, those of the very newest
     sessions as ln(1 + n); the share of the sessions since the first one with the product, and since the last; the share
     of its acts that ended a session. Sessions are in order of their last act. All are relative to the acts, so that a
-    longer history gives values of the same scale.
+    longer history gives values of the same scale. Then the share of its customers who acted on it in two sessions or
+    more, shrunken to the share over all products, and ln(1 + mean days) between such sessions.
     """
     ranked = _ranked(of_taste(before(acts, as_of)))
-    counts = ranked.group_by("product").agg(
+    shown = ranked.group_by("product").agg(
         acts=_.count(),
         recent=_.count(where=_.rank >= _first_of(_RECENT)),
         newest=_.count(where=_.rank >= _first_of(_NEWEST)),
@@ -41,7 +45,10 @@ def product_facts(acts: Table, as_of: int, n_products: int) -> Table:
         idle=1 - _.rank.max() / _.n_sessions.max(),
         exits=_.count(where=_.position == _.ended_by),
     )
+    counts = shown.left_join(_returns(ranked), "product").drop("product_right")
     known = _for_each(counts, n_products, {"idle": 1.0})
+    whole = ibis.window()
+    usual = (known.comers.sum().over(whole) / known.pairs.sum().over(whole).nullif(0)).coalesce(0.0)
     return known.select(
         "product",
         acts=(known.acts + 1).ln(),
@@ -50,6 +57,8 @@ def product_facts(acts: Table, as_of: int, n_products: int) -> Table:
         age=known.age,
         idle=known.idle,
         exits=known.exits / ibis.greatest(known.acts, 1),
+        comes_again=(known.comers + _RETURNS_AFTER * usual) / (known.pairs + _RETURNS_AFTER),
+        days_between=(ibis.greatest(known.gaps / ibis.greatest(known.returns, 1), 0.0) / float(DAY) + 1).ln(),
     ).select("product", *PRODUCT_FACTS)
 
 
@@ -87,17 +96,35 @@ def product_profile(acts: Table, as_of: int, n_products: int) -> Table:
     )
 
 
+def _returns(ranked: Table) -> Table:
+    """Count for each product who met it and who came back.
+
+    `pairs` are the customers, `comers` those who came back to it, `returns` how often they did, `gaps` the microseconds
+    between.
+    """
+    visits = ranked.group_by("owner", "product", "rank").agg(begin=_.time.min(), end=_.time.max())
+    gap = visits.begin - visits.end.lag().over(ibis.window(group_by=["owner", "product"], order_by="rank"))
+    pairs = visits.mutate(gap=gap).group_by("owner", "product").agg(returns=_.gap.count(), gaps=_.gap.sum())
+    return pairs.group_by("product").agg(
+        pairs=_.count(),
+        comers=_.count(where=_.returns > 0),
+        returns=_.returns.sum(),
+        gaps=_.gaps.sum().coalesce(0).cast("float64"),
+    )
+
+
 def _ranked(taste: Table) -> Table:
-    """Give each act the rank of its session, oldest 0, and the position of the act that ended it.
+    """Give each act the rank of its session, oldest 0, its owner, and the position of the act that ended it.
 
     By time, and where that is equal by position.
     """
+    moment = ibis.struct({"t": _.time, "p": _.position})
     sessions = taste.group_by("session").agg(
-        end=_.time.max(), last=_.position.max(), ended_by=_.position.argmax(ibis.struct({"t": _.time, "p": _.position}))
+        end=_.time.max(), last=_.position.max(), ended_by=_.position.argmax(moment), owner=_.customer.argmin(moment)
     )
     by_end = ibis.window(order_by=["end", "last"])
     ranks = sessions.select(
-        "session", "ended_by", rank=ibis.row_number().over(by_end), n_sessions=_.count().over(ibis.window())
+        "session", "ended_by", "owner", rank=ibis.row_number().over(by_end), n_sessions=_.count().over(ibis.window())
     )
     return taste.join(ranks, "session")
 

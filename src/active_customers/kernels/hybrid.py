@@ -92,16 +92,14 @@ class Counts(NamedTuple):
 class HybridSources(NamedTuple):
     """What proposes and what is known, read-only.
 
-    Row `r` of `by_place` weighs the i-th newest distinct product of the acts in relation `r`, `blend` the sources (near
-    sessions, the own acts, then the relations) when the most promising are chosen; `facts` float32[n_products, f] is
-    known of each product. Products may be missing from any of them.
+    Row `r` of `by_place` weighs the i-th newest distinct product of the acts in relation `r`; `facts`
+    float32[n_products, f] is known of each product. Products may be missing from any of them.
     """
 
     sessions: session_knn.SessionIndex
     knn: session_knn.Weighting
     relations: tuple[Relation, ...]
     by_place: NDArray[np.float64]
-    blend: NDArray[np.float64]
     vectors: NDArray[np.float32]
     by_act: NDArray[np.float64]
     facts: NDArray[np.float32]
@@ -204,7 +202,7 @@ def promising(
         count = _add_relation(
             sources.relations[relation], sources.by_place[relation], candidates, gathered, (n_asked, count, column)
         )
-    slots = _choose(sources, scratch, count, wanted)
+    slots = _choose(scratch, count, wanted)
     _describe(sources, scratch, acts, n_own, slots)
     return slots
 
@@ -296,8 +294,8 @@ def _add_relation(
 
 
 @kernel
-def _choose(sources: HybridSources, scratch: HybridScratch, count: int, wanted: Wanted) -> NDArray[np.int64]:
-    """Return the slots of the most promising products: each source says at most its part of `blend`."""
+def _choose(scratch: HybridScratch, count: int, wanted: Wanted) -> NDArray[np.int64]:
+    """Return the slots of the most promising products: each source says at most 1."""
     gathered, scores = scratch.gathered, scratch.knn.candidates.scores
     best = np.zeros(2 + N_RELATIONS, np.float32)
     for slot in range(count):
@@ -307,7 +305,7 @@ def _choose(sources: HybridSources, scratch: HybridScratch, count: int, wanted: 
             best[2 + relation] = max(best[2 + relation], gathered[slot, FIRST_RELATION + 2 * relation])
     factors = np.zeros(len(best))
     for source in range(len(best)):
-        factors[source] = sources.blend[source] / best[source] if best[source] > 0.0 else 0.0
+        factors[source] = 1.0 / best[source] if best[source] > 0.0 else 0.0
     for slot in range(count):
         score = factors[0] * gathered[slot, KNN] + factors[1] * gathered[slot, OWN]
         for relation in range(N_RELATIONS):

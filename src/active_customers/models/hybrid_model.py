@@ -34,7 +34,6 @@ from active_customers.models.item_knn import make_baskets, no_relation, relate
 from active_customers.models.kernel_arguments import PerThread, Prepared, frozen, longest_row, wanted
 from active_customers.models.linear import Linear, LinearConfig
 from active_customers.models.product_facts import FACTS, product_facts
-from active_customers.models.product_habits import HABITS, product_habits
 from active_customers.models.ranker import Lists, RankerConfig, no_forest, train
 from active_customers.models.ranker_questions import Questions, make_acts
 from active_customers.models.session_knn import SessionKnn, SessionKnnConfig, own_scratch
@@ -104,18 +103,19 @@ class Hybrid:
     The trees are trained on questions from the newest sessions, with sources fitted on the sessions before these only,
     so that what is learned from never knows what it is to foresee; then the sources are fitted on everything. Every
     candidate of a question is learned from: a sample by one source would teach to trust the others. For each `Goal` the
-    trees of the next product are followed by some that learned what leads to it. Where there is too little to train on,
-    sources are added up instead.
+    trees of the next product are followed by some that learned what leads to it. They start from a first guess, which
+    is the answer where there is too little to learn from.
 
-    Scores are the trees' sums through the logistic function. The evidence is the session's product that near sessions
-    share with the strongest vote, else the newest that is related.
+    Scores are the first guess and the trees' sums through the logistic function. The evidence is the act's product that
+    near sessions share with the strongest vote, else the product itself where the customer acted on it, else the newest
+    that is related.
     """
 
     def __init__(self, config: HybridConfig | None = None) -> None:
         self.config = config or HybridConfig()
         relations = tuple(no_relation() for _ in RELATIONS)
         vectors = np.empty((0, self.config.factorization.size), np.float32)
-        facts = np.empty((0, len(FACTS) + len(HABITS)), np.float32)
+        facts = np.empty((0, len(FACTS)), np.float32)
         nothing = _sources(SessionKnn(self.config.session_knn), relations, vectors, facts)
         self._open(nothing, _no_forests())
 
@@ -131,7 +131,7 @@ class Hybrid:
         self._open(self._fitted(log), forests)
 
     def fit_sources(self, log: SessionLog) -> None:
-        """Fit the sources alone: what they say is added up."""
+        """Fit the sources alone; the first guess is the answer."""
         self._open(self._fitted(log), _no_forests())
 
     def _all_lists(self, log: SessionLog) -> dict[Goal, Lists]:
@@ -247,8 +247,7 @@ class Hybrid:
         for model in (knn, linear, factorization):
             model.fit(log)
         relations = (linear.related, self._related(log, after=True), self._related(log, after=False))
-        facts = np.hstack((product_facts(log), product_habits(log)))
-        return _sources(knn, relations, factorization.vectors, facts)
+        return _sources(knn, relations, factorization.vectors, product_facts(log))
 
     def _related(self, log: SessionLog, *, after: bool) -> Relation:
         """Return what came after each product, or what stood in the same session."""
@@ -277,7 +276,6 @@ class Hybrid:
             knn=fitted.sessions.weighting,
             relations=fitted.relations,
             by_place=np.stack([np.exp(-places / decay) for decay in decays]),
-            blend=np.ones(2 + len(RELATIONS)),
             vectors=fitted.vectors,
             by_act=np.exp(-np.arange(acts.query_depth) / acts.query_decay),
             facts=fitted.facts,
