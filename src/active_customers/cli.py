@@ -317,6 +317,7 @@ def evaluate(
     valid: Annotated[Path | None, typer.Option(help="File to learn from as well.")] = None,
     events: Annotated[Path | None, typer.Option(help="One file that rolling and next-basket split by time.")] = None,
     heldout: Annotated[Path | None, typer.Option(help="What was held out of --train: user_id, item_id.")] = None,
+    products: Annotated[list[Path] | None, typer.Option(help="Files that describe products (repeatable).")] = None,
     preset: Preset = None,
     protocol: Annotated[str | None, typer.Option(help=f"{', '.join(PROTOCOLS)}; next-item by default.")] = None,
     loose: Annotated[bool, typer.Option("--loose", help="leave-one-out: fit on all but the last act.")] = False,
@@ -346,7 +347,8 @@ def evaluate(
     configs = _loaded(config, data_dir).settings.models.by_name()
     for setting in settings or []:
         set_in(configs, setting)
-    files = evaluate_command.Files((*(train or []), *([valid] if valid else [])), test, events, heldout, preset)
+    learned = (*(train or []), *([valid] if valid else []))
+    files = evaluate_command.Files(learned, test, events, heldout, preset, tuple(products or []))
     options = evaluate_command.Options(
         models=tuple(model),
         configs=configs,

@@ -16,6 +16,7 @@ from active_customers.evaluation.page import page
 from active_customers.evaluation.protocols import HELD_OUT, LEAVE_ONE_OUT, NEXT_BASKET, NEXT_ITEM, ROLLING
 from active_customers.evaluation.report import Report
 from active_customers.evaluation.rolling import Folds, checked_targets
+from active_customers.importing.described import read_described
 from active_customers.importing.interactions import read_held_out, read_interactions
 from active_customers.terminal import Report as Progress
 
@@ -32,6 +33,8 @@ class Files:
     events: Path | None
     heldout: Path | None
     preset: str | None
+    products: tuple[Path, ...] = ()
+    """What is known of products."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ def run(files: Files, options: Options, outputs: Outputs, progress: Progress) ->
         repeats=options.repeats,
         folds=Folds(options.folds, options.horizon_days, checked_targets(options.targets)),
         against=options.against,
+        catalogue=read_described(files.products, files.preset) if files.products else None,
     )
     Ledger(outputs.ledger).check()
     return evaluate(request, progress)

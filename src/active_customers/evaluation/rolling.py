@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from active_customers.core.clock import DAY
 from active_customers.core.errors import InvalidValueError, NoDataError
 from active_customers.core.event import EventType
+from active_customers.evaluation.described import DescribedProducts
 from active_customers.evaluation.interactions import Interactions, SessionRows, joined
 from active_customers.evaluation.questions import Repeats, next_acts, rest_of_sessions, without_repeats
 from active_customers.evaluation.task import Numbered, Questions, Task, numbered
@@ -31,7 +32,12 @@ class Folds:
     targets: Targets = "any"
 
 
-def rolling(files: Sequence[Interactions], folds: Folds, repeats: Repeats = "keep") -> list[Task]:
+def rolling(
+    files: Sequence[Interactions],
+    folds: Folds,
+    repeats: Repeats = "keep",
+    catalogue: DescribedProducts | None = None,
+) -> list[Task]:
     """Set one task for each fold, earliest first.
 
     A fold that begins at T is learned from the acts before T alone (a session that goes on after T is cut), and asked
@@ -45,7 +51,8 @@ def rolling(files: Sequence[Interactions], folds: Folds, repeats: Repeats = "kee
         raise InvalidValueError("targets", folds.targets, "the file holds views only: give events, with their preset")
     rows = joined(files)
     starts = _first_times(rows)
-    return [_fold(rows, starts, window, (folds.targets, repeats)) for window in _windows(rows.times, folds)]
+    how = (folds.targets, repeats, catalogue)
+    return [_fold(rows, starts, window, how) for window in _windows(rows.times, folds)]
 
 
 def checked_targets(name: str) -> Targets:
@@ -78,12 +85,17 @@ def _windows(times: NDArray[np.int64], folds: Folds) -> list[tuple[int, int]]:
     return [(end - place * length, end - (place - 1) * length) for place in range(folds.count, 0, -1)]
 
 
-def _fold(rows: SessionRows, starts: NDArray[np.int64], window: tuple[int, int], how: tuple[Targets, Repeats]) -> Task:
+def _fold(
+    rows: SessionRows,
+    starts: NDArray[np.int64],
+    window: tuple[int, int],
+    how: tuple[Targets, Repeats, DescribedProducts | None],
+) -> Task:
     begin, end = window
-    targets, repeats = how
+    targets, repeats, catalogue = how
     kinds = () if targets in ("any", "view") else (int(EventType[targets.upper()]),)
     begins = starts[rows.codes]
-    logs = numbered(rows.where(rows.times < begin), rows.where((begins >= begin) & (begins < end)))
+    logs = numbered(rows.where(rows.times < begin), rows.where((begins >= begin) & (begins < end)), catalogue)
     if repeats == "drop":
         logs = logs._replace(train=without_repeats(logs.train, kinds), test=without_repeats(logs.test, kinds))
     asked = _questions(logs.test, targets, only_new=repeats == "new")

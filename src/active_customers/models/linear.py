@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Annotated, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from active_customers.core.config import Config

@@ -39,7 +39,7 @@ Token = tuple[About, str]
 class ProductFeatures:
     """Products' tokens, row by row: those of product `p` are `tokens[offsets[p]:offsets[p + 1]]`, all distinct.
 
-    Shapes: offsets int64[n_products + 1], tokens uint32[m], fields uint8[n_tokens] (the field of `About` that each token is of).
+    Shapes: offsets int64[n_products + 1], tokens uint32[m], fields uint8[n_tokens]: what (`About`) each token is of.
     """
 
     offsets: NDArray[np.int64]
