@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.evaluation.made import events
+from tests.evaluation.made import BUY, events
 
 from active_customers.core.errors import InvalidValueError
 from active_customers.evaluation.described import DescribedProducts
@@ -40,7 +40,7 @@ def shop(first, n, withheld):
         if withheld:
             cold = [p for p in range(WITHHELD, WITHHELD + 10) if p % KINDS == kind]
             acts[2] = cold[int(rng.integers(len(cold)))]
-        rows += [(f"c{session}", str(session), product, session * 40 + i) for i, product in enumerate(acts)]
+        rows += [(f"c{session % 30}", str(session), product, session * 40 + i) for i, product in enumerate(acts)]
     return events(*rows)
 
 
@@ -66,7 +66,7 @@ def test_what_is_known_of_products_changes_nothing_for_models_that_do_not_ask():
 @pytest.mark.parametrize("protocol", ["next-item", "leave-one-out", "rolling", "held-out", "next-basket"])
 def test_every_protocol_numbers_the_whole_catalogue_behind_what_it_learns_from(protocol):
     train, test, known = shop(0, 60, False), shop(100, 30, False), catalogue()
-    bought = replace(train, event_types=np.full(len(train), 6, np.uint8)) if protocol == "next-basket" else train
+    bought = replace(train, event_types=np.full(len(train), BUY, np.uint8)) if protocol == "next-basket" else train
     first = train.where(np.arange(len(train)) == 0)
     held = replace(first, sessions=first.customers)
     tasks = {
