@@ -221,7 +221,7 @@ def refresh(
     try:
         with _opened(directory, settings) as opened, progress("refresh") as report:
             job = Refresh(directory, opened.clock, settings.refresh, settings.models)
-            manifest = job.run(opened.writer, report, force=force)
+            manifest = job.run(opened.writer, report, opened.store.catalog, force=force)
     except RefreshRefusedError as error:
         sys.stderr.write(f"active-customers: {error}\n")
         sys.exit(1)

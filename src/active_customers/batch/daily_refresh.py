@@ -35,7 +35,7 @@ from active_customers.models.registry import MODELS
 from active_customers.models.trained import without_erased
 from active_customers.realtime.session_recommender import SessionRecommender, load_models
 from active_customers.storage.archive import Archive
-from active_customers.storage.base import StoreWriter
+from active_customers.storage.base import CatalogStore, StoreWriter
 from active_customers.storage.data_dir import DataDirectory
 
 Progress = Callable[[int, int], None]
@@ -62,7 +62,7 @@ class ModelConfigs(Config):
     def by_name(self) -> dict[str, dict[str, Any]]:
         """Return the parameters of every model by its name, those of the hybrid's sources too."""
         models = self.model_dump(mode="json")
-        sources = {name: models["hybrid"][name] for name in ("session_knn", "linear", "factorization")}
+        sources = {name: models["hybrid"][name] for name in ("session_knn", "linear", "factorization", "content")}
         return {**sources, **models}
 
 
@@ -89,18 +89,21 @@ class Refresh:
         self._started = 0.0
         self._notes: list[str] = []
 
-    def run(self, writer: StoreWriter, progress: Progress, *, force: bool = False) -> Manifest:
+    def run(
+        self, writer: StoreWriter, progress: Progress, catalog: CatalogStore | None = None, *, force: bool = False
+    ) -> Manifest:
         """Train on everything logged so far and publish; return what the new version says about itself.
 
-        With `force` whatever the gate says. Raises `RefreshRefusedError` when the gate refuses, `NoDataError` when
-        there is nothing to learn from, `ArtifactError` when a model fails its check, `StorageError` when the archive
-        cannot be read, `StoreLockedError` at once when another refresh is running; then nothing is published and the
-        version in force stays.
+        What `catalog` says of products lets models propose those that nobody acted on yet. With `force` it is published
+        whatever the gate says. Raises `RefreshRefusedError` when the gate refuses, `NoDataError` when there is nothing
+        to learn from, `ArtifactError` when a model fails its check, `StorageError` when the archive cannot be read,
+        `StoreLockedError` at once when another refresh is running; then nothing is published and the version in force
+        stays.
         """
         with self._artifacts.exclusive():
-            return self._run(writer, _Steps(progress, len(MODELS)), force=force)
+            return self._run(writer, catalog, _Steps(progress, len(MODELS)), force=force)
 
-    def _run(self, writer: StoreWriter, steps: _Steps, *, force: bool) -> Manifest:
+    def _run(self, writer: StoreWriter, catalog: CatalogStore | None, steps: _Steps, *, force: bool) -> Manifest:
         self._started = time.perf_counter()
         replaced = self._artifacts.current()
         in_force = self._in_force(replaced, writer) if self._config.gate.enabled else Verdict(Outcome.OFF)
@@ -111,6 +114,8 @@ class Refresh:
             raise NoDataError(
                 "there are no events on products yet: post some, or run import-events, then refresh again"
             )
+        if catalog is not None:
+            history = history.described(catalog, self._clock.now())
         steps.take()
         verdict = self._judge(in_force, history, steps)
         manifest = self._manifest(history, verdict, force=force)
@@ -180,12 +185,13 @@ class Refresh:
         )
 
     def _publish(self, manifest: Manifest, history: History, steps: _Steps, replaced: str | None) -> Manifest:
-        log = SessionLog.from_rows(history.columns, manifest.n_products, self._clock.now())
+        log = history.log(self._clock.now())
         fitted = self._fit(log, self._models, steps)
         manifest.facts.update(
             sessions=log.n_sessions,
             customers=len(np.unique(log.customers)),
             products=len(np.unique(log.products)),
+            described=0 if log.features is None else int((np.diff(log.features.offsets) > 0).sum()),
             seconds=self._seconds(),
             notes=self._notes,
         )
@@ -202,7 +208,7 @@ class Refresh:
             created=now,
             watermark=history.watermark,
             holes=history.holes,
-            n_products=int(history.columns["product"].max()) + 1,
+            n_products=history.n_products,
             configs=self._models.model_dump(mode="json"),
             hashes={},
             facts={"acts": len(history), "gate": verdict.as_dict() | {"forced": force}},

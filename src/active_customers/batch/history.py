@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 
 import duckdb
 import numpy as np
@@ -16,7 +16,10 @@ from pydantic import Field
 from active_customers.core.config import Config
 from active_customers.core.errors import StorageError
 from active_customers.core.event import TASTE_TYPES
+from active_customers.models.base import SessionLog
+from active_customers.models.product_features import ProductFeatures, Token, features_of, tokens_of
 from active_customers.storage.archive import Archive, Part, check_part
+from active_customers.storage.base import CatalogStore
 
 
 class HistoryConfig(Config):
@@ -50,16 +53,43 @@ SELECT count(*) FROM read_parquet(?, hive_partitioning = false) WHERE {_OF_TASTE
 class History:
     """Acts by column (`COLUMNS`), in order of log position; `watermark` and `holes` as in a `Manifest`.
 
-    The last `n_unseen` of them stand at or above the watermark that was asked about.
+    The last `n_unseen` of them stand at or above the watermark that was asked about. `features` says what the catalogue
+    knows of products, acted on or not.
     """
 
     columns: Mapping[str, NDArray[Any]]
     watermark: int
     holes: list[tuple[int, int]]
     n_unseen: int = 0
+    features: ProductFeatures | None = None
 
     def __len__(self) -> int:
         return len(self.columns["product"])
+
+    @property
+    def n_products(self) -> int:
+        """A number above those of all products, acted on or described."""
+        described = 0 if self.features is None else self.features.n_products
+        return max(described, int(self.columns["product"].max(initial=0)) + 1)
+
+    def described(self, catalog: CatalogStore, now: int) -> Self:
+        """Return the same with what a catalogue says of products, but of those that are on sale only after `now`."""
+        n_products = max(catalog.n_products(), self.n_products)
+        features = features_of(_entries(catalog, n_products, now), n_products)
+        return replace(self, features=features) if features.n_tokens else self
+
+    def log(self, as_of: int, rows: NDArray[np.bool_] | None = None) -> SessionLog:
+        """Return all rows, or some, as sessions."""
+        columns = self.columns if rows is None else {name: column[rows] for name, column in self.columns.items()}
+        return replace(SessionLog.from_rows(columns, self.n_products, as_of), features=self.features)
+
+
+def _entries(catalog: CatalogStore, n_products: int, now: int) -> Iterator[tuple[int, Iterator[Token]]]:
+    """Yield product numbers with what the catalogue says; one by one, since a store bears no long reading."""
+    for number in range(n_products):
+        entry = catalog.product(number)
+        if entry is not None and (entry.released or 0) <= now:
+            yield number, tokens_of(entry)
 
 
 def read_history(

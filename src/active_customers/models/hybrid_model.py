@@ -28,6 +28,7 @@ from active_customers.kernels.top_n import Wanted
 from active_customers.kernels.trees import Forest
 from active_customers.models import session_knn
 from active_customers.models.base import NO_PRODUCTS, Arrays, Candidates, SessionLog
+from active_customers.models.content import Content, ContentConfig
 from active_customers.models.factorization import Factorization, FactorizationConfig
 from active_customers.models.item_knn import make_baskets, no_relation, relate
 from active_customers.models.kernel_arguments import PerThread, Prepared, frozen, longest_row, wanted
@@ -37,7 +38,7 @@ from active_customers.models.ranker import Lists, RankerConfig, no_forest, train
 from active_customers.models.ranker_questions import Questions, make_acts
 from active_customers.models.session_knn import SessionKnn, SessionKnnConfig, own_scratch
 
-RELATIONS = ("linear", "after", "beside")
+RELATIONS = ("content", "linear", "after", "beside")
 """In the order of `kernels.hybrid`."""
 
 _KNN = "session_knn_"
@@ -82,6 +83,7 @@ class HybridConfig(Config):
     session_knn: SessionKnnConfig = SessionKnnConfig()
     linear: LinearConfig = LinearConfig()
     factorization: FactorizationConfig = FactorizationConfig()
+    content: ContentConfig = ContentConfig()
     ranker: RankerConfig = RankerConfig()
 
 
@@ -104,7 +106,8 @@ class Hybrid:
     sources are added up instead.
 
     Scores are the trees' sums through the logistic function. The evidence is the session's product that near sessions
-    share with the strongest vote, else the newest that is related.
+    share with the strongest vote, else the newest that is related. What nobody acted on comes in by what the catalogue
+    says of it, where the log has features.
     """
 
     def __init__(self, config: HybridConfig | None = None) -> None:
@@ -223,14 +226,16 @@ class Hybrid:
     def _fitted(self, log: SessionLog) -> _Sources:
         """Fit every source."""
         config = self.config
-        knn, linear, factorization = (
+        knn, linear, factorization, content = (
             SessionKnn(config.session_knn),
             Linear(config.linear),
             Factorization(config.factorization),
+            Content(config.content),
         )
-        for model in (knn, linear, factorization):
+        for model in (knn, linear, factorization, content):
             model.fit(log)
-        relations = (linear.related, self._related(log, after=True), self._related(log, after=False))
+        together = (self._related(log, after=after) for after in (True, False))
+        relations = (content.related, linear.related, *together)
         return _sources(knn, relations, factorization.vectors, product_facts(log))
 
     def _related(self, log: SessionLog, *, after: bool) -> Relation:
@@ -253,7 +258,7 @@ class Hybrid:
     def _kernel_sources(self, fitted: _Sources) -> HybridSources:
         config = self.config
         places = np.arange(config.query_depth)
-        decays = [config.linear.query_decay, *[config.query_decay] * (len(RELATIONS) - 1)]
+        decays = [config.content.query_decay, config.linear.query_decay, config.query_decay, config.query_decay]
         acts = config.factorization
         return HybridSources(
             sessions=fitted.sessions.index,
