@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -61,6 +61,18 @@ class SessionLog:
             as_of=int(self.times[:end].max()) if end else self.as_of,
             features=self.features,
         )
+
+    def where(self, acts: NDArray[np.bool_]) -> Self:
+        """Return the log with these acts alone; sessions that have none left are gone."""
+        sessions = np.repeat(np.arange(self.n_sessions), np.diff(self.offsets))[acts]
+        columns: dict[str, NDArray[Any]] = {
+            "session": sessions,
+            "product": self.products[acts],
+            "event_type": self.event_types[acts],
+            "time": self.times[acts],
+            "customer": self.customers[sessions],
+        }
+        return replace(type(self).from_rows(columns, self.n_products, self.as_of), features=self.features)
 
     @classmethod
     def from_rows(

@@ -45,7 +45,7 @@ class FactorizationConfig(Config):
     """Length of a step."""
     batch: Annotated[int, Field(ge=1)] = 1024
     """Questions learned from at once."""
-    feature_weight: Annotated[float, Field(ge=0)] = 1.0
+    feature_weight: Annotated[float, Field(ge=0)] = 2.0
     """What the vectors of a product's tokens weigh together, where a catalogue describes it; at 0 it does without."""
     seed: int = 0
     """Of everything that is drawn by chance."""

@@ -70,6 +70,9 @@ class HybridConfig(Config):
     """Share of the sessions, the newest, whose acts the trees learn to foresee from all sessions before."""
     label_questions: Annotated[int, Field(ge=1)] = 20_000
     """Questions that the trees learn from, at most; drawn by chance from those sessions."""
+    withheld_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of the products whose acts are kept from the sources that describe what the trees learn from, so that they
+    learn what a product is worth that nobody acted on; only where a catalogue describes products."""
     query_depth: Annotated[int, Field(ge=1, le=256)] = 10
     """Newest distinct products of the session that sources are asked about."""
     query_decay: Annotated[float, Field(gt=0)] = 2.0
@@ -138,10 +141,21 @@ class Hybrid:
 
     def lists(self, log: SessionLog, n_before: int) -> dict[Goal, Lists]:
         """Return what the trees learn from: the sessions after the first `n_before`, described by those before."""
-        fitted = self._fitted(log.first(n_before))
+        fitted = self._fitted(self._withholding(log.first(n_before)))
         sources = self._kernel_sources(fitted)
         scratch = _scratch(self.config.query_depth, sources, own_scratch(fitted.sessions))
         return {goal: self._lists(sources, scratch, Questions.of(log, n_before, goal)) for goal in Goal}
+
+    def _withholding(self, log: SessionLog) -> SessionLog:
+        """Return a log without the acts on some products, drawn by chance, which only the catalogue tells of then.
+
+        Volkovs et al., "DropoutNet: addressing cold start in recommender systems", NeurIPS 2017: what is to rank
+        untouched products has to meet some. Else each that it was taught with and knew nothing of was a wrong answer.
+        """
+        if log.features is None:
+            return log
+        withheld = np.random.default_rng(self.config.ranker.seed).random(log.n_products) < self.config.withheld_share
+        return log.where(~withheld[log.products])
 
     def _lists(self, sources: HybridSources, scratch: HybridScratch, asked: Questions) -> Lists:
         """Describe the candidates of questions, drawn by chance, that have a right one among them."""
