@@ -124,5 +124,11 @@ def test_features_of_a_product_beyond_the_catalogue_are_refused():
         features_of([(3, [])], 3)
 
 
-def test_the_beginning_of_a_log_keeps_its_features(blocks):
-    assert blocks.first(3).features is blocks.features
+def test_the_beginning_of_a_log_keeps_its_features(described_blocks):
+    assert described_blocks.first(3).features is described_blocks.features
+
+
+def test_a_log_without_features_gives_no_candidates(blocks, ask):
+    model = Content()
+    model.fit(blocks)
+    assert len(model.candidates(ask(3), 5).products) == 0

@@ -90,9 +90,9 @@ def test_a_product_without_acts_is_proposed_by_what_it_has_in_common(blocks, ask
     assert not model.vectors[31].any()
 
 
-def test_features_that_weigh_nothing_change_nothing(blocks):
+def test_features_that_weigh_nothing_change_nothing(blocks, described_blocks):
     vectors = []
-    for log in (blocks, replace(blocks, features=None)):
+    for log in (blocks, described_blocks):
         model = Factorization(FactorizationConfig(passes=1, feature_weight=0))
         model.fit(log)
         vectors.append(model.vectors)
