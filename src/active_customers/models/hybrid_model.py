@@ -127,21 +127,24 @@ class Hybrid:
         Raises `MissingLibraryError` where the library that trains cannot be loaded; `fit_sources` does without it.
         """
         n_before = log.n_sessions - round(log.n_sessions * self.config.label_share)
-        forests = _no_forests()
+        forests, alike = _no_forests(), self._alike(log)
         if 0 < n_before < log.n_sessions:
-            lists = self.lists(log, n_before)
+            lists = self.lists(log, n_before, alike)
             if len(lists[Goal.NEXT].sizes) >= _LISTS_AT_LEAST:
                 taught = {goal: learned for goal, learned in lists.items() if len(learned.sizes) >= _LISTS_AT_LEAST}
                 forests = _forests(train(taught, self.config.ranker, SETTINGS[self.config.setting].trees))
-        self._open(self._fitted(log), forests)
+        self._open(self._fitted(log, alike), forests)
 
     def fit_sources(self, log: SessionLog) -> None:
         """Fit the sources alone: what they say is added up."""
         self._open(self._fitted(log), _no_forests())
 
-    def lists(self, log: SessionLog, n_before: int) -> dict[Goal, Lists]:
-        """Return what the trees learn from: the sessions after the first `n_before`, described by those before."""
-        fitted = self._fitted(self._withholding(log.first(n_before)))
+    def lists(self, log: SessionLog, n_before: int, alike: Relation | None = None) -> dict[Goal, Lists]:
+        """Return what the trees learn from: the sessions after the first `n_before`, described by those before.
+
+        `alike` is what the catalogue describes alike, where that is known already.
+        """
+        fitted = self._fitted(self._withholding(log.first(n_before)), alike)
         sources = self._kernel_sources(fitted)
         scratch = _scratch(self.config.query_depth, sources, own_scratch(fitted.sessions))
         return {goal: self._lists(sources, scratch, Questions.of(log, n_before, goal)) for goal in Goal}
@@ -237,19 +240,24 @@ class Hybrid:
         )
         return model
 
-    def _fitted(self, log: SessionLog) -> _Sources:
+    def _alike(self, log: SessionLog) -> Relation:
+        """Return what the catalogue describes alike, which no act changes: found once for all fits of the others."""
+        content = Content(self.config.content)
+        content.fit(log)
+        return content.related
+
+    def _fitted(self, log: SessionLog, alike: Relation | None = None) -> _Sources:
         """Fit every source."""
         config = self.config
-        knn, linear, factorization, content = (
+        knn, linear, factorization = (
             SessionKnn(config.session_knn),
             Linear(config.linear),
             Factorization(config.factorization),
-            Content(config.content),
         )
-        for model in (knn, linear, factorization, content):
+        for model in (knn, linear, factorization):
             model.fit(log)
         together = (self._related(log, after=after) for after in (True, False))
-        relations = (content.related, linear.related, *together)
+        relations = (alike or self._alike(log), linear.related, *together)
         return _sources(knn, relations, factorization.vectors, product_facts(log))
 
     def _related(self, log: SessionLog, *, after: bool) -> Relation:
