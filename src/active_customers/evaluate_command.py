@@ -92,6 +92,11 @@ def written(report: Report, options: Options, outputs: Outputs, clock: Clock) ->
     settings = {
         "k": report.k,
         "set": list(options.changed),
+        **(
+            {"products": [file["sha256"] for file in report.data["product_files"]]}
+            if "product_files" in report.data
+            else {}
+        ),
         **({"folds": len(report.data["folds"])} if "folds" in report.data else {}),
         **{
             name: report.data[name]
