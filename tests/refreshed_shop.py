@@ -85,4 +85,4 @@ class Shop:
     ) -> Manifest:
         job = Refresh(self.directory, self.clock, RefreshConfig(**config), models or ModelConfigs())
         with open_for_writing(self.directory, StorageConfig()) as opened:
-            return job.run(opened.writer, progress, opened.store.catalog, force=force)
+            return job.run(opened.writer, progress, force=force, catalogue=dict(opened.store.catalog.products()))

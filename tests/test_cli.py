@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 
 import orjson
 import pytest
+import yaml
+from tests.conftest import lightgbm_or_skip
 
 from active_customers import __version__
 from active_customers.cli import main
@@ -302,12 +306,26 @@ def carts(tmp_path):
 def test_every_protocol_reports_its_figures_on_a_page_and_as_json(command, carts, flags, said):
     models = ["--model", "popularity", "--model", "buy_again", "--against", "buy_again"]
     code, out, err = command("evaluate", *flags, "--preset", "native", *models, "--html", "report.html")
-    assert (code, err) == (0, "")
+    assert (code, re.sub(r"evaluate: .*", "", err).strip()) == (0, "")  # a slow machine shows progress
     assert said in out
     assert "popularity - buy_again" in out
     report = orjson.loads((carts / "report.json").read_bytes())
     assert report["data"]["looks"] == 1
     assert f"{report['models']['buy_again']['hr']:.4f}" in (carts / "report.html").read_text()
+
+
+def test_a_replay_is_told_in_two_tables_of_which_the_second_learned(command, carts):
+    lightgbm_or_skip()
+    arguments = ["--events", "carts.jsonl", "--preset", "native", "--protocol", "rolling", "--folds", "1", "--live"]
+    code, out, _ = command("evaluate", *arguments, "--html", "report.html")
+    assert code == 0
+    static, live = out.split("live: ")
+    assert static.startswith("static: ")
+    assert "served: HR@20" in static
+    assert "served: HR@20" in live
+    assert "served, live - served: MRR@20" in live
+    assert set(orjson.loads((carts / "report.json").read_bytes())["live"]["models"]) == {"served"}
+    assert "<h1>Live</h1>" in (carts / "report.html").read_text()
 
 
 def test_looks_at_one_file_are_counted_in_the_data_directory(command, carts):
@@ -347,9 +365,90 @@ def test_flags_that_do_not_go_together_are_refused_in_one_line(command, carts, f
     assert not ledger.exists() or not ledger.read_bytes()
 
 
+TUNE = ("tune", "--train", "carts.jsonl", "--preset", "native", "--share", "0.5", "--trials", "5")
+
+
+def test_what_a_search_prints_is_yaml_that_a_settings_file_can_hold_and_the_same_again(command, carts):
+    flags = ["--model", "item_knn", "--set", "item_knn.neighbours=1..5", "--set", "item_knn.query_depth=3"]
+    arguments = [*TUNE, *flags, "--k", "1"]
+    code, out, _ = command(*arguments)
+    assert code == 0
+    assert command(*arguments)[1] == out
+    assert out.startswith("# trial 1: NDCG@1 ")
+    assert ", the published settings\n# trial 2: " in out
+    assert "10 parameters of item_knn, 5 trials, seed 0, on " in out
+    (carts / "tuned.yaml").write_text(out)
+    _, shown, _ = command("config", "--config", "tuned.yaml")
+    found = yaml.safe_load(out)["models"]["item_knn"]
+    assert found["query_depth"] == 3  # what was given for the search belongs to what it found
+    assert 1 <= found["neighbours"] <= 5
+    assert shown.count("# tuned.yaml\n") == len(found)
+
+
+def test_a_baseline_has_no_settings_so_flags_are_printed(command, carts):
+    _, out, _ = command(*TUNE, "--model", "vstan", "--only", "distance_decay", "--seed", "1")
+    assert yaml.safe_load(out) is None
+    assert "--set vstan.distance_decay=" in out or "nothing better" in out
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--set", "linear.share=0.1"], "session_knn is tuned"),
+        (["--set", "session_knn.neighbours=5..1"], "write LOW..HIGH"),
+        (["--set", "session_knn.neighbors=3"], "session_knn.neighbors: 3"),
+        (["--measure", "auc"], "measure: 'auc'"),
+    ],
+)
+def test_a_search_that_cannot_be_made_is_refused_in_one_line(command, carts, flags, said):
+    code, out, err = command(*TUNE, *flags)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+
+
 def test_a_data_directory_that_cannot_be_written_to_is_said_before_anything_is_fitted(command, carts):
     (carts / "d").write_text("a file")
     arguments = ["--train", "carts.jsonl", "--test", "carts.jsonl", "--preset", "native", "--model", "popularity"]
     code, out, _ = command("evaluate", *arguments, "--data-dir", "d", "--dump", "dump.parquet")
     assert (code, out) == (1, "")
     assert not (carts / "dump.parquet").exists()
+
+
+def test_features_are_printed_by_the_shops_ids_and_checked_against_the_archive(command, history, tmp_path):
+    catalogue = tmp_path / "products.jsonl"
+    catalogue.write_bytes(orjson.dumps({"product_id": "p0", "brand": "Mare"}) + b"\n")
+    command("import-products", catalogue)
+    command("import-events", history)
+    command("refresh")
+    _, out, _ = command("features", "--customer", "c1")
+    rows = [orjson.loads(line) for line in out.splitlines()]
+    assert [row["features"] for row in rows] == ["customers", "tastes", "pairs", "pairs", "pairs"]
+    assert (rows[0]["customer_id"], rows[0]["views"], rows[1]["value"]) == ("c1", 3, "Mare")
+    assert {row["product_id"] for row in rows[2:]} == {"p0", "p1", "p2"}
+    _, out, _ = command("features", "--product", "p2")
+    assert orjson.loads(out)["exits"] == 1
+    assert command("features", "--skew")[:2] == (0, "24 values are what their definitions give\n")
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ((), "give one of"),
+        (("--customer", "c1", "--product", "p1"), "give one of"),
+        (("--product", "nothing"), "name a product"),
+        (("--customer", "nobody"), "nothing is held about customer"),
+        (("--skew",), "run refresh"),
+    ],
+)
+def test_features_that_are_not_there_are_said_with_what_to_do(command, history, flags, said):
+    command("import-events", history)
+    code, _, err = command("features", *flags)
+    assert code == 2
+    assert said in err
+
+
+def test_the_command_line_starts_without_loading_what_only_some_commands_need():
+    heavy = {"ibis", "lightgbm", "optuna", "pandas", "scipy.stats", "sqlglot"}
+    loaded = f"import sys, active_customers.cli; print({heavy} & sys.modules.keys())"
+    assert subprocess.check_output([sys.executable, "-c", loaded], text=True) == "set()\n"

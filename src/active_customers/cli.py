@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,9 +14,11 @@ import orjson
 import pyarrow as pa
 import typer
 
-from active_customers import __version__, evaluate_command
+from active_customers import __version__, evaluate_command, tune_command
 from active_customers.batch.customer_export import CustomerExport
 from active_customers.batch.daily_refresh import Refresh, lines_about
+from active_customers.batch.feature_engineering import FeatureEngineering
+from active_customers.batch.feature_sheet import FeatureSheet
 from active_customers.batch.published import published, row_as_json, table
 from active_customers.config.settings import LoadedSettings, Settings, default_yaml, explain, load_settings, set_in
 from active_customers.core.clock import DAY, Clock, SystemClock, format_time
@@ -23,6 +26,7 @@ from active_customers.core.errors import ActiveCustomersError, NoDataError, Refr
 from active_customers.evaluation.contestants import LINES
 from active_customers.evaluation.protocols import PROTOCOLS
 from active_customers.evaluation.simulator import SimulatorConfig, simulate
+from active_customers.evaluation.tuning import MEASURES, TuningRequest, tune
 from active_customers.importing.events import EventStore, check_events, import_events
 from active_customers.importing.products import check_products, import_products
 from active_customers.importing.report import ImportReport
@@ -221,7 +225,8 @@ def refresh(
     try:
         with _opened(directory, settings) as opened, progress("refresh") as report:
             job = Refresh(directory, opened.clock, settings.refresh, settings.models)
-            manifest = job.run(opened.writer, report, opened.store.catalog, force=force)
+            catalogue = dict(opened.store.catalog.products())
+            manifest = job.run(opened.writer, report, force=force, catalogue=catalogue)
     except RefreshRefusedError as error:
         sys.stderr.write(f"active-customers: {error}\n")
         sys.exit(1)
@@ -285,6 +290,27 @@ def export(
             say(orjson.dumps(row).decode())
 
 
+@app.command("features")
+def features(
+    customer: Annotated[str | None, typer.Option(help="The shop's id of a customer: features, tastes, pairs.")] = None,
+    product: Annotated[str | None, typer.Option(help="The shop's id of a product.")] = None,
+    skew: Annotated[bool, typer.Option("--skew", help="Compare what serving reads with the archive, anew.")] = False,
+    data_dir: DataDir = DEFAULT_DATA,
+    config: ConfigFile = None,
+) -> None:
+    """Print features of the version in force as JSON lines, or check that serving reads what is defined."""
+    settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
+    with closing(EmbeddedStore(directory.store, settings.storage).open()) as store:
+        sheet = FeatureSheet(ArtifactStore(directory.models), store)
+        if skew:
+            scratch = directory.root / f".features-{os.getpid()}.tmp"
+            found = sheet.skew(FeatureEngineering(Archive(directory.archive), settings.refresh, scratch))
+            say(found.line())
+            sys.exit(1 if found.largest else 0)
+        for row in sheet.rows(customer, product):
+            say(orjson.dumps(row).decode())
+
+
 @app.command("simulate")
 def simulate_command(
     out: Annotated[
@@ -326,6 +352,7 @@ def evaluate(
     targets: Annotated[str, typer.Option(help="rolling: any, view, cart_add or purchase.")] = "any",
     horizon_days: Annotated[float | None, typer.Option(help="rolling, next-basket: length of a window.")] = None,
     against: Annotated[str | None, typer.Option(help="Model to compare the others with; the first one.")] = None,
+    live: Annotated[bool, typer.Option("--live", help="Replay the test part through the service's answers.")] = False,
     k: Annotated[int, typer.Option(help="Length of the lists.")] = 20,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="MODEL.PARAMETER=VALUE, for this run only (repeatable).")
@@ -342,15 +369,16 @@ def evaluate(
         for name, line in LINES.items():
             say(f"{name:<18}{line}")
         return
-    if not model:
-        raise typer.BadParameter("--model is needed, unless --list-models is given")
-    configs = _loaded(config, data_dir).settings.models.by_name()
+    if not (model or live):
+        raise typer.BadParameter("--model is needed, unless --live or --list-models is given")
+    loaded = _loaded(config, data_dir).settings
+    configs = loaded.models.by_name()
     for setting in settings or []:
         set_in(configs, setting)
     learned = (*(train or []), *([valid] if valid else []))
     files = evaluate_command.Files(learned, test, events, heldout, preset, tuple(products or []))
     options = evaluate_command.Options(
-        models=tuple(model),
+        models=tuple(model or []),
         configs=configs,
         protocol=protocol,
         k=k,
@@ -360,6 +388,7 @@ def evaluate(
         targets=targets,
         horizon_days=horizon_days,
         against=against,
+        live=loaded.live_index if live else None,
         changed=tuple(settings or []),
     )
     outputs = evaluate_command.Outputs(out, DataDirectory(data_dir).evaluations, html, dump)
@@ -369,6 +398,49 @@ def evaluate(
     for line in evaluate_command.lines(outcome):
         say(line)
     say(f"report: {out}")
+
+
+@app.command("tune")
+def tune_model(
+    train: Annotated[list[Path] | None, typer.Option(help="Files to learn from (repeatable).")] = None,
+    model: Annotated[str, typer.Option(help="Name of a model; see evaluate --list-models.")] = "session_knn",
+    preset: Preset = None,
+    trials: Annotated[int, typer.Option(help="Settings to try, the published ones included.")] = 30,
+    minutes: Annotated[float | None, typer.Option(help="Begin no trial after so long.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="MODEL.PARAMETER=LOW..HIGH searches there, =VALUE not at all (repeatable)."),
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Parameter or section to search (repeatable).")] = None,
+    measure: Annotated[str, typer.Option(help=f"What is best: {', '.join(MEASURES)}.")] = "ndcg",
+    k: Annotated[int, typer.Option(help="Length of the lists.")] = 20,
+    share: Annotated[float, typer.Option(help="Share of the sessions, the newest, that are asked.")] = 0.1,
+    targets: Annotated[str, typer.Option(help="any, view, cart_add or purchase.")] = "any",
+    repeats: Annotated[str, typer.Option(help="Products that come again: keep, drop or new.")] = "keep",
+    seed: Annotated[int, typer.Option(help="Of everything drawn by chance.")] = 0,
+    data_dir: DataDir = DEFAULT_DATA,
+    config: ConfigFile = None,
+) -> None:
+    """Search settings of a model on the newest training sessions; prints them as YAML."""
+    plain = TuningRequest(
+        train=(),
+        model=model,
+        only=tuple(only or []),
+        trials=trials,
+        minutes=minutes,
+        measure=measure,
+        k=k,
+        share=share,
+        targets=targets,
+        repeats=repeats,
+        seed=seed,
+    )
+    given = tune_command.Given(train or [], preset, settings or [])
+    request = tune_command.request_of(given, plain, _loaded(config, data_dir).settings.models.by_name())
+    with progress("tune") as report:
+        outcome = tune(request, tune_command.Teller(request, report))
+    for line in tune_command.lines(outcome, request):
+        say(line)
 
 
 @app.command("config")

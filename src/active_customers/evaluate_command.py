@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from active_customers.core.clock import Clock
 from active_customers.core.errors import InvalidValueError
+from active_customers.evaluation.comparison import Comparison
 from active_customers.evaluation.evaluator import EvaluationRequest, evaluate
 from active_customers.evaluation.interactions import Interactions
 from active_customers.evaluation.ledger import Ledger, Look
 from active_customers.evaluation.page import page
 from active_customers.evaluation.protocols import HELD_OUT, LEAVE_ONE_OUT, NEXT_BASKET, NEXT_ITEM, ROLLING
-from active_customers.evaluation.report import Report
+from active_customers.evaluation.report import ModelReport, Report
 from active_customers.evaluation.rolling import Folds, checked_targets
 from active_customers.importing.described import read_described
 from active_customers.importing.interactions import read_held_out, read_interactions
+from active_customers.realtime.live_index import LiveIndexConfig
 from active_customers.terminal import Report as Progress
 
 _WHOLE = (LEAVE_ONE_OUT, ROLLING, NEXT_BASKET)
@@ -53,6 +55,8 @@ class Options:
     targets: str
     horizon_days: float | None
     against: str | None
+    live: LiveIndexConfig | None
+    """Bounds of the live index, where the test part is to be replayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ def run(files: Files, options: Options, outputs: Outputs, progress: Progress) ->
         folds=Folds(options.folds, options.horizon_days, checked_targets(options.targets)),
         against=options.against,
         catalogue=read_described(files.products, files.preset) if files.products else None,
+        live=options.live,
     )
     Ledger(outputs.ledger).check()
     return evaluate(request, progress)
@@ -100,7 +105,7 @@ def written(report: Report, options: Options, outputs: Outputs, clock: Clock) ->
         **({"folds": len(report.data["folds"])} if "folds" in report.data else {}),
         **{
             name: report.data[name]
-            for name in ("repeats", "fitted_on", "targets", "horizon_days")
+            for name in ("repeats", "fitted_on", "targets", "horizon_days", "live")
             if name in report.data
         },
     }
@@ -113,20 +118,31 @@ def written(report: Report, options: Options, outputs: Outputs, clock: Clock) ->
 
 
 def lines(report: Report) -> Iterator[str]:
-    """Yield what a report says in short."""
-    k, data = report.k, report.data
-    for name, figures in report.models.items():
+    """Yield what a report says in short, what learned the test part apart from what did not."""
+    if report.live:
+        yield "static: fitted once, nothing learned afterwards"
+    yield from _table(report.models, report.comparisons, report.k)
+    if report.live:
+        yield "live: the same, and each act of the test part learned as it happened"
+        yield from _table(report.live, [report.live_comparison] if report.live_comparison else [], report.k)
+        known = report.data["live"]["train_acts_after_first_question"]
+        if known:
+            yield f"note: {known:,} acts of the training part are not older than the first question; both know them"
+    looks = report.data["looks"]
+    yield f"test part asked {looks:,} time{'' if looks == 1 else 's'}"
+
+
+def _table(models: Mapping[str, ModelReport], comparisons: Sequence[Comparison], k: int) -> Iterator[str]:
+    for name, figures in models.items():
         low, high = figures.intervals["hr"]
         more = ", ".join(f"{label}@{k} {figures.figures[key]:.4f}" for key, label in _MORE if key in figures.figures)
         yield (
             f"{name}: HR@{k} {figures.hr:.4f} ({low:.4f} to {high:.4f}), {more}, "
             f"coverage {figures.coverage:.2f}, {figures.us_per_prediction:.0f} us a prediction"
         )
-    for comparison in report.comparisons:
+    for comparison in comparisons:
         for measure in ("hr", "mrr"):
             yield f"{comparison.model} - {comparison.against}: {_difference(comparison.as_dict()[measure], measure, k)}"
-    looks = data["looks"]
-    yield f"test part asked {looks:,} time{'' if looks == 1 else 's'}"
 
 
 _MORE = (("recall", "recall"), ("precision", "precision"), ("mrr", "MRR"), ("map", "MAP"), ("ndcg", "NDCG"))

@@ -18,10 +18,10 @@ def artifacts(tmp_path) -> ArtifactStore:
     return ArtifactStore(tmp_path / "models")
 
 
-def report(artifacts, number, outcome="published", ratio=None):
+def report(artifacts, number, outcome="published", ratio=None, skew=None):
     version = f"v2025.01.15-{number:03d}"
     gate = {"outcome": "passed", "quality_ratio": ratio}
-    RefreshReports(artifacts).add(RefreshReport(version, "", outcome, None, 1, 1, 0.1, gate))
+    RefreshReports(artifacts).add(RefreshReport(version, "", outcome, None, 1, 1, 0.1, gate, skew))
 
 
 def counted() -> list[float]:
@@ -61,3 +61,16 @@ def test_a_report_that_cannot_be_read_is_passed_over(artifacts):
     (artifacts.reports / "v2025.01.15-001.json").write_text("{")
     watch.look()
     assert counted() == before
+
+
+def test_the_share_of_features_that_differ_is_that_of_the_newest_report(artifacts):
+    def shown():
+        return REGISTRY.get_sample_value("active_customers_feature_skew_ratio")
+
+    report(artifacts, 1, skew={"values": 10, "share": 0.2, "largest": {"age": 0.5}})
+    watch = RefreshWatch(artifacts)
+    watch.look()
+    assert shown() == 0.2
+    report(artifacts, 2, "refused")
+    watch.look()
+    assert math.isnan(shown())

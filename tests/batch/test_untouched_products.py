@@ -14,13 +14,13 @@ import pytest
 from tests.conftest import lightgbm_or_skip
 from tests.refreshed_shop import END, Shop
 
+from active_customers.batch.daily_refresh import NO_CATALOGUE
 from active_customers.batch.history import COLUMNS, History
 from active_customers.core.product import Product
 from active_customers.core.session import SessionQuery
 from active_customers.evaluation.simulator import SimulatorConfig, simulate
 from active_customers.models.hybrid_model import Hybrid
 from active_customers.realtime.session_recommender import load_models
-from active_customers.storage.memory import MemoryStore
 
 lightgbm_or_skip()
 
@@ -95,14 +95,13 @@ def test_a_refresh_says_how_many_products_the_catalogue_describes(shop):
 
 
 def test_what_is_not_on_sale_yet_is_not_described():
-    store = MemoryStore()
-    store.catalog.put_products([Product("a", name="lamp", released=5), Product("b", name="lamp", released=6)])
+    catalogue = {0: Product("a", name="lamp", released=5), 1: Product("b", name="lamp", released=6)}
     history = History({name: np.zeros(1, np.int64) for name in COLUMNS}, 1, [])
-    found = history.described(store.catalog, 5).features
+    found = history.described(catalogue, 5).features
     assert np.diff(found.offsets).tolist() == [1, 0]
 
 
 def test_a_shop_without_a_catalogue_learns_as_before():
     history = History({name: np.zeros(1, np.int64) for name in COLUMNS}, 1, [])
-    assert history.described(MemoryStore().catalog, 5) is history
+    assert history.described(NO_CATALOGUE, 5) is history
     assert history.log(0).features is None

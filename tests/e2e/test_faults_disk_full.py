@@ -42,13 +42,17 @@ def service(serve, disk, workers) -> Service:
 
 
 def refusal(client: Client) -> dict[str, object]:
-    """Post until it is refused: what the store has free inside its file is used up first."""
-    while True:
-        event = {"customer_id": "filler", "event_type": "view", "product_id": "p", "metadata": {"text": "x" * 4000}}
-        status, answer = client.post(event)
-        if status != 202:
-            assert status == 507
-            return answer
+    """Post until it is refused, large events and then small ones.
+
+    So what the store has free inside its file is used up, too: an erasure that finds room there is none that fails.
+    """
+    for size in (4000, 1):
+        status = 202
+        while status == 202:
+            event = {"customer_id": "filler", "event_type": "view", "product_id": "p", "metadata": {"text": "x" * size}}
+            status, answer = client.post(event)
+        assert status == 507
+    return answer
 
 
 def wait_for(condition) -> None:

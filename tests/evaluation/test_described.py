@@ -13,8 +13,8 @@ from active_customers.evaluation.described import DescribedProducts
 from active_customers.evaluation.evaluator import EvaluationRequest, evaluate
 from active_customers.evaluation.held_out import held_out
 from active_customers.evaluation.next_basket import next_basket
-from active_customers.evaluation.protocols import leave_one_out, next_item
-from active_customers.evaluation.rolling import Folds, rolling
+from active_customers.evaluation.protocols import leave_one_out, next_item, rest_of_session
+from active_customers.evaluation.rolling import Folds, newest_sessions, rolling
 from active_customers.importing.described import read_described
 from active_customers.models.product_features import About
 
@@ -63,7 +63,9 @@ def test_what_is_known_of_products_changes_nothing_for_models_that_do_not_ask():
         assert one.models[name].figures == other.models[name].figures
 
 
-@pytest.mark.parametrize("protocol", ["next-item", "leave-one-out", "rolling", "held-out", "next-basket"])
+@pytest.mark.parametrize(
+    "protocol", ["next-item", "rest-of-session", "leave-one-out", "rolling", "held-out", "next-basket", "newest"]
+)
 def test_every_protocol_numbers_the_whole_catalogue_behind_what_it_learns_from(protocol):
     train, test, known = shop(0, 60, False), shop(100, 30, False), catalogue()
     bought = replace(train, event_types=np.full(len(train), BUY, np.uint8)) if protocol == "next-basket" else train
@@ -71,6 +73,8 @@ def test_every_protocol_numbers_the_whole_catalogue_behind_what_it_learns_from(p
     held = replace(first, sessions=first.customers)
     tasks = {
         "next-item": lambda: next_item([train], test, catalogue=known),
+        "rest-of-session": lambda: rest_of_session([train], test, catalogue=known),
+        "newest": lambda: newest_sessions([train], 0.2, catalogue=known),
         "leave-one-out": lambda: leave_one_out([train], catalogue=known),
         "rolling": lambda: rolling([train], Folds(1), catalogue=known)[0],
         "held-out": lambda: held_out([train], held, catalogue=known),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from active_customers.core.clock import DAY, HOUR
 from active_customers.core.event import EventType
 from active_customers.core.identifiers import NO_NUMBER
-from active_customers.core.recommendation import ReasonCode
+from active_customers.core.recommendation import Goal, ReasonCode
 from active_customers.core.session import MAX_WORDS, empty_state
 from active_customers.kernels import live_knn, session_knn
 from active_customers.kernels.candidate_set import insert_query, make_room
@@ -97,12 +97,8 @@ def votes_of(sections, models, live, asked):
     ]
 
 
-def proposed(sections, models, live, asked, excluded):
-    """Return (product, score, reason, possible evidence) of all that the hybrid proposes, best first."""
-    hybrid, query = models.hybrid, []
-    for product in sections.products.tolist()[::-1]:
-        query += [product] if product not in query else []
-    votes = votes_of(sections, models, live, asked)
+def said(hybrid, query, votes):
+    """Return by source what it says of each product, and which relations lead to each, from which products."""
     columns = [defaultdict(float) for _ in range(1 + len(RELATIONS))]
     for product, amount, _ in votes:
         columns[0][product] += amount
@@ -113,6 +109,21 @@ def proposed(sections, models, live, asked, excluded):
             for other, strength in zip(relation.products[rows].tolist(), relation.weights[rows].tolist(), strict=True):
                 columns[1 + place][other] += weight * strength
                 sources[other].append((RELATIONS[place], product))
+    return columns, sources
+
+
+def proposed(sections, models, live, asked, excluded):
+    """Return (product, score, reason, possible evidence) of all that the hybrid proposes, best first."""
+    hybrid, query = models.hybrid, []
+    for product in sections.products.tolist()[::-1]:
+        query += [product] if product not in query else []
+    votes = votes_of(sections, models, live, asked)
+    columns, sources = said(hybrid, query, votes)
+    own = defaultdict(set)
+    for product, time in zip(sections.products.tolist(), sections.times.tolist(), strict=True):
+        own[product].add(time)
+    columns.append(defaultdict(float, {product: len(times) for product, times in own.items()}))
+    columns[-1][query[0]] *= hybrid.sources.knn.repeat
     for product in columns[0]:
         columns[0][product] *= rarity_of(models, live, product)
         columns[0][product] *= hybrid.sources.knn.repeat if product == query[0] else 1
@@ -123,11 +134,14 @@ def proposed(sections, models, live, asked, excluded):
     best = max((columns[0][product] for product in totals), default=0) or 1
     found = []
     for product, total in totals.items():
-        score = columns[0][product] / best + 0.001 * total
+        guess = 0.01 + columns[0][product] / best + 0.001 * total
+        score = guess / (1 + guess)
         strongest = max((amount for voted, amount, _ in votes if voted == product), default=0)
         if strongest:
             evidence = {from_ for voted, amount, from_ in votes if voted == product and amount > 0.999 * strongest}
             found.append((product, score, ReasonCode.SESSION, evidence))
+        elif product in own:
+            found.append((product, score, ReasonCode.REVISIT, {product}))
         else:
             relations = {relation for relation, _ in sources[product]}
             reason = ReasonCode.VIEWED_TOGETHER if relations & {"after", "beside"} else ReasonCode.RELATED
@@ -143,7 +157,7 @@ def rarity_of(models, live, product):
 
 def one_by_one(models, live, state, asked):
     """The twin: each source asked through its own interface, the answer put together from lists."""
-    sections = read_sections(state, asked.products, asked.now)
+    sections = read_sections(state, asked.products, asked.now, asked.goal == Goal.RETURN)
     page = sections.products[-1:] if asked.last_is_page else asked.products
     bought = set(sections.bought.tolist()) - set(asked.replenishable.tolist())
     groups = (sections.cart, sections.hidden, page, asked.excluded)
@@ -192,7 +206,7 @@ def questions(draw):
         customer=draw(st.sampled_from([8, 9, NO_NUMBER])),
         last_is_page=draw(st.booleans()),
         is_cart=draw(st.booleans()),
-        goal=draw(st.integers(0, 2)),
+        goal=draw(st.integers(0, len(Goal) - 1)),
         is_late=False,
         products=numbers(draw(st.lists(known, max_size=3))),
         excluded=draw(few),

@@ -14,14 +14,15 @@ kinds = st.sampled_from([EventType.VIEW, EventType.CART_ADD, EventType.PURCHASE,
 acts = st.lists(st.tuples(kinds, st.integers(0, 30), st.integers(0, 3 * 10**10)), max_size=60)
 
 
-@given(acts, st.lists(st.integers(0, 50), max_size=3))
-def test_the_sections_are_those_of_the_readable_view(rows, asked):
+@given(acts, st.lists(st.integers(0, 50), max_size=3), st.booleans())
+def test_the_sections_are_those_of_the_readable_view(rows, asked, of_all_sessions):
     table = np.array([[kind, product, time, 1, 0, i + 1] for i, (kind, product, time) in enumerate(rows)], np.int64)
     out = np.empty(MAX_WORDS, np.int64)
     state = out[: fold(empty_state(), table.reshape(-1, 6), out)].copy()
     view = CustomerState.of(state)
-    sections = read_sections(state, np.array(asked, np.uint32), 77)
+    sections = read_sections(state, np.array(asked, np.uint32), 77, of_all_sessions)
     latest = view.events[view.events[:, 1] == view.events[-1:, 1]] if len(view.events) else view.events
+    latest = view.events if of_all_sessions else latest
     assert sections.products.tolist() == [*(latest[:, 2] & NO_NUMBER).tolist(), *asked]
     assert sections.event_types.tolist() == [*(latest[:, 2] >> 32).tolist(), *[EventType.VIEW] * len(asked)]
     assert sections.times.tolist() == [*latest[:, 0].tolist(), *[77] * len(asked)]
@@ -36,6 +37,6 @@ def test_what_has_lain_in_the_cart_for_too_long_does_not_count():
     out = np.empty(MAX_WORDS, np.int64)
     state = out[: fold(empty_state(), table, out)].copy()
     for now, expected in ((10, [7, 8, 9]), (10 + CART_AGE, [7, 8, 9]), (12 + CART_AGE, [9]), (13 + CART_AGE, [])):
-        sections = read_sections(state, np.array([], np.uint32), now)
+        sections = read_sections(state, np.array([], np.uint32), now, False)
         assert sections.cart.tolist() == expected
         assert sections.bought.tolist() == sections.hidden.tolist() == []

@@ -5,6 +5,7 @@ import pytest
 from tests.conftest import lightgbm_or_skip
 
 from active_customers.core.recommendation import Goal
+from active_customers.kernels.hybrid import GUESS
 from active_customers.kernels.trees import MOST_LEAVES, Forest, add_trees, column_of, padded
 from active_customers.models.ranker import Lists, RankerConfig, forest_of, no_forest, train
 
@@ -70,16 +71,20 @@ def test_every_leaf_of_a_mask_has_a_place_of_its_own():
 
 def test_training_puts_right_answers_first():
     rng = np.random.default_rng(1)
-    features = rng.normal(size=(200 * 10, 3)).astype(np.float32)
+    features = rng.normal(size=(200 * 10, GUESS + 1)).astype(np.float32)
+    features[:, GUESS] = 0
     labels = (features[:, 1].reshape(200, 10).argmax(axis=1)[:, None] == np.arange(10)).ravel().astype(np.uint8)
-    forest = train({Goal.NEXT: Lists(features, labels, np.full(200, 10))}, RankerConfig(least_in_leaf=5), 30)[Goal.NEXT]
+    forest = train(
+        {Goal.NEXT: Lists(features, labels, np.full(200, 10))}, RankerConfig(least_in_leaf=5, lists_enough=1), 30
+    )[Goal.NEXT]
     sums = add(forest, features)
     assert (sums.reshape(200, 10).argmax(axis=1) == features[:, 1].reshape(200, 10).argmax(axis=1)).mean() > 0.95
 
 
 def test_each_goal_has_its_own_trees_on_top_of_those_of_the_next_product():
     rng = np.random.default_rng(1)
-    features = rng.normal(size=(200 * 10, 3)).astype(np.float32)
+    features = rng.normal(size=(200 * 10, GUESS + 1)).astype(np.float32)
+    features[:, GUESS] = 0
     by_goal = {
         goal: Lists(
             features,
@@ -88,7 +93,7 @@ def test_each_goal_has_its_own_trees_on_top_of_those_of_the_next_product():
         )
         for goal, column in ((Goal.NEXT, 0), (Goal.CART, 1))
     }
-    config = RankerConfig(least_in_leaf=5, goal_trees=60)
+    config = RankerConfig(least_in_leaf=5, goal_trees=60, lists_enough=1)
     forests = train(by_goal, config, 10)
     assert set(forests) == {Goal.NEXT, Goal.CART}
     assert len(forests[Goal.CART].values) == len(forests[Goal.NEXT].values) + config.goal_trees
@@ -98,3 +103,16 @@ def test_each_goal_has_its_own_trees_on_top_of_those_of_the_next_product():
 
     for goal, column in ((Goal.NEXT, 0), (Goal.CART, 1)):
         assert (firsts(goal) == features[:, column].reshape(200, 10).argmax(axis=1)).mean() > 0.85
+
+
+def test_trees_start_from_the_first_guess_and_stop_where_they_stop_helping():
+    """Of few lists a part judges: where the guess is right and the rest is noise, next to nothing is put on top."""
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(100 * 10, GUESS + 1)).astype(np.float32)
+    labels = (features[:, GUESS].reshape(100, 10).argmax(axis=1)[:, None] == np.arange(10)).ravel().astype(np.uint8)
+    forest = train({Goal.NEXT: Lists(features, labels, np.full(100, 10))}, RankerConfig(least_in_leaf=5), 100)[
+        Goal.NEXT
+    ]
+    assert len(forest.values) < 20
+    guessed = features[:, GUESS] + add(forest, features)
+    assert (guessed.reshape(100, 10).argmax(axis=1) == features[:, GUESS].reshape(100, 10).argmax(axis=1)).mean() > 0.95

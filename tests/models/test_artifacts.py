@@ -258,3 +258,31 @@ def test_a_version_that_was_only_reported_keeps_its_name(artifacts):
     (artifacts.reports / "v2025.01.15-007.json").write_text("{}")
     assert artifacts.next_version(NOW) == "v2025.01.15-008"
     assert artifacts.versions() == []
+
+
+@pytest.fixture
+def with_table(artifacts, tmp_path):
+    """A version with a table beside its models."""
+    table = tmp_path / "products.parquet"
+    table.write_bytes(b"rows")
+    version = "v2025.01.15-001"
+    artifacts.publish(Manifest(version, NOW, 7, 5, {"popularity": {}, "item_knn": {}}, {}, {}), ARRAYS, tables=[table])
+    return version
+
+
+def test_a_table_moves_in_beside_the_models_and_is_none_of_their_arrays(artifacts, with_table, tmp_path):
+    assert artifacts.table(with_table, "products").read_bytes() == b"rows"
+    assert not (tmp_path / "products.parquet").exists()
+    assert artifacts.load(with_table)[1].keys() == ARRAYS.keys()
+
+
+def test_a_table_that_was_altered_is_refused_and_the_models_are_not(artifacts, with_table):
+    artifacts.table(with_table, "products").write_bytes(b"rot")
+    with pytest.raises(DamagedArtifactError, match=r"products\.parquet does not match its hash"):
+        artifacts.table(with_table, "products")
+    artifacts.load(with_table)
+
+
+def test_a_table_that_a_version_does_not_have_is_said_with_what_to_do(artifacts, with_table):
+    with pytest.raises(ArtifactError, match="no table of pairs: run refresh"):
+        artifacts.table(with_table, "pairs")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 
 import lmdb
 import pytest
@@ -13,7 +14,8 @@ from active_customers.core.clock import DAY
 from active_customers.core.errors import DiskFullError, StorageError
 from active_customers.core.event import EventType
 from active_customers.core.product import Product
-from active_customers.storage.embedded import EmbeddedStore
+from active_customers.storage.embedded import EmbeddedStore, StorageConfig
+from active_customers.storage.embedded.environment import Environment
 
 
 @pytest.fixture
@@ -132,3 +134,31 @@ def test_a_failed_batch_leaves_nothing_behind(embedded, make_event):
     assert embedded.events.read(1, 10) == []
     assert embedded.sessions.n_customers() == embedded.catalog.n_products() == 0
     assert not embedded.events.append([good], NOW)[0].is_duplicate
+
+
+def test_a_day_that_begins_while_others_write_stops_nobody(tmp_path):
+    """Opening a sub-database and ending a transaction may not wait for each other."""
+    environment = Environment(tmp_path / "store", StorageConfig(), writer=True)
+    environment.open()
+    done = threading.Event()
+
+    def write():
+        while not done.is_set():
+            with environment.writing() as txn:
+                txn.put(b"key", b"value")
+
+    def begin_days():
+        for _ in range(20):
+            for day in range(40):
+                environment.database(b"day%d" % day)
+
+    writers = [threading.Thread(target=write, daemon=True) for _ in range(2)]
+    days = threading.Thread(target=begin_days, daemon=True)
+    for thread in (*writers, days):
+        thread.start()
+    days.join(30)
+    done.set()
+    assert not days.is_alive()
+    for thread in writers:
+        thread.join(30)
+    environment.close()

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from active_customers.batch.feature_engineering import FeatureEngineering, Reading
 from active_customers.batch.gate import GateConfig, Outcome, Recipe, Verdict, judge
 from active_customers.batch.held_out import log_of
 from active_customers.batch.history import History, HistoryConfig, read_history
 from active_customers.batch.refresh_reports import PUBLISHED, REFUSED, RefreshReport, RefreshReports
 from active_customers.batch.schedule import ScheduleConfig
+from active_customers.batch.skew import Skew, skew_of_version
 from active_customers.core.clock import Clock, format_time
 from active_customers.core.config import Config
 from active_customers.core.errors import (
@@ -25,6 +29,7 @@ from active_customers.core.errors import (
     NoDataError,
     RefreshRefusedError,
 )
+from active_customers.core.product import Product
 from active_customers.core.session import SessionQuery
 from active_customers.models.artifacts import ArtifactStore, Manifest
 from active_customers.models.base import Arrays, Candidates, Model, SessionLog
@@ -35,10 +40,12 @@ from active_customers.models.registry import MODELS
 from active_customers.models.trained import without_erased
 from active_customers.realtime.session_recommender import SessionRecommender, load_models
 from active_customers.storage.archive import Archive
-from active_customers.storage.base import CatalogStore, StoreWriter
+from active_customers.storage.base import StoreWriter
 from active_customers.storage.data_dir import DataDirectory
 
 Progress = Callable[[int, int], None]
+
+NO_CATALOGUE: Mapping[int, Product] = {}
 
 CHECKED_SESSIONS = 32
 """Sessions of the log that a fitted model is asked about before it is published."""
@@ -49,6 +56,8 @@ class RefreshConfig(HistoryConfig, ScheduleConfig):
 
     keep_versions: Annotated[int, Field(ge=1)] = 5
     """Published versions that stay on disk."""
+    feature_tables: bool = True
+    """Whether features of products, customers and pairs are published beside the models, some 10 bytes an act."""
     gate: GateConfig = GateConfig()
 
 
@@ -75,6 +84,16 @@ class _InForce:
     recommender: SessionRecommender
 
 
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """What is to be published, and what it is made from."""
+
+    manifest: Manifest
+    history: History
+    catalogue: Mapping[int, Product]
+    erased: list[int]
+
+
 class Refresh:
     """One run of training on a data directory."""
 
@@ -85,43 +104,49 @@ class Refresh:
         self._clock = clock
         self._config = config
         self._scratch = directory.models / ".scratch"
+        self._engineering = FeatureEngineering(self._archive, config, directory.models / ".features.tmp")
         self._models = models
         self._started = 0.0
-        self._notes: list[str] = []
 
     def run(
-        self, writer: StoreWriter, progress: Progress, catalog: CatalogStore | None = None, *, force: bool = False
+        self,
+        writer: StoreWriter,
+        progress: Progress,
+        *,
+        force: bool = False,
+        catalogue: Mapping[int, Product] = NO_CATALOGUE,
     ) -> Manifest:
         """Train on everything logged so far and publish; return what the new version says about itself.
 
-        What `catalog` says of products lets models propose those that nobody acted on yet. With `force` it is published
-        whatever the gate says. Raises `RefreshRefusedError` when the gate refuses, `NoDataError` when there is nothing
-        to learn from, `ArtifactError` when a model fails its check, `StorageError` when the archive cannot be read,
-        `StoreLockedError` at once when another refresh is running; then nothing is published and the version in force
-        stays.
+        With `force` whatever the gate says. `catalogue` holds products by number: what it says of them lets models
+        propose those that nobody acted on yet, and tells customers' tastes. Raises `RefreshRefusedError` when the gate
+        refuses, `NoDataError` when there is nothing to learn from, `ArtifactError` when a model fails its check,
+        `StorageError` when the archive cannot be read, `StoreLockedError` at once when another refresh is running; then
+        nothing is published and the version in force stays.
         """
         with self._artifacts.exclusive():
-            return self._run(writer, catalog, _Steps(progress, len(MODELS)), force=force)
+            return self._run(writer, _Steps(progress, len(MODELS)), force=force, catalogue=catalogue)
 
-    def _run(self, writer: StoreWriter, catalog: CatalogStore | None, steps: _Steps, *, force: bool) -> Manifest:
+    def _run(self, writer: StoreWriter, steps: _Steps, *, force: bool, catalogue: Mapping[int, Product]) -> Manifest:
         self._started = time.perf_counter()
         replaced = self._artifacts.current()
         in_force = self._in_force(replaced, writer) if self._config.gate.enabled else Verdict(Outcome.OFF)
         writer.archive_log()
         seen = 1 if isinstance(in_force, Verdict) else in_force.manifest.watermark
-        history = read_history(self._archive, self._config, self._scratch, writer.erased_customers(), seen)
+        erased = writer.erased_customers()
+        history = read_history(self._archive, self._config, self._scratch, erased, seen)
         if not len(history):
             raise NoDataError(
                 "there are no events on products yet: post some, or run import-events, then refresh again"
             )
-        if catalog is not None:
-            history = history.described(catalog, self._clock.now())
+        history = history.described(catalogue, self._clock.now())
         steps.take()
         verdict = self._judge(in_force, history, steps)
         manifest = self._manifest(history, verdict, force=force)
         if not force:
             self._refuse_if_worse(manifest, verdict, replaced)
-        return self._publish(manifest, history, steps, replaced)
+        fresh = _Fresh(manifest, history, catalogue, erased)
+        return self._publish(fresh, steps, replaced)
 
     def _in_force(self, version: str | None, writer: StoreWriter) -> _InForce | Verdict:
         """Load the version that a new one is compared with; a verdict where there is none."""
@@ -152,21 +177,25 @@ class Refresh:
         def fit(rows: NDArray[np.bool_]) -> SessionRecommender:
             steps.add(len(MODELS))
             manifest = replace(self._manifest(history, Verdict(Outcome.OFF)), configs=configs.model_dump(mode="json"))
-            return SessionRecommender(load_models(manifest, self._fit(log_of(history, rows), configs, steps)))
+            fitted, _ = self._fit(log_of(history, rows), configs, steps)
+            return SessionRecommender(load_models(manifest, fitted))
 
         return fit
 
-    def _fit(self, log: SessionLog, configs: ModelConfigs, steps: _Steps) -> dict[str, Arrays]:
-        """Fit every model and check it; raises `ArtifactError`."""
+    def _fit(self, log: SessionLog, configs: ModelConfigs, steps: _Steps) -> tuple[dict[str, Arrays], list[str]]:
+        """Fit every model and check it; return what was learned, and notes of what was done without.
+
+        Raises `ArtifactError` when a model fails its check.
+        """
         fitted: dict[str, Arrays] = {}
-        self._notes = []
+        notes: list[str] = []
         for name, entry in MODELS.items():
             model = entry.make(getattr(configs, name))
-            self._notes += _fitted(model, log)
+            notes += _fitted(model, log)
             check(name, model, log)
             fitted[name] = model.arrays()
             steps.take()
-        return fitted
+        return fitted, notes
 
     def _refuse_if_worse(self, manifest: Manifest, verdict: Verdict, in_force: str | None) -> None:
         """Raise `RefreshRefusedError`, leaving a report, when the version must not be published.
@@ -184,22 +213,35 @@ class Refresh:
             "changed in the settings `models` and in what was logged, or publish it all the same: refresh --force"
         )
 
-    def _publish(self, manifest: Manifest, history: History, steps: _Steps, replaced: str | None) -> Manifest:
-        log = history.log(self._clock.now())
-        fitted = self._fit(log, self._models, steps)
+    def _publish(self, fresh: _Fresh, steps: _Steps, replaced: str | None) -> Manifest:
+        manifest, log = fresh.manifest, fresh.history.log(self._clock.now())
+        fitted, notes = self._fit(log, self._models, steps)
         manifest.facts.update(
             sessions=log.n_sessions,
             customers=len(np.unique(log.customers)),
             products=len(np.unique(log.products)),
             described=0 if log.features is None else int((np.diff(log.features.offsets) > 0).sum()),
-            seconds=self._seconds(),
-            notes=self._notes,
+            notes=notes,
         )
-        self._artifacts.publish(manifest, fitted, replaced)
+        with self._features(fresh) as tables:
+            manifest.facts["seconds"] = self._seconds()
+            self._artifacts.publish(manifest, fitted, replaced, tables)
         self._artifacts.prune(self._config.keep_versions)
-        self._report(manifest, PUBLISHED, replaced)
+        skew = skew_of_version(self._artifacts, manifest.version, log) if tables else None
+        self._report(manifest, PUBLISHED, replaced, skew)
         steps.take()
         return manifest
+
+    @contextmanager
+    def _features(self, fresh: _Fresh) -> Iterator[list[Path]]:
+        """Yield the tables to be published, and note what they were made from."""
+        if not self._config.feature_tables:
+            yield []
+            return
+        reading = Reading.of_history(fresh.history)
+        fresh.manifest.facts["features"] = reading.noted()
+        with self._engineering.tables(reading, fresh.catalogue, fresh.erased) as tables:
+            yield tables
 
     def _manifest(self, history: History, verdict: Verdict, *, force: bool = False) -> Manifest:
         now = self._clock.now()
@@ -214,7 +256,7 @@ class Refresh:
             facts={"acts": len(history), "gate": verdict.as_dict() | {"forced": force}},
         )
 
-    def _report(self, manifest: Manifest, outcome: str, replaced: str | None) -> None:
+    def _report(self, manifest: Manifest, outcome: str, replaced: str | None, skew: Skew | None = None) -> None:
         facts = manifest.facts
         self._reports.add(
             RefreshReport(
@@ -226,6 +268,7 @@ class Refresh:
                 acts=facts["acts"],
                 seconds=self._seconds(),
                 gate=facts["gate"],
+                skew=None if skew is None else skew.as_dict(),
             )
         )
 
@@ -271,7 +314,7 @@ def _fitted(model: Model, log: SessionLog) -> list[str]:
         if not isinstance(model, Hybrid):
             raise
         model.fit_sources(log)
-        return [f"without trees, answers are the sum of their sources: {error}"]
+        return [f"without trees, near sessions decide and the other sources fill up: {error}"]
     return []
 
 

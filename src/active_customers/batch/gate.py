@@ -20,21 +20,9 @@ from pydantic import Field
 from active_customers.batch.held_out import HeldOut, HoldOutConfig, hold_out
 from active_customers.batch.history import History
 from active_customers.core.identifiers import NO_NUMBER
-from active_customers.core.recommendation import Goal
-from active_customers.core.session import (
-    EVENT_WORDS,
-    H_EVENTS,
-    H_NEWEST,
-    H_VERSION,
-    HEADER,
-    LAYOUT_VERSION,
-    State,
-)
 from active_customers.evaluation.metrics import Interval, coverage, first_ranks, gains, intervals
+from active_customers.evaluation.replay import question_of_session
 from active_customers.evaluation.task import Predictions
-from active_customers.kernels.retrieval import Asked
-from active_customers.models.base import NO_PRODUCTS, SessionLog
-from active_customers.models.kernel_arguments import frozen
 from active_customers.realtime.session_recommender import SessionRecommender
 
 LENGTH = 20
@@ -179,7 +167,7 @@ def _answers(recommenders: tuple[SessionRecommender, ...], held: HeldOut) -> lis
     scores = np.zeros(products.shape, np.float32)
     spent = np.zeros((len(recommenders), n), np.int64)
     for row in (0, *range(n)):
-        state, asked = _question(held.log, int(held.sessions[row]), int(held.lengths[row]))
+        state, asked = question_of_session(held.log, int(held.sessions[row]), int(held.lengths[row]), LENGTH)
         for place, recommender in enumerate(recommenders):
             started = time.perf_counter_ns()
             rows, size = recommender.retrieve(state, asked)
@@ -188,20 +176,6 @@ def _answers(recommenders: tuple[SessionRecommender, ...], held: HeldOut) -> lis
             scores[place, row, :size] = rows.scores[:size]
     medians = np.median(spent, axis=1) / 1_000
     return list(map(Predictions, products, scores, medians.tolist()))
-
-
-def _question(log: SessionLog, session: int, length: int) -> tuple[State, Asked]:
-    """Return the state of a customer who did the first acts of a session, and the question of their next home page."""
-    start = log.offsets[session]
-    acts = slice(start, start + length)
-    state = np.zeros(HEADER + length * EVENT_WORDS, np.int64)
-    now = int(log.times[start + length - 1])
-    state[H_VERSION], state[H_EVENTS], state[H_NEWEST] = LAYOUT_VERSION, length, now
-    events = state[HEADER:].reshape(length, EVENT_WORDS)
-    events[:, 0], events[:, 1] = log.times[acts], 1
-    events[:, 2] = log.products[acts].astype(np.int64) | log.event_types[acts].astype(np.int64) << 32
-    none = NO_PRODUCTS
-    return frozen(state), Asked(LENGTH, now, NO_NUMBER, False, False, int(Goal.NEXT), False, none, none, none)
 
 
 def _shown(change: Change) -> str:

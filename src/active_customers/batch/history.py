@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
@@ -16,10 +16,10 @@ from pydantic import Field
 from active_customers.core.config import Config
 from active_customers.core.errors import StorageError
 from active_customers.core.event import TASTE_TYPES
+from active_customers.core.product import Product
 from active_customers.models.base import SessionLog
-from active_customers.models.product_features import ProductFeatures, Token, features_of, tokens_of
+from active_customers.models.product_features import ProductFeatures, features_of, tokens_of
 from active_customers.storage.archive import Archive, Part, check_part
-from active_customers.storage.base import CatalogStore
 
 
 class HistoryConfig(Config):
@@ -38,7 +38,7 @@ COLUMNS = ("session", "product", "event_type", "time", "customer")
 _KINDS = ", ".join(str(int(kind)) for kind in TASTE_TYPES)
 _OF_TASTE = f"product IS NOT NULL AND event_type IN ({_KINDS}) AND customer NOT IN (SELECT unnest(?))"
 _NEWEST = f"""
-SELECT {", ".join(COLUMNS)} FROM (
+SELECT position, {", ".join(COLUMNS)} FROM (
     SELECT position, {", ".join(COLUMNS)} FROM read_parquet(?, hive_partitioning = false)
     WHERE {_OF_TASTE}
     ORDER BY position DESC LIMIT ?
@@ -53,14 +53,15 @@ SELECT count(*) FROM read_parquet(?, hive_partitioning = false) WHERE {_OF_TASTE
 class History:
     """Acts by column (`COLUMNS`), in order of log position; `watermark` and `holes` as in a `Manifest`.
 
-    The last `n_unseen` of them stand at or above the watermark that was asked about. `features` says what the catalogue
-    knows of products, acted on or not.
+    The last `n_unseen` of them stand at or above the watermark that was asked about; `first` is the first one's
+    position. `features` says what the catalogue knows of products, acted on or not.
     """
 
     columns: Mapping[str, NDArray[Any]]
     watermark: int
     holes: list[tuple[int, int]]
     n_unseen: int = 0
+    first: int = 1
     features: ProductFeatures | None = None
 
     def __len__(self) -> int:
@@ -72,24 +73,16 @@ class History:
         described = 0 if self.features is None else self.features.n_products
         return max(described, int(self.columns["product"].max(initial=0)) + 1)
 
-    def described(self, catalog: CatalogStore, now: int) -> Self:
-        """Return the same with what a catalogue says of products, but of those that are on sale only after `now`."""
-        n_products = max(catalog.n_products(), self.n_products)
-        features = features_of(_entries(catalog, n_products, now), n_products)
+    def described(self, catalogue: Mapping[int, Product], now: int) -> Self:
+        """Return the same with what is said of products by number, but of those that are on sale only after `now`."""
+        said = ((number, tokens_of(entry)) for number, entry in catalogue.items() if (entry.released or 0) <= now)
+        features = features_of(said, max(self.n_products, max(catalogue, default=-1) + 1))
         return replace(self, features=features) if features.n_tokens else self
 
     def log(self, as_of: int, rows: NDArray[np.bool_] | None = None) -> SessionLog:
         """Return all rows, or some, as sessions."""
         columns = self.columns if rows is None else {name: column[rows] for name, column in self.columns.items()}
         return replace(SessionLog.from_rows(columns, self.n_products, as_of), features=self.features)
-
-
-def _entries(catalog: CatalogStore, n_products: int, now: int) -> Iterator[tuple[int, Iterator[Token]]]:
-    """Yield product numbers with what the catalogue says; one by one, since a store bears no long reading."""
-    for number in range(n_products):
-        entry = catalog.product(number)
-        if entry is not None and (entry.released or 0) <= now:
-            yield number, tokens_of(entry)
 
 
 def read_history(
@@ -107,7 +100,9 @@ def read_history(
         return History(dict.fromkeys(COLUMNS, np.empty(0, np.int64)), 1, [])
     wanted = _Wanted([str(part.path) for part in parts], np.array(erased, np.uint32), config.newest_acts, seen)
     columns, n_unseen = _newest_acts(parts, config, scratch, wanted)
-    return History(columns, max(part.last + 1 for part in parts), holes_between(parts), n_unseen)
+    positions = columns.pop("position")[:1].tolist()
+    watermark = max(part.last + 1 for part in parts)
+    return History(columns, watermark, holes_between(parts), n_unseen, *positions)
 
 
 def holes_between(parts: Sequence[Part]) -> list[tuple[int, int]]:
@@ -136,7 +131,7 @@ class _Wanted(NamedTuple):
 def _newest_acts(
     parts: Sequence[Part], config: HistoryConfig, scratch: Path, wanted: _Wanted
 ) -> tuple[dict[str, NDArray[Any]], int]:
-    """Return the acts by column, and how many of them are unseen."""
+    """Return the acts by column, their positions too, and how many of them are unseen."""
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": f"{config.memory_mb}MB",
         "threads": config.threads,
@@ -153,5 +148,5 @@ def _newest_acts(
         raise StorageError(f"the archive cannot be read ({error}): {remedy}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    columns = {name: np.asarray(found[name]) for name in COLUMNS}
+    columns = {name: np.asarray(found[name]) for name in ("position", *COLUMNS)}
     return columns, min(int(n_unseen), len(columns["product"]))

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from active_customers.models.artifacts import ArtifactStore
-from active_customers.monitoring.metrics import REFRESH_QUALITY, REFRESHES
+from active_customers.monitoring.metrics import FEATURE_SKEW, REFRESH_QUALITY, REFRESHES
 from active_customers.storage.durable import make_folder, write_whole
 
 KEPT = 100
@@ -34,6 +34,8 @@ class RefreshReport:
     seconds: float
     gate: dict[str, Any]
     """What the gate came to, with its figures, and whether it was `forced`: published whatever that is."""
+    skew: dict[str, Any] | None = None
+    """What the skew check found (`batch.skew.Skew`); None where nothing was compared."""
 
 
 class RefreshReports:
@@ -76,7 +78,7 @@ class RefreshWatch:
         self._known: set[str] | None = None
 
     def look(self) -> None:
-        """Count the reports that are new since the last look, and show the quality that the newest tells of."""
+        """Count the reports that are new since the last look, and show the figures that the newest tells of."""
         reported = self._artifacts.reported()
         if self._known is None:
             for outcome in (PUBLISHED, REFUSED, FAILED):
@@ -92,3 +94,5 @@ class RefreshWatch:
     def _show(report: dict[str, Any] | None) -> None:
         ratio = report["gate"]["quality_ratio"] if report else None
         REFRESH_QUALITY.set(float("nan") if ratio is None else ratio)
+        skew = report.get("skew") if report else None
+        FEATURE_SKEW.set(float("nan") if skew is None else skew["share"])

@@ -42,6 +42,8 @@ class Goal(Word):
     """One that the customer puts into the cart later in the session."""
     PURCHASE = 2
     """One that the customer buys later in the session."""
+    RETURN = 3
+    """One that the customer buys at the next visit that ends with a purchase."""
 
 
 class Recommendation(NamedTuple):

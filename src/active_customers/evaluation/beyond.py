@@ -5,16 +5,17 @@ All of it is told by what training held, and by nothing that a tested model has 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.stats import rankdata
 
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.evaluation.metrics import coverage
 from active_customers.models.base import SessionLog
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 HEAD, MIDDLE, TAIL, UNSEEN = "head", "middle", "tail", "unseen"
 HEAD_SHARE, MIDDLE_SHARE = 0.05, 0.2
@@ -28,6 +29,8 @@ class Catalogue:
     """What training held of each product: its acts, where that places it, and what it stands together with."""
 
     def __init__(self, train: SessionLog) -> None:
+        from scipy.stats import rankdata  # noqa: PLC0415 - half a second, which no other command should wait for
+
         self.n_products = train.n_products
         self.acts = np.bincount(train.products, minlength=train.n_products)
         self.percentiles = rankdata(self.acts) / train.n_products
@@ -93,6 +96,8 @@ def gini(shown: NDArray[Any]) -> float:
 
 def _together(train: SessionLog) -> tuple[csr_array, NDArray[np.float64]]:
     """Return in how many sessions two products stand together [products, products], and each one alone."""
+    from scipy.sparse import csr_array  # noqa: PLC0415 - as above
+
     sessions = np.repeat(np.arange(train.n_sessions), np.diff(train.offsets))
     keys = np.unique(sessions << 32 | train.products)
     rows, columns = keys >> 32, keys & NO_NUMBER

@@ -42,7 +42,7 @@ class PredictionDump:
             pa.array(task.session_ids[task.sessions[questions]]),
             pa.array(task.lengths[questions].astype(np.int32)),
             pa.array((places + 1).astype(np.int32)),
-            pa.array(task.product_ids[predictions.products[questions, places]]),
+            pa.array(task.unfolding.product_ids[predictions.products[questions, places]]),
             pa.array(predictions.scores[questions, places]),
         )
         table = pa.table(dict(zip(COLUMNS, columns, strict=True)))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +27,25 @@ from active_customers.evaluation.protocols import (
     NEXT_ITEM,
     REST_OF_SESSION,
     ROLLING,
+    UNFOLDING,
     checked_protocol,
     leave_one_out,
     next_item,
     rest_of_session,
 )
 from active_customers.evaluation.questions import checked_repeats
+from active_customers.evaluation.replay import SERVED, answer, fit_served, replay
 from active_customers.evaluation.report import Report, described
 from active_customers.evaluation.rolling import Folds, rolling
 from active_customers.evaluation.scoring import Scored, Scorer, pooled, summary
 from active_customers.evaluation.task import Predictions, Progress, Task, predict
 from active_customers.models.base import Model
-from active_customers.models.registry import new_model
+from active_customers.models.registry import MODELS, new_model
+from active_customers.realtime.live_index import LiveIndexConfig
+from active_customers.realtime.schemas import MAX_N
+
+LIVE = f"{SERVED}, live"
+"""What the service answers with when it learns the test part as it happens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,8 @@ class EvaluationRequest:
     """The model that the others are compared with; the first one if None."""
     catalogue: DescribedProducts | None = None
     """What is known of products by themselves: models may propose all of them, acted on in training or not."""
+    live: LiveIndexConfig | None = None
+    """Asks what the service answers with, too, as it was fitted and beside a live index of these bounds."""
 
 
 def evaluate(request: EvaluationRequest, progress: Progress | None = None) -> Report:
@@ -79,9 +88,14 @@ def evaluate(request: EvaluationRequest, progress: Progress | None = None) -> Re
     _check(request)
     tasks = _tasks(request)
     scored = _scored(request, tasks, progress)
+    live = scored.pop(LIVE, None)
     models = {name: summary(parts, request.k, request.seed) for name, parts in scored.items()}
     data = {**described(request.train, request.test, tasks), **_of_catalogue(request, tasks), **_split(request, tasks)}
-    return Report(request.protocol, request.k, data, models, _compared(request, scored))
+    report = Report(request.protocol, request.k, data, models, _compared(request, scored))
+    if live is None:
+        return report
+    gained = _comparison((LIVE, live), (SERVED, scored[SERVED]), request.seed)
+    return replace(report, live={SERVED: summary(live, request.k, request.seed)}, live_comparison=gained)
 
 
 def _check(request: EvaluationRequest) -> None:
@@ -91,8 +105,10 @@ def _check(request: EvaluationRequest) -> None:
         raise InvalidValueError("k", request.k, "ask for at least 1 product")
     for name in request.models:
         _new(request, name)
-    if request.against is not None and request.against not in request.models:
-        raise InvalidValueError("against", request.against, f"name one of the models: {', '.join(request.models)}")
+    names = (*request.models, *([] if request.live is None else [SERVED]))
+    if request.against is not None and request.against not in names:
+        raise InvalidValueError("against", request.against, f"name one of the models: {', '.join(names)}")
+    _check_live(request)
     needs_test = request.protocol in (NEXT_ITEM, REST_OF_SESSION, HELD_OUT)
     if needs_test and request.test is None:
         raise InvalidValueError("test", None, f"{request.protocol} needs a file of what is to be foretold")
@@ -104,6 +120,19 @@ def _check(request: EvaluationRequest) -> None:
         raise InvalidValueError(
             "repeats", request.repeats, f"leave it out: {request.protocol} asks for new products anyway"
         )
+
+
+def _check_live(request: EvaluationRequest) -> None:
+    if request.live is None:
+        return
+    if request.protocol not in UNFOLDING:
+        raise InvalidValueError(
+            "live", request.protocol, f"it replays sessions: choose --protocol {', '.join(UNFOLDING)}"
+        )
+    if request.k > MAX_N:
+        raise InvalidValueError("k", request.k, f"the service answers with at most {MAX_N} products")
+    for name in MODELS:
+        new_model(name, request.configs.get(name))
 
 
 def _tasks(request: EvaluationRequest) -> list[Task]:
@@ -121,50 +150,56 @@ def _tasks(request: EvaluationRequest) -> list[Task]:
 
 def _scored(request: EvaluationRequest, tasks: Sequence[Task], progress: Progress | None) -> dict[str, list[Scored]]:
     """Return what each model's answers to each task are worth; one task's catalogue is in memory at a time."""
-    scored: dict[str, list[Scored]] = {name: [] for name in request.models}
-    parts = [(task, name) for task in tasks for name in scored]
-    total = len(scored) * sum(len(task.sessions) for task in tasks)
-    done = 0
+    scored: dict[str, list[Scored]] = {}
+    n_answers = len(request.models) + (0 if request.live is None else 2)
+    whole = _Whole(progress, n_answers * sum(len(task.sessions) for task in tasks))
     with ExitStack() as stack:
         dump = stack.enter_context(PredictionDump(request.dump)) if request.dump else None
-        scorer: Scorer | None = None
-        for task, name in parts:
-            if scorer is None or scorer.task is not task:
-                scorer = Scorer(task, request.seed)
-            predictions, fit_seconds = _answered(_new(request, name), task, request.k, _part(progress, done, total))
-            done += len(task.sessions)
-            scored[name].append(scorer.scored(predictions, fit_seconds))
-            if dump:
-                dump.add(name, task, predictions)
+        for task in tasks:
+            scorer = Scorer(task, request.seed)
+            for name, predictions, fit_seconds in _answers(request, task, whole.tell):
+                scored.setdefault(name, []).append(scorer.scored(predictions, fit_seconds))
+                if dump:
+                    dump.add(name, task, predictions)
     return scored
 
 
-def _answered(model: Model, task: Task, k: int, progress: Progress) -> tuple[Predictions, float]:
-    started = time.perf_counter()
-    model.fit(task.train)
-    fit_seconds = time.perf_counter() - started
-    return predict(model, task, k, progress), fit_seconds
+def _answers(request: EvaluationRequest, task: Task, progress: Progress) -> Iterator[tuple[str, Predictions, float]]:
+    """Yield each model's name, its answers and how long it took to fit; what is served comes last, then live."""
+    for name in request.models:
+        model = _new(request, name)
+        started = time.perf_counter()
+        model.fit(task.train)
+        fit_seconds = time.perf_counter() - started
+        yield name, predict(model, task, request.k, progress), fit_seconds
+    if request.live is not None:
+        started = time.perf_counter()
+        models = fit_served(task.train, request.configs)
+        fit_seconds = time.perf_counter() - started
+        yield SERVED, answer(models, task, request.k, progress), fit_seconds
+        yield LIVE, replay(models, task, request.k, request.live, progress), fit_seconds
 
 
 def _compared(request: EvaluationRequest, scored: Mapping[str, list[Scored]]) -> list[Comparison]:
     """Return every other model against the one named, or against the first."""
-    against = request.against or request.models[0]
-    theirs = scored[against]
-    clusters = np.concatenate([part.clusters for part in theirs])
-    found = []
-    for name, ours in scored.items():
-        if name != against:
-            rng = np.random.default_rng(request.seed)
-            apart = differences(pooled(ours), pooled(theirs), clusters, rng)
-            agreeing = {
-                measure: sum(
-                    np.sign((our.earned[measure] - their.earned[measure]).sum()) == np.sign(difference.mean)
-                    for our, their in zip(ours, theirs, strict=True)
-                )
-                for measure, difference in apart.items()
-            }
-            found.append(Comparison(name, against, apart, {m: int(n) for m, n in agreeing.items()}))
-    return corrected(found)
+    against = request.against or next(iter(scored))
+    theirs = (against, scored[against])
+    return corrected([_comparison(ours, theirs, request.seed) for ours in scored.items() if ours[0] != against])
+
+
+def _comparison(ours: tuple[str, list[Scored]], theirs: tuple[str, list[Scored]], seed: int) -> Comparison:
+    """Return one model against another on the same questions."""
+    (name, our_parts), (against, their_parts) = ours, theirs
+    clusters = np.concatenate([part.clusters for part in their_parts])
+    apart = differences(pooled(our_parts), pooled(their_parts), clusters, np.random.default_rng(seed))
+    agreeing = {
+        measure: sum(
+            int(np.sign((our.earned[measure] - their.earned[measure]).sum()) == np.sign(difference.mean))
+            for our, their in zip(our_parts, their_parts, strict=True)
+        )
+        for measure, difference in apart.items()
+    }
+    return Comparison(name, against, apart, agreeing)
 
 
 def _of_catalogue(request: EvaluationRequest, tasks: Sequence[Task]) -> dict[str, Any]:
@@ -187,6 +222,11 @@ def _split(request: EvaluationRequest, tasks: Sequence[Task]) -> dict[str, Any]:
         split["horizon_days"] = request.folds.days or HORIZON_DAYS
     if request.protocol == ROLLING:
         split["targets"] = request.folds.targets
+    if request.live is not None:
+        split["live"] = {
+            "learned_acts": sum(len(task.test.products) for task in tasks),
+            "train_acts_after_first_question": sum(map(_overlap, tasks)) if _has_times(request) else 0,
+        }
     if tasks[0].until is not None:
         split["folds"] = [
             {"fitted_before": format_time(task.until or 0), "questions": len(task.sessions)} for task in tasks
@@ -194,15 +234,30 @@ def _split(request: EvaluationRequest, tasks: Sequence[Task]) -> dict[str, Any]:
     return split
 
 
+def _has_times(request: EvaluationRequest) -> bool:
+    return all(part.times is not None for part in request.train)
+
+
+def _overlap(task: Task) -> int:
+    """Return how many acts were learned from that are not older than the first question."""
+    first = task.test.times[task.test.offsets[task.sessions] + task.lengths - 1].min()
+    return int(np.count_nonzero(task.train.times >= first))
+
+
 def _new(request: EvaluationRequest, name: str) -> Model:
     return new_model(name, request.configs.get(name), CONTESTANTS)
 
 
-def _part(progress: Progress | None, before: int, total: int) -> Callable[[int, int], None]:
-    """Return a progress of one part, in terms of the whole."""
+class _Whole:
+    """The progress of one part after the other, in terms of the whole."""
 
-    def tell(done: int, _of: int) -> None:
-        if progress:
-            progress(before + done, total)
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress = progress
+        self._before, self._total = 0, total
 
-    return tell
+    def tell(self, done: int, of: int) -> None:
+        """Take how many of a part's questions are answered; its last one ends it."""
+        if self._progress:
+            self._progress(self._before + done, self._total)
+        if done == of:
+            self._before += of

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from active_customers.core.errors import InvalidValueError, NoDataError
 from active_customers.core.identifiers import NO_NUMBER
+from active_customers.core.recommendation import Goal
 from active_customers.evaluation.described import DescribedProducts
 from active_customers.evaluation.interactions import Interactions, joined
 from active_customers.evaluation.questions import Repeats, without_repeats
@@ -49,7 +50,7 @@ def held_out(
     offsets = np.concatenate(([0], np.cumsum(np.bincount(pairs[0])))).astype(np.int64)
     everyone = np.arange(logs.test.n_sessions)
     questions = Questions(everyone, np.diff(logs.test.offsets), offsets, pairs[1])
-    return logs.task(questions, everyone, masks_history=True, several=True)
+    return logs.task(questions, everyone, masks_history=True, several=True, goal=Goal.NEXT)
 
 
 def _codes(customers: NDArray[Any], known: NDArray[Any]) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from active_customers.core.clock import DAY
 from active_customers.core.errors import InvalidValueError, NoDataError
 from active_customers.core.event import EventType
+from active_customers.core.recommendation import Goal
 from active_customers.evaluation.described import DescribedProducts
 from active_customers.evaluation.interactions import Interactions, SessionRows, encoded, joined
 from active_customers.evaluation.task import Numbered, Questions, Task, log_of, numbered
@@ -95,7 +96,7 @@ def _task(
     by_customer = replace(bought.rows, codes=bought.customers, session_ids=bought.customer_ids)
     logs = numbered(by_basket.where(learned), by_customer.where(asked), catalogue)
     logs = logs._replace(train=_with_customers(logs.train, by_basket, bought.customers))
-    return logs.task(_questions(logs, bought, asked), np.arange(logs.test.n_sessions), several=True)
+    return logs.task(_questions(logs, bought, asked), np.arange(logs.test.n_sessions), several=True, goal=Goal.RETURN)
 
 
 def _with_customers(train: SessionLog, rows: SessionRows, customers: NDArray[np.int64]) -> SessionLog:

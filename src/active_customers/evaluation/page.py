@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -75,14 +75,30 @@ small { color: var(--soft); display: block; } .best { font-weight: 700; }
 def page(report: Mapping[str, Any]) -> str:
     """Return the page of a report (`Report.as_dict`). Every text of it is escaped; nothing is loaded from elsewhere."""
     title, models = f"Evaluation, {report['protocol']}", ", ".join(report["models"])
-    sections = (_facts, _figures, _comparisons, _slices, _beyond, _folds, _files)
-    body = "".join(section(report) for section in sections)
+    tables = (_figures, _comparisons, _slices, _beyond, _folds)
+    static = "".join(section(report) for section in tables)
+    body = f"{_facts(report)}{static}{_live(report, tables)}{_files(report)}"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head>"
         f"<body><h1>{escape(title)}</h1><p>{escape(models)}</p>{body}</body></html>\n"
     )
+
+
+def _live(report: Mapping[str, Any], tables: Iterable[Callable[[Mapping[str, Any]], str]]) -> str:
+    """Return the same tables for what learned the test part as it happened, apart from those of what did not."""
+    if "live" not in report:
+        return ""
+    known = report["data"]["live"]["train_acts_after_first_question"]
+    about = (
+        "Everything above is static: fitted once, with nothing learned afterwards. What follows answered the same "
+        "questions beside a live index that learned each act of the test part as it happened; a question knew the acts "
+        "of others before it, and none of its own customer but what its session had shown."
+    )
+    overlap = f" {known:,} acts of the training part are not older than the first question; both know them."
+    body = "".join(section({**report, **report["live"]}) for section in tables)
+    return f"<h1>Live</h1>{_note(about + (overlap if known else ''))}{body}"
 
 
 def _facts(report: Mapping[str, Any]) -> str:

@@ -47,6 +47,9 @@ NEXT_BASKET = "next-basket"
 HELD_OUT = "held-out"
 """For every customer of a file of held-out purchases: what did they buy, that is not in their history? (`held_out`)."""
 
+UNFOLDING = (NEXT_ITEM, REST_OF_SESSION, ROLLING)
+"""Protocols whose test part can be replayed, act by act."""
+
 PROTOCOLS = (NEXT_ITEM, REST_OF_SESSION, LEAVE_ONE_OUT, ROLLING, NEXT_BASKET, HELD_OUT)
 
 _LEAST_ACTS = 3
@@ -111,11 +114,13 @@ def leave_one_out(
     lengths = counts[asked] - 1
     targets = whole.products[whole.offsets[asked] + lengths].astype(np.int64)
     logs = Numbered(
-        _all_but_the_last(whole, 1 if loose else 2),
-        whole,
-        product_ids,
-        rows.session_ids[whole.customers],
-        features_by_number(catalogue, product_ids),
+        train=_all_but_the_last(whole, 1 if loose else 2),
+        test=whole,
+        product_ids=product_ids,
+        session_ids=rows.session_ids[whole.customers],
+        unseen_ids=product_ids[:0],
+        customers_of_test=whole.customers.astype(np.int64),
+        features=features_by_number(catalogue, product_ids),
     )
     questions = Questions(asked, lengths, np.arange(len(asked) + 1), targets)
     return logs.task(questions, np.arange(whole.n_sessions), masks_history=True)

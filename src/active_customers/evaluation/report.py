@@ -79,13 +79,19 @@ class ModelReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was asked, of which data, and how each model did."""
+    """What was asked, of which data, and how each model did.
+
+    `models` and `comparisons` are static: fitted once, nothing learned afterwards. `live` holds what learned the test
+    part as it happened, a table of its own, and `live_comparison` what that gained on the same questions.
+    """
 
     protocol: str
     k: int
     data: Mapping[str, Any]
     models: Mapping[str, ModelReport]
     comparisons: Sequence[Comparison] = field(default=())
+    live: Mapping[str, ModelReport] = field(default_factory=dict)
+    live_comparison: Comparison | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report for JSON."""
@@ -95,7 +101,12 @@ class Report:
             "data": dict(self.data),
             "models": {name: figures.as_dict() for name, figures in self.models.items()},
             "comparisons": [comparison.as_dict() for comparison in self.comparisons],
+            **({"live": self._live()} if self.live else {}),
         }
+
+    def _live(self) -> dict[str, Any]:
+        found = [self.live_comparison.as_dict()] if self.live_comparison else []
+        return {"models": {name: figures.as_dict() for name, figures in self.live.items()}, "comparisons": found}
 
     def write(self, path: Path) -> None:
         """Write the report as indented JSON."""

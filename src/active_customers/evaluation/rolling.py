@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from active_customers.core.clock import DAY
 from active_customers.core.errors import InvalidValueError, NoDataError
 from active_customers.core.event import EventType
+from active_customers.core.recommendation import Goal
 from active_customers.evaluation.described import DescribedProducts
 from active_customers.evaluation.interactions import Interactions, SessionRows, joined
 from active_customers.evaluation.questions import Repeats, next_acts, rest_of_sessions, without_repeats
@@ -21,6 +22,9 @@ from active_customers.models.base import SessionLog
 Targets = Literal["any", "view", "cart_add", "purchase"]
 """What is to be foretold. For `any` and `view` the next act (of that kind) and nothing else is right. For `cart_add`
 and `purchase`, as in the OTTO contest, every product that the rest of the session puts into the cart or buys."""
+
+
+_GOALS: Mapping[Targets, Goal] = {"any": Goal.NEXT, "view": Goal.NEXT, "cart_add": Goal.CART, "purchase": Goal.PURCHASE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +51,34 @@ def rolling(
     """
     if any(part.times is None for part in files):
         raise InvalidValueError("events", [part.source for part in files], "rolling needs a file with times")
-    if checked_targets(folds.targets) not in ("any", "view") and any(not _knows_kinds(part) for part in files):
-        raise InvalidValueError("targets", folds.targets, "the file holds views only: give events, with their preset")
+    _check_kinds(files, folds.targets)
     rows = joined(files)
     starts = _first_times(rows)
     how = (folds.targets, repeats, catalogue)
     return [_fold(rows, starts, window, how) for window in _windows(rows.times, folds)]
+
+
+def newest_sessions(
+    files: Sequence[Interactions],
+    share: float,
+    targets: Targets = "any",
+    repeats: Repeats = "keep",
+    catalogue: DescribedProducts | None = None,
+) -> Task:
+    """Set the task of the newest sessions, by when they begin: learned is what was done before the first of them.
+
+    Files without times are in the order of time. Raises `InvalidValueError` for a share that is none, `NoDataError`
+    when nothing is left to learn from or to ask.
+    """
+    if not 0 < share < 1:
+        raise InvalidValueError("share", share, "give a share of the sessions between 0 and 1, such as 0.1")
+    _check_kinds(files, targets)
+    rows = joined(files)
+    if not len(rows.times):
+        raise NoDataError("the files hold no acts of taste: give views, carts or purchases")
+    starts = _first_times(rows)
+    begin = int(np.quantile(starts, 1 - share, method="higher"))
+    return _fold(rows, starts, (begin, int(rows.times.max()) + 1), (targets, repeats, catalogue))
 
 
 def checked_targets(name: str) -> Targets:
@@ -61,6 +87,11 @@ def checked_targets(name: str) -> Targets:
         if name == known:
             return known  # type: ignore[no-any-return]
     raise InvalidValueError("targets", name, f"choose one of {', '.join(get_args(Targets))}")
+
+
+def _check_kinds(files: Sequence[Interactions], targets: str) -> None:
+    if checked_targets(targets) not in ("any", "view") and any(not _knows_kinds(part) for part in files):
+        raise InvalidValueError("targets", targets, "the file holds views only: give events, with their preset")
 
 
 def _knows_kinds(part: Interactions) -> bool:
@@ -103,7 +134,7 @@ def _fold(
         raise NoDataError("a fold holds no session with something to foretell: ask for fewer or longer folds")
     customers = rows.customer_of_sessions()
     task = _with_customers(logs, customers).task(asked, customers[logs.test.customers])
-    return replace(task, until=begin, several=bool(kinds), masks_history=repeats == "new")
+    return replace(task, until=begin, several=bool(kinds), masks_history=repeats == "new", goal=_GOALS[targets])
 
 
 def _questions(log: SessionLog, targets: Targets, *, only_new: bool) -> Questions:

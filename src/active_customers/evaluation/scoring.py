@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from active_customers.core.identifiers import NO_NUMBER
 from active_customers.evaluation.beyond import HEAD, MIDDLE, TAIL, UNSEEN, Catalogue
 from active_customers.evaluation.metrics import (
     Earned,
@@ -61,20 +62,25 @@ class Scorer:
         """Return what the answers are worth."""
         hits, found = predictions.matches(self.task)
         first = first_ranks(hits)
-        earned = set_gains(hits, np.diff(self.task.target_offsets)) if self.task.several else gains(first)
         rng = np.random.default_rng(self._seed)  # every model is looked at in the same lists
+        known = np.where(predictions.products < self.task.train.n_products, predictions.products, NO_NUMBER)
         return Scored(
-            earned=earned,
+            earned=earned_by(hits, self.task),
             first=first,
             lengths=self.task.lengths,
             clusters=self.task.clusters,
             found=found,
             tiers=self._tiers,
             was_shown=self.task.was_shown,
-            beyond=self._catalogue.figures(predictions.products, self.task.targets, rng),
+            beyond=self._catalogue.figures(known, self.task.targets, rng),
             microseconds=predictions.microseconds,
             fit_seconds=fit_seconds,
         )
+
+
+def earned_by(hits: NDArray[np.bool_], task: Task) -> dict[str, NDArray[np.float64]]:
+    """Return what lists with these `hits` [n, k] earn by measure, question by question."""
+    return set_gains(hits, np.diff(task.target_offsets)) if task.several else gains(first_ranks(hits))
 
 
 def summary(parts: Sequence[Scored], k: int, seed: int) -> ModelReport:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from active_customers.core.errors import NoDataError
 from active_customers.core.identifiers import NO_NUMBER
+from active_customers.core.recommendation import Goal
 from active_customers.core.session import SessionQuery
 from active_customers.evaluation.described import DescribedProducts
 from active_customers.evaluation.interactions import SessionRows
@@ -36,18 +37,30 @@ class Questions(NamedTuple):
     targets: NDArray[np.int64]
 
 
+class Unfolding(NamedTuple):
+    """The test part for those who learn from it as it happens: what training has not seen has numbers, too.
+
+    These are from `Task.train.n_products` on; `product_ids` holds theirs after those of training. The `customers` of
+    `test` are the customers, where the files name them, else the sessions.
+    """
+
+    test: SessionLog
+    product_ids: NDArray[Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """Everything asked in one evaluation, in product numbers; `product_ids` and `session_ids` lead back to the file.
 
-    `sessions`, `lengths` [n], `target_offsets` [n + 1] and `targets` [m] are those of `Questions`, what training has
-    not seen being `NO_NUMBER`; `was_shown` [m] says of each target whether its question shows it, `clusters` [n] which
-    questions hang together (one session's, one customer's). With `masks_history` what a question shows must not be
-    among its answers.
+    `sessions`, `lengths` [n], `target_offsets` [n + 1] and `targets` [m] are those of `Questions`. What training has
+    not seen is `NO_NUMBER` in `test`, and a number from `train.n_products` on among the targets. `was_shown` [m] says
+    of each target whether its question shows it, `clusters` [n] which questions hang together (one session's, one
+    customer's). With `masks_history` what a question shows must not be among its answers.
     """
 
     train: SessionLog
     test: SessionLog
+    unfolding: Unfolding
     product_ids: NDArray[Any]
     session_ids: NDArray[Any]
     sessions: NDArray[np.int64]
@@ -59,6 +72,8 @@ class Task:
     masks_history: bool = False
     several: bool = False
     """Whether the protocol knows questions with several right answers, and so measures them as sets."""
+    goal: Goal = Goal.NEXT
+    """What the answers are for."""
     until: int | None = None
     """Time that everything learned from lies before, where the protocol splits by time."""
 
@@ -71,6 +86,20 @@ class Task:
     def target_questions(self) -> NDArray[np.int64]:
         """The question that each target belongs to."""
         return np.repeat(np.arange(len(self.sessions)), np.diff(self.target_offsets))
+
+    def part(self, chosen: NDArray[np.bool_]) -> Task:
+        """Return the task of the questions that `chosen` [n] marks."""
+        counts = np.diff(self.target_offsets)
+        kept = np.repeat(chosen, counts)
+        return replace(
+            self,
+            sessions=self.sessions[chosen],
+            lengths=self.lengths[chosen],
+            target_offsets=np.concatenate(([0], np.cumsum(counts[chosen]))).astype(np.int64),
+            targets=self.targets[kept],
+            was_shown=self.was_shown[kept],
+            clusters=self.clusters[chosen],
+        )
 
 
 class Matches(NamedTuple):
@@ -89,26 +118,28 @@ class Predictions:
     microseconds: float
 
     def matches(self, task: Task) -> Matches:
-        """Return which places hold a target, and which targets stand in a list; one that is unseen never does."""
+        """Return which places hold a target, and which targets stand in a list."""
         questions = np.repeat(np.arange(len(self.products), dtype=np.int64), self.products.shape[1])
         answered = questions << 32 | self.products.ravel()
         wanted = task.target_questions << 32 | task.targets
         hits = np.isin(answered, wanted).reshape(self.products.shape) & (self.products != NO_NUMBER)
-        return Matches(hits, np.isin(wanted, answered) & (task.targets != NO_NUMBER))
+        return Matches(hits, np.isin(wanted, answered))
 
 
 class Numbered(NamedTuple):
     """Rows learned from and rows asked about as logs with one numbering of products.
 
-    In `test` what training has not seen has numbers from `train.n_products` on, so that two such products are two; the
-    `customers` of a test session are its code in the rows it was made of. Products of a catalogue that training has not
-    seen have numbers in it nevertheless.
+    In `test` what training has not seen has numbers from `train.n_products` on, named by `unseen_ids`, so that two such
+    products are two; those of a catalogue are numbered in `train` in any case. The `customers` of a test session are
+    its code in the rows it was made of. Its real customer, if one is known, is in `customers_of_test`.
     """
 
     train: SessionLog
     test: SessionLog
     product_ids: NDArray[Any]
     session_ids: NDArray[Any]
+    unseen_ids: NDArray[Any]
+    customers_of_test: NDArray[np.int64]
     features: ProductFeatures | None = None
 
     def task(
@@ -118,22 +149,31 @@ class Numbered(NamedTuple):
         *,
         masks_history: bool = False,
         several: bool = False,
+        goal: Goal = Goal.NEXT,
     ) -> Task:
         """Return the task of these questions; `clusters` holds one for each test session."""
         return Task(
             train=replace(self.train, features=self.features),
             test=self._without_unseen(),
+            unfolding=self._unfolding(),
             product_ids=self.product_ids,
             session_ids=self.session_ids,
             sessions=asked.sessions,
             lengths=asked.lengths,
             target_offsets=asked.target_offsets,
-            targets=_seen(asked.targets, self.train.n_products),
+            targets=asked.targets.astype(np.uint32),
             was_shown=_was_shown(self.test, asked),
             clusters=clusters[asked.sessions],
             masks_history=masks_history,
             several=several,
+            goal=goal,
         )
+
+    def _unfolding(self) -> Unfolding:
+        ids = (self.product_ids, self.unseen_ids)
+        is_one_kind = self.product_ids.dtype.kind == self.unseen_ids.dtype.kind
+        product_ids = np.concatenate(ids if is_one_kind else [part.astype(np.str_) for part in ids])
+        return Unfolding(replace(self.test, customers=self.customers_of_test.astype(np.uint32)), product_ids)
 
     def _without_unseen(self) -> SessionLog:
         test = self.test
@@ -151,12 +191,15 @@ def numbered(learned: SessionRows, asked: SessionRows, catalogue: DescribedProdu
     if not len(learned.products):
         raise NoDataError("the training files hold no acts of taste: give files with views, carts or purchases")
     product_ids = with_catalogue(np.unique(learned.products), catalogue)
-    test = log_of(asked, all_numbers(asked.products, product_ids), len(product_ids))
+    asked_numbers = all_numbers(asked.products, product_ids)
+    test = log_of(asked, asked_numbers, len(product_ids))
     return Numbered(
         train=log_of(learned, numbers(learned.products, product_ids), len(product_ids)),
         test=test,
         product_ids=product_ids,
         session_ids=asked.session_ids[test.customers],
+        unseen_ids=np.unique(asked.products[asked_numbers >= len(product_ids)]),
+        customers_of_test=asked.customer_of_sessions()[test.customers],
         features=features_by_number(catalogue, product_ids),
     )
 
@@ -212,7 +255,8 @@ def question_of(task: Task, row: int) -> SessionQuery:
     start = task.test.offsets[task.sessions[row]]
     end = start + task.lengths[row]
     times = task.test.times[start:end]
-    return SessionQuery(task.test.products[start:end], task.test.event_types[start:end], times, int(times[-1]))
+    kinds = task.test.event_types[start:end]
+    return SessionQuery(task.test.products[start:end], kinds, times, int(times[-1]), task.goal)
 
 
 def numbers(ids: NDArray[Any], known: NDArray[Any]) -> NDArray[np.uint32]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from active_customers.core.clock import DAY
 from active_customers.core.event import EventType
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import ReasonCode
@@ -28,19 +29,28 @@ CONTENT, LINEAR, AFTER, BESIDE = range(4)
 in the same session. The later one has the word on evidence, so content speaks only where the history is silent."""
 N_RELATIONS = 4
 
-KNN, KNN_AFTER, N_VOTES, STRONGEST = range(4)
+KNN, KNN_AFTER, N_VOTES, STRONGEST, OWN = range(5)
 """What is gathered of near sessions: the sum of their votes, that of those which went on to the product, how many
-voted, and the strongest of the votes."""
-FIRST_RELATION = 4
+voted, and the strongest of the votes; and of the customer's own acts: how many moments they are from."""
+FIRST_RELATION = 5
 """Then two columns for each relation: the sum over the session's products, and the newest one's alone."""
 N_GATHERED = FIRST_RELATION + 2 * N_RELATIONS
 
-_OF_SESSIONS, _OF_RELATION, _OF_TASTE, _OF_ACTS, _OF_CONTEXT = 6, 5, 3, 4, 7
+_OF_SESSIONS, _OF_RELATION, _OF_TASTE, _OF_ACTS, _OF_CONTEXT = 7, 5, 3, 8, 7
 N_FEATURES = _OF_SESSIONS + N_RELATIONS * _OF_RELATION + _OF_TASTE + _OF_ACTS + _OF_CONTEXT
 """What describes a product, beside the facts that are known of it by itself."""
 
+MOST_OWN = 512
+"""Products of a customer's acts that may come back, at most: the newest."""
+
+GUESS = 6
+"""The column of the first guess: near sessions decide, as they are the best source by far, and the sum of what all say
+where they are silent. Trees learn what is wrong with it, so that few of them, or none, are no loss."""
+
 _SILENT = 0.001
-"""What the sum of all sources counts beside the share of the best one's votes, where there are no trees."""
+"""What the sum of all sources counts in the first guess, beside the share of the best one's votes."""
+_LEAST = 0.01
+"""The share of the best one's votes that no votes count as."""
 
 MOST_RANKED = 1024
 """Products that are described, at most."""
@@ -63,25 +73,35 @@ _RELATED, _SIMILAR = int(ReasonCode.RELATED), int(ReasonCode.SIMILAR)
 
 
 class Acts(NamedTuple):
-    """What a customer did in a session, oldest first: product numbers and `EventType`s, [n] each."""
+    """What a customer did, oldest first: product numbers, `EventType`s and times in microseconds, [n] each."""
 
     products: NDArray[np.uint32]
     event_types: NDArray[np.uint8]
+    times: NDArray[np.int64]
+
+
+class Counts(NamedTuple):
+    """How many slots there are: those of the products that sources are asked with, of all the acts' products, and all.
+
+    Each are the first of the next.
+    """
+
+    asked: int
+    own: int
+    found: int
 
 
 class HybridSources(NamedTuple):
     """What proposes and what is known, read-only.
 
-    Row `r` of `by_place` weighs the i-th newest distinct product of the session in relation `r`, `blend` the sources
-    (near sessions, then the relations) when the most promising are chosen; `facts` float32[n_products, f] is known of
-    each product. Products may be missing from any of them.
+    Row `r` of `by_place` weighs the i-th newest distinct product of the acts in relation `r`; `facts`
+    float32[n_products, f] is known of each product. Products may be missing from any of them.
     """
 
     sessions: session_knn.SessionIndex
     knn: session_knn.Weighting
     relations: tuple[Relation, ...]
     by_place: NDArray[np.float64]
-    blend: NDArray[np.float64]
     vectors: NDArray[np.float32]
     by_act: NDArray[np.float64]
     facts: NDArray[np.float32]
@@ -115,10 +135,11 @@ def rank(
 @kernel
 def propose(sources: HybridSources, scratch: HybridScratch, acts: Acts, wanted: Wanted) -> NDArray[np.int64]:
     """Return the slots of the most promising products, the most promising first, described in `scratch.columns`."""
-    n_query = insert_query(scratch.knn.candidates, acts.products, sources.by_place.shape[1])
-    n_votes = _ask_sessions(sources, scratch.knn, n_query)
-    count = count_votes(sources, scratch, acts, n_query, n_votes)
-    return promising(sources, scratch, acts, (n_query, count), wanted)
+    n_own = insert_query(scratch.knn.candidates, acts.products, MOST_OWN)
+    n_asked = min(n_own, sources.by_place.shape[1])
+    n_votes = _ask_sessions(sources, scratch.knn, n_asked)
+    counts = count_votes(sources, scratch, acts, Counts(n_asked, n_own, n_own), n_votes)
+    return promising(sources, scratch, acts, counts, wanted)
 
 
 @kernel
@@ -130,21 +151,38 @@ def _ask_sessions(sources: HybridSources, knn: session_knn.KnnScratch, n_query: 
 
 
 @kernel
-def count_votes(sources: HybridSources, scratch: HybridScratch, acts: Acts, n_query: int, n_votes: int) -> int:
-    """Gather what near sessions voted for, once the acts' products are in the set; return how many slots there are.
+def count_votes(sources: HybridSources, scratch: HybridScratch, acts: Acts, counts: Counts, n_votes: int) -> Counts:
+    """Gather the own acts and what near sessions voted for, once the acts' products are in the set; return the counts.
 
     As in `session_knn` a product counts by its rarity (what the model does not know counts once), and that of the
     newest act as often as customers stay with one.
     """
     gathered, products, rarity = scratch.gathered, scratch.knn.candidates.products, sources.sessions.rarity
-    gathered[:n_query] = 0.0
-    count = _tally(scratch.knn.candidates, gathered, n_query, scratch.knn.votes, n_votes)
+    _remember(scratch.knn.candidates, gathered, acts, counts.own)
+    count = _tally(scratch.knn.candidates, gathered, counts.own, scratch.knn.votes, n_votes)
     for slot in range(count):
         if products[slot] < len(rarity):
             weigh_votes(gathered, slot, rarity[products[slot]])
-    if n_query > 0 and products[0] == acts.products[-1]:
+    if counts.own > 0 and products[0] == acts.products[-1]:
         weigh_votes(gathered, 0, sources.knn.repeat)
-    return count
+        gathered[0, OWN] *= np.float32(sources.knn.repeat)
+    return Counts(counts.asked, counts.own, count)
+
+
+@kernel
+def _remember(candidates: CandidateSet, gathered: NDArray[np.float32], acts: Acts, n_own: int) -> None:
+    """Count the moments that each of the acts' products was acted on at; its evidence is itself."""
+    gathered[:n_own] = 0.0
+    moments = np.zeros(n_own, np.int64)
+    for slot in range(n_own):
+        candidates.evidence[slot] = candidates.products[slot]
+    for act in range(len(acts.products)):
+        product = acts.products[act]
+        slot = candidates.slots[product] if product < len(candidates.slots) else n_own
+        if slot < n_own and candidates.products[slot] == product:
+            is_new = gathered[slot, OWN] == 0.0 or moments[slot] != acts.times[act]
+            gathered[slot, OWN] += np.float32(is_new)
+            moments[slot] = acts.times[act]
 
 
 @kernel
@@ -156,18 +194,18 @@ def weigh_votes(gathered: NDArray[np.float32], slot: int, factor: float) -> None
 
 @kernel
 def promising(
-    sources: HybridSources, scratch: HybridScratch, acts: Acts, counts: tuple[int, int], wanted: Wanted
+    sources: HybridSources, scratch: HybridScratch, acts: Acts, counts: Counts, wanted: Wanted
 ) -> NDArray[np.int64]:
-    """Do what `propose` does, once votes are counted; `counts` are the slots of the acts' products, and of all."""
-    n_query, count = counts
+    """Do what `propose` does, once votes are counted."""
+    n_asked, n_own, count = counts
     candidates, gathered = scratch.knn.candidates, scratch.gathered
     for relation in range(N_RELATIONS - 1, -1, -1):  # so that the evidence is what stood beside it, if anything did
         column = FIRST_RELATION + 2 * relation
         count = _add_relation(
-            sources.relations[relation], sources.by_place[relation], candidates, gathered, (n_query, count, column)
+            sources.relations[relation], sources.by_place[relation], candidates, gathered, (n_asked, count, column)
         )
-    slots = _choose(sources, scratch, count, wanted)
-    _describe(sources, scratch, acts, n_query, slots)
+    slots = _choose(scratch, count, wanted)
+    _describe(sources, scratch, acts, n_own, slots)
     return slots
 
 
@@ -175,22 +213,17 @@ def promising(
 def order(forest: Forest, scratch: HybridScratch, slots: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the described products' slots, best first.
 
-    Scores are the trees' sums through the logistic function. Without trees near sessions decide, as they are the best
-    source by far, and the sum of what all say where they are silent.
+    Scores are the first guess and the trees' sums through the logistic function.
     """
-    sums = np.zeros(len(slots))
-    if len(forest.offsets) > 1:
-        add_trees(forest, scratch.columns, scratch.leaves, sums)
-        for row in range(len(slots)):
-            sums[row] = 1.0 / (1.0 + math.exp(-min(max(sums[row], -30.0), 30.0)))
-    else:
-        for row in range(len(slots)):
-            sums[row] = scratch.columns[0, row] + _SILENT * scratch.knn.candidates.scores[slots[row]]
+    sums = np.empty(len(slots))
+    for row in range(len(slots)):
+        sums[row] = scratch.columns[GUESS, row]
+    add_trees(forest, scratch.columns, scratch.leaves, sums)
     ordered = np.empty(len(slots), np.int64)
     for row in range(len(slots)):
         place = _place(sums, row)
         ordered[place] = slots[row]
-        scratch.scores[place] = sums[row]
+        scratch.scores[place] = 1.0 / (1.0 + math.exp(-min(max(sums[row], -30.0), 30.0)))
     return ordered
 
 
@@ -265,42 +298,41 @@ def _add_relation(
 
 
 @kernel
-def _choose(sources: HybridSources, scratch: HybridScratch, count: int, wanted: Wanted) -> NDArray[np.int64]:
-    """Return the slots of the most promising products: each source says at most its part of `blend`."""
+def _choose(scratch: HybridScratch, count: int, wanted: Wanted) -> NDArray[np.int64]:
+    """Return the slots of the most promising products: each source says at most 1."""
     gathered, scores = scratch.gathered, scratch.knn.candidates.scores
-    best = np.zeros(1 + N_RELATIONS, np.float32)
+    best = np.zeros(2 + N_RELATIONS, np.float32)
     for slot in range(count):
         best[0] = max(best[0], gathered[slot, KNN])
+        best[1] = max(best[1], gathered[slot, OWN])
         for relation in range(N_RELATIONS):
-            best[1 + relation] = max(best[1 + relation], gathered[slot, FIRST_RELATION + 2 * relation])
+            best[2 + relation] = max(best[2 + relation], gathered[slot, FIRST_RELATION + 2 * relation])
     factors = np.zeros(len(best))
     for source in range(len(best)):
-        factors[source] = sources.blend[source] / best[source] if best[source] > 0.0 else 0.0
+        factors[source] = 1.0 / best[source] if best[source] > 0.0 else 0.0
     for slot in range(count):
-        score = factors[0] * gathered[slot, KNN]
+        score = factors[0] * gathered[slot, KNN] + factors[1] * gathered[slot, OWN]
         for relation in range(N_RELATIONS):
-            score += factors[1 + relation] * gathered[slot, FIRST_RELATION + 2 * relation]
+            score += factors[2 + relation] * gathered[slot, FIRST_RELATION + 2 * relation]
         scores[slot] = score
     n = min(wanted.n, MOST_RANKED)
     return top_n(scratch.knn.candidates.products[:count], scores[:count], Wanted(n, wanted.excluded))
 
 
 @kernel
-def _describe(
-    sources: HybridSources, scratch: HybridScratch, acts: Acts, n_query: int, slots: NDArray[np.int64]
-) -> None:
+def _describe(sources: HybridSources, scratch: HybridScratch, acts: Acts, n_own: int, slots: NDArray[np.int64]) -> None:
     """Write what is known of the chosen products into the first places of `scratch.columns`."""
     gathered, columns, products = scratch.gathered, scratch.columns, scratch.knn.candidates.products
-    _describe_sessions(gathered, columns, slots)
+    _describe_sessions(scratch, slots)
     first = _OF_SESSIONS
     for relation in range(N_RELATIONS):
         _describe_relation(gathered, columns, slots, (FIRST_RELATION + 2 * relation, first))
         first += _OF_RELATION
     _describe_taste(sources, products, columns, (acts.products, slots), first)
     first += _OF_TASTE
-    _describe_acts(columns, acts, (products, n_query, slots), first)
+    _describe_acts(columns, acts, scratch, (n_own, slots), first)
     first += _OF_ACTS
-    _describe_context(sources, columns, acts, (products, n_query, len(slots)), first)
+    _describe_context(sources, columns, acts, (products, n_own, len(slots)), first)
     first += _OF_CONTEXT
     facts = sources.facts
     for place in range(len(slots)):
@@ -310,8 +342,12 @@ def _describe(
 
 
 @kernel
-def _describe_sessions(gathered: NDArray[np.float32], columns: NDArray[np.float32], slots: NDArray[np.int64]) -> None:
-    """Write what near sessions say: relative to the best, in full, what came after, votes, the strongest, the place."""
+def _describe_sessions(scratch: HybridScratch, slots: NDArray[np.int64]) -> None:
+    """Write what near sessions say, and the first guess.
+
+    That is: relative to the best, in full, what came after, votes, the strongest, the place.
+    """
+    gathered, columns, totals = scratch.gathered, scratch.columns, scratch.knn.candidates.scores
     best = np.float32(1e-30)
     values = np.empty(len(slots), np.float32)
     for place in range(len(slots)):
@@ -324,6 +360,7 @@ def _describe_sessions(gathered: NDArray[np.float32], columns: NDArray[np.float3
         columns[2, place] = gathered[slot, KNN_AFTER] / best
         columns[3, place] = gathered[slot, N_VOTES]
         columns[4, place] = gathered[slot, STRONGEST] / best
+        columns[GUESS, place] = math.log(_LEAST + values[place] / best + _SILENT * totals[slot])
     _write_places(values, columns[5])
 
 
@@ -372,24 +409,40 @@ def _describe_taste(
 def _describe_acts(
     columns: NDArray[np.float32],
     acts: Acts,
-    chosen: tuple[NDArray[np.uint32], int, NDArray[np.int64]],
+    scratch: HybridScratch,
+    chosen: tuple[int, NDArray[np.int64]],
     first: int,
 ) -> None:
-    """Write what was done with each product: how often, how many acts ago, its place from the newest, the most."""
-    products, n_query, slots = chosen
-    n_acts = len(acts.products)
+    """Write what the customer did with each product.
+
+    How often, how many acts ago, its place from the newest, the most that was done with it, at how many moments, how
+    many days before the newest act, the mean days between its moments, and how many times these the last one is past.
+    """
+    n_own, slots = chosen
+    candidates, gathered, n_acts = scratch.knn.candidates, scratch.gathered, len(acts.products)
     columns[first : first + _OF_ACTS, : len(slots)] = 0.0
+    places = np.full(n_own, -1, np.int64)
+    begun = np.zeros(n_own, np.int64)
     for place in range(len(slots)):
-        slot = slots[place]
-        if slot >= n_query:
+        if slots[place] < n_own:
+            places[slots[place]] = place
+    for act in range(n_acts):
+        product = acts.products[act]
+        slot = candidates.slots[product] if product < len(candidates.slots) else n_own
+        if slot >= n_own or candidates.products[slot] != product or places[slot] < 0:
             continue
-        for act in range(n_acts):
-            if acts.products[act] == products[slot]:
-                columns[first, place] += 1
-                columns[first + 1, place] = n_acts - act
-                strength = STRENGTHS[acts.event_types[act]]
-                columns[first + 3, place] = max(columns[first + 3, place], strength)
+        place = places[slot]
+        begun[slot] = acts.times[act] if columns[first, place] == 0.0 else begun[slot]
+        columns[first, place] += 1
+        columns[first + 1, place] = n_acts - act
         columns[first + 2, place] = slot + 1
+        columns[first + 3, place] = max(columns[first + 3, place], STRENGTHS[acts.event_types[act]])
+        moments = gathered[slot, OWN]
+        columns[first + 4, place] = moments
+        columns[first + 5, place] = (acts.times[n_acts - 1] - acts.times[act]) / DAY
+        gap = (acts.times[act] - begun[slot]) / DAY / max(moments - 1.0, 1.0)
+        columns[first + 6, place] = gap
+        columns[first + 7, place] = columns[first + 5, place] / gap if gap > 0.0 else np.float32(0.0)
 
 
 @kernel
@@ -401,15 +454,15 @@ def _describe_context(
     first: int,
 ) -> None:
     """Write what is the same for all: how long and varied the session is, and what its newest act was."""
-    products, n_query, n_chosen = counts
+    products, n_own, n_chosen = counts
     n_acts = len(acts.products)
-    known = n_query > 0 and products[0] < len(sources.facts)
+    known = n_own > 0 and products[0] < len(sources.facts)
     strongest = np.float32(0.0)
     for act in range(n_acts):
         strongest = max(strongest, STRENGTHS[acts.event_types[act]])
     columns[first, :n_chosen] = n_acts
-    columns[first + 1, :n_chosen] = n_query
-    columns[first + 2, :n_chosen] = n_acts - n_query
+    columns[first + 1, :n_chosen] = n_own
+    columns[first + 2, :n_chosen] = n_acts - n_own
     columns[first + 3, :n_chosen] = n_acts > 1 and acts.products[-1] == acts.products[-2]
     columns[first + 4, :n_chosen] = sources.facts[products[0], 0] if known else np.float32(0.0)
     columns[first + 5, :n_chosen] = STRENGTHS[acts.event_types[-1]] if n_acts > 0 else np.float32(0.0)

@@ -16,15 +16,16 @@ def kernel(function: F) -> F:
     Where nothing can be written, neither beside the source nor in a home directory, it is compiled in every process
     anew: that takes half a minute at the start and changes nothing else (`NUMBA_CACHE_DIR` names a folder to use).
     """
-    try:
-        return cast("F", njit(function, cache=True, nogil=True, error_model="numpy"))
-    except RuntimeError:  # numba: "no locator available"
-        return cast("F", njit(function, nogil=True, error_model="numpy"))
+    return _compiled(function)
 
 
 def summing_kernel(function: F) -> F:
     """Compile as `kernel` does, and let sums be added up in any order, several at once."""
+    return _compiled(function, fastmath={"reassoc"})
+
+
+def _compiled(function: F, **options: Any) -> F:
     try:
-        return cast("F", njit(function, cache=True, nogil=True, error_model="numpy", fastmath={"reassoc"}))
-    except RuntimeError:
-        return cast("F", njit(function, nogil=True, error_model="numpy", fastmath={"reassoc"}))
+        return cast("F", njit(function, cache=True, nogil=True, error_model="numpy", **options))
+    except RuntimeError:  # numba: "no locator available"
+        return cast("F", njit(function, nogil=True, error_model="numpy", **options))

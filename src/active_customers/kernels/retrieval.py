@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_customers.core.identifiers import NO_NUMBER
-from active_customers.core.recommendation import ReasonCode
+from active_customers.core.recommendation import Goal, ReasonCode
 from active_customers.core.session import State
 from active_customers.kernels import hybrid, item_knn, live_knn, session_knn
 from active_customers.kernels.answer_rows import Rows
@@ -23,6 +23,7 @@ from active_customers.kernels.top_n import Wanted, is_excluded, kth_largest, top
 from active_customers.kernels.trees import Forest
 
 _REVISIT = int(ReasonCode.REVISIT)
+_RETURN = int(Goal.RETURN)
 _BOUGHT_TOGETHER = int(ReasonCode.BOUGHT_TOGETHER)
 
 _LEAST_SHARE = 0.1
@@ -93,7 +94,7 @@ def retrieve(handed: Any, state: State, asked: Asked) -> int:
     together comes first, then as elsewhere what the hybrid ranks; what is popular follows.
     """
     sources, scratch = handed.content
-    sections = read_sections(state, asked.products, asked.now)
+    sections = read_sections(state, asked.products, asked.now, asked.goal == _RETURN)
     wanted = Wanted(asked.n, _excluded(sections, asked))
     candidates, rows = scratch.relation.candidates, scratch.rows
     size = 0
@@ -109,7 +110,7 @@ def retrieve(handed: Any, state: State, asked: Asked) -> int:
 @kernel
 def kept_out(state: State, asked: Asked) -> Numbers:
     """Return what must not be in the answer, ascending."""
-    return _excluded(read_sections(state, asked.products, asked.now), asked)
+    return _excluded(read_sections(state, asked.products, asked.now, asked.goal == _RETURN), asked)
 
 
 @kernel
@@ -148,21 +149,22 @@ def _ranked(
     sections, asked = about
     trained, weighting = scratch.knn, sources.weighting
     knn, depth = weighting.knn, sources.hybrid.by_place.shape[1]
-    n_query = insert_query(trained.candidates, sections.products, depth)
+    n_own = insert_query(trained.candidates, sections.products, hybrid.MOST_OWN)
+    n_query = min(n_own, depth)
     n_shared = min(n_query, len(knn.by_place))
     n_trained = session_knn.find_sessions(sources.hybrid.sessions, knn, trained, n_shared)
     n_live = live_knn.find_sessions(sources.live, weighting, live, n_shared, asked.customer)
     n_trained, n_live = _keep_nearest(trained, live.knn, (n_trained, n_live), knn.neighbours)
     n_votes = session_knn.cast_votes(sources.hybrid.sessions, knn, trained, n_query, n_trained)
     n_votes = live_knn.cast_votes(sources.live, knn, live, n_query, (n_live, n_votes))
-    acts = hybrid.Acts(sections.products, sections.event_types)
-    count = hybrid.count_votes(sources.hybrid, scratch, acts, n_query, n_votes)
-    for slot in range(count):
+    acts = hybrid.Acts(sections.products, sections.event_types, sections.times)
+    counts = hybrid.count_votes(sources.hybrid, scratch, acts, hybrid.Counts(n_query, n_own, n_own), n_votes)
+    for slot in range(counts.found):
         product = trained.candidates.products[slot]
         if product >= len(weighting.rarity):
             hybrid.weigh_votes(scratch.gathered, slot, live_knn.rarity_of(sources.live, product))
     n_ranked = max(sources.n_ranked, wanted.n)
-    slots = hybrid.promising(sources.hybrid, scratch, acts, (n_query, count), Wanted(n_ranked, wanted.excluded))
+    slots = hybrid.promising(sources.hybrid, scratch, acts, counts, Wanted(n_ranked, wanted.excluded))
     return hybrid.order(sources.forests[asked.goal], scratch, slots)
 
 

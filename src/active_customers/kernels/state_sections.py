@@ -44,23 +44,24 @@ class StateSections(NamedTuple):
 
 
 @kernel
-def read_sections(state: State, asked: Numbers, now: int) -> StateSections:
-    """Return the sections of a state: of its acts those of the latest session, then a view of each product in `asked`.
+def read_sections(state: State, asked: Numbers, now: int, of_all_sessions: bool) -> StateSections:
+    """Return the sections of a state, after the acts a view of each product in `asked`.
 
-    Cart lines whose latest add is older than `CART_AGE` are left out.
+    The acts are those of the latest session, or all that are kept. Cart lines whose latest add is older than `CART_AGE`
+    are left out.
     """
     n_kept, n_cart, n_bought = state[H_EVENTS], state[H_CART], state[H_BOUGHT]
     cart_at = HEADER + n_kept * EVENT_WORDS
     latest = state[cart_at - EVENT_WORDS + 1] if n_kept else 0
     n_events = 0
     for i in range(n_kept):
-        n_events += state[HEADER + i * EVENT_WORDS + 1] == latest
+        n_events += of_all_sessions or state[HEADER + i * EVENT_WORDS + 1] == latest
     products = np.empty(n_events + len(asked), np.uint32)
     event_types = np.empty(n_events + len(asked), np.uint8)
     times = np.empty(n_events + len(asked), np.int64)
     row = 0
     for at in range(HEADER, cart_at, EVENT_WORDS):
-        if state[at + 1] == latest:
+        if of_all_sessions or state[at + 1] == latest:
             times[row] = state[at]
             products[row] = state[at + 2] & NO_NUMBER
             event_types[row] = state[at + 2] >> 32

@@ -1,6 +1,7 @@
 """Published models: one folder of `.npy` files and a manifest per version, and a pointer to the current one.
 
-Layout: `models/<version>/<model>.<array>.npy`, `models/<version>/manifest.json` with their hashes,
+Layout: `models/<version>/<model>.<array>.npy`, tables for people and other jobs as `models/<version>/<name>.parquet`,
+`models/<version>/manifest.json` with the hashes of both,
 `models/<version>/manifest.sha256` with the manifest's own, `models/current` (the version's name), `models/rolled-back`
 (the version that an operator went back to last) and `models/reports/` (see `batch.refresh_reports`). A version is
 written under a temporary name and renamed; then the pointer is. So a reader sees a whole version or none, whenever the
@@ -12,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -126,8 +127,16 @@ class ArtifactStore:
         taken = [_age(name)[1] for name in names if name.startswith(day) and _VERSION.fullmatch(name)]
         return f"{day}{max(taken, default=0) + 1:03d}"
 
-    def publish(self, manifest: Manifest, models: Mapping[str, Arrays], replacing: str | None = ANY) -> None:
-        """Write a version and point to it; `exclusive` must hold from `next_version` on. Fills in the hashes.
+    def publish(
+        self,
+        manifest: Manifest,
+        models: Mapping[str, Arrays],
+        replacing: str | None = ANY,
+        tables: Iterable[Path] = (),
+    ) -> None:
+        """Write a version and point to it; `exclusive` must hold from `next_version` on.
+
+        `tables` are Parquet files on the same disk, which move in under their names.
 
         Raises `DiskFullError` or `StorageError` when it cannot be written, and `ArtifactError` when another version
         than the one to replace is in force by then; then nothing of it is left.
@@ -136,7 +145,7 @@ class ArtifactStore:
         temporary = self._root / f".{manifest.version}.{uuid4().hex}.tmp"
         try:
             with writing(folder):
-                self._write(temporary, manifest, models)
+                self._write(temporary, manifest, models, tables)
             with self._pointing():
                 self._check_in_force(replacing)
                 with writing(folder):
@@ -182,9 +191,13 @@ class ArtifactStore:
             raise ArtifactError(f"there is no version before {current}: run refresh to publish a new one")
         return earlier[-1]
 
-    def _write(self, temporary: Path, manifest: Manifest, models: Mapping[str, Arrays]) -> None:
+    def _write(self, temporary: Path, manifest: Manifest, models: Mapping[str, Arrays], tables: Iterable[Path]) -> None:
         temporary.mkdir(parents=True)
         hashes: dict[str, str] = {}
+        for table in tables:
+            path = table.replace(temporary / table.name)
+            sync(path)
+            hashes[path.name] = _hash(path)
         for model, arrays in models.items():
             for name, array in arrays.items():
                 path = temporary / f"{model}.{name}.npy"
@@ -209,7 +222,7 @@ class ArtifactStore:
             return Manifest(**orjson.loads((folder / "manifest.json").read_bytes()))
 
     def load(self, version: str) -> tuple[Manifest, dict[str, dict[str, np.ndarray[Any, Any]]]]:
-        """Map a version's arrays, read-only.
+        """Map a version's arrays, read-only; its tables are left alone.
 
         Raises `DamagedArtifactError` when anything of it was altered, `ArtifactError` when it cannot be read.
         """
@@ -218,10 +231,21 @@ class ArtifactStore:
         with _reading(version):
             models: dict[str, dict[str, np.ndarray[Any, Any]]] = {name: {} for name in manifest.configs}
             for file, expected in manifest.hashes.items():
+                if not file.endswith(".npy"):
+                    continue
                 _check(version, folder / file, expected)
                 model, array, _ = file.split(".")
                 models[model][array] = np.load(folder / file, mmap_mode="r", allow_pickle=False)
         return manifest, models
+
+    def table(self, version: str, name: str) -> Path:
+        """Return the Parquet file of a version's table; raises as `load` does, for a version without it too."""
+        path, manifest = self.folder(version) / f"{name}.parquet", self.manifest(version)
+        if path.name not in manifest.hashes:
+            raise ArtifactError(f"model {version} has no table of {name}: {_REMEDY}")
+        with _reading(version):
+            _check(version, path, manifest.hashes[path.name])
+        return path
 
     def prune(self, keep: int) -> list[str]:
         """Remove all but the newest `keep` versions and the current one; return what went."""

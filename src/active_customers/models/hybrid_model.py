@@ -14,6 +14,8 @@ from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import Goal
 from active_customers.core.session import SessionQuery
 from active_customers.kernels.hybrid import (
+    CONTENT,
+    MOST_OWN,
     MOST_RANKED,
     N_FEATURES,
     N_GATHERED,
@@ -68,6 +70,8 @@ class HybridConfig(Config):
     """How much work goes into an answer: 64 candidates, or 300."""
     label_share: Annotated[float, Field(gt=0, lt=1)] = 0.07
     """Share of the sessions, the newest, whose acts the trees learn to foresee from all sessions before."""
+    label_windows: Annotated[int, Field(ge=1)] = 4
+    """Windows of that length, the newest first, that the trees learn from until it is enough: small shops need them."""
     label_questions: Annotated[int, Field(ge=1)] = 20_000
     """Questions that the trees learn from, at most; drawn by chance from those sessions."""
     withheld_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
@@ -105,12 +109,12 @@ class Hybrid:
     The trees are trained on questions from the newest sessions, with sources fitted on the sessions before these only,
     so that what is learned from never knows what it is to foresee; then the sources are fitted on everything. Every
     candidate of a question is learned from: a sample by one source would teach to trust the others. For each `Goal` the
-    trees of the next product are followed by some that learned what leads to it. Where there is too little to train on,
-    sources are added up instead.
+    trees of the next product are followed by some that learned what leads to it. They start from a first guess, which
+    is the answer where there is too little to learn from.
 
-    Scores are the trees' sums through the logistic function. The evidence is the session's product that near sessions
-    share with the strongest vote, else the newest that is related. What nobody acted on comes in by what the catalogue
-    says of it, where the log has features.
+    Scores are the first guess and the trees' sums through the logistic function. The evidence is the act's product that
+    near sessions share with the strongest vote, else the product itself where the customer acted on it, else the newest
+    that is related. What nobody acted on comes in by what the catalogue says of it, where the log has features.
     """
 
     def __init__(self, config: HybridConfig | None = None) -> None:
@@ -126,18 +130,31 @@ class Hybrid:
 
         Raises `MissingLibraryError` where the library that trains cannot be loaded; `fit_sources` does without it.
         """
-        n_before = log.n_sessions - round(log.n_sessions * self.config.label_share)
-        forests, alike = _no_forests(), self._alike(log)
-        if 0 < n_before < log.n_sessions:
-            lists = self.lists(log, n_before, alike)
-            if len(lists[Goal.NEXT].sizes) >= _LISTS_AT_LEAST:
-                taught = {goal: learned for goal, learned in lists.items() if len(learned.sizes) >= _LISTS_AT_LEAST}
-                forests = _forests(train(taught, self.config.ranker, SETTINGS[self.config.setting].trees))
+        alike = self._alike(log)
+        lists = {
+            goal: found for goal, found in self._all_lists(log, alike).items() if len(found.sizes) >= _LISTS_AT_LEAST
+        }
+        forests = _no_forests()
+        if Goal.NEXT in lists:
+            forests = _forests(train(lists, self.config.ranker, SETTINGS[self.config.setting].trees))
         self._open(self._fitted(log, alike), forests)
 
     def fit_sources(self, log: SessionLog) -> None:
-        """Fit the sources alone: what they say is added up."""
+        """Fit the sources alone; the first guess is the answer."""
         self._open(self._fitted(log), _no_forests())
+
+    def _all_lists(self, log: SessionLog, alike: Relation) -> dict[Goal, Lists]:
+        """Return what the trees learn from, window by window into the past until it is enough."""
+        length = round(log.n_sessions * self.config.label_share)
+        windows: list[dict[Goal, Lists]] = []
+        n_lists = 0
+        while length and len(windows) < self.config.label_windows and n_lists < self.config.ranker.lists_enough:
+            end = log.n_sessions - len(windows) * length
+            if end <= length:
+                break
+            windows.insert(0, self.lists(log.first(end), end - length, alike))
+            n_lists += len(windows[0][Goal.NEXT].sizes)
+        return {goal: Lists.end_to_end([window[goal] for window in windows]) for goal in Goal} if windows else {}
 
     def lists(self, log: SessionLog, n_before: int, alike: Relation | None = None) -> dict[Goal, Lists]:
         """Return what the trees learn from: the sessions after the first `n_before`, described by those before.
@@ -195,13 +212,21 @@ class Hybrid:
 
     def _ranked(self, session: SessionQuery, n: int, excluded: NDArray[np.uint32] = NO_PRODUCTS) -> Candidates:
         known = session.products < len(self.sources.facts)
+        known[known] = self._knows(session.products[known])
         if not known.any():
             return Candidates(NO_PRODUCTS, np.empty(0, np.float32), NO_PRODUCTS)
-        scratch, acts = self._scratch.get(), make_acts(session.products[known], session.event_types[known])
+        scratch = self._scratch.get()
+        acts = make_acts(session.products[known], session.event_types[known], session.times[known])
         wish = wanted(max(SETTINGS[self.config.setting].candidates, n), excluded)
         slots = self._rank(self.sources, self.forests[session.goal], scratch, acts, wish)
         found, scores = scratch.knn.candidates, scratch.scores[: len(slots)].astype(np.float32)
         return Candidates(found.products[slots], scores, found.evidence[slots])
+
+    def _knows(self, products: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """Return of which products something is known: that something was done with them, or what they are like."""
+        acts, alike = self._fitted_sources.facts[products, 0], self._fitted_sources.relations[CONTENT].offsets
+        # Without a catalogue no product has a row.
+        return np.asarray((acts > 0) | (alike.take(products + 1, mode="clip") > alike.take(products, mode="clip")))
 
     def arrays(self) -> Arrays:
         """Return what every source and the trees have learned, each name after that of its part."""
@@ -287,7 +312,6 @@ class Hybrid:
             knn=fitted.sessions.weighting,
             relations=fitted.relations,
             by_place=np.stack([np.exp(-places / decay) for decay in decays]),
-            blend=np.ones(1 + len(RELATIONS)),
             vectors=fitted.vectors,
             by_act=np.exp(-np.arange(acts.query_depth) / acts.query_decay),
             facts=fitted.facts,
@@ -321,13 +345,15 @@ def _no_forests() -> tuple[Forest, ...]:
 
 
 def _forests(trained: Mapping[Goal, Forest]) -> tuple[Forest, ...]:
-    """Return a forest for each goal: where nothing was learned for it, that of the next product."""
-    return tuple(trained.get(goal, trained[Goal.NEXT]) for goal in Goal)
+    """Return a forest for each goal: where nothing was learned for it, that of the nearest goal that has one."""
+    of_purchase = trained.get(Goal.PURCHASE, trained[Goal.NEXT])
+    rest = {Goal.PURCHASE: of_purchase, Goal.RETURN: of_purchase, Goal.CART: trained[Goal.NEXT]}
+    return tuple(trained.get(goal) or rest[goal] for goal in Goal)
 
 
 def _scratch(query_depth: int, sources: HybridSources, knn: KnnScratch) -> HybridScratch:
     related = query_depth * sum(longest_row(relation.offsets) for relation in sources.relations)
-    n_touched = min(len(knn.candidates.slots), query_depth + len(knn.votes.products) + related)
+    n_touched = min(len(knn.candidates.slots), MOST_OWN + len(knn.votes.products) + related)
     return HybridScratch(
         knn,
         np.zeros((n_touched, N_GATHERED), np.float32),

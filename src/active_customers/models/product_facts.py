@@ -1,43 +1,50 @@
-"""What the history says of each product by itself."""
+"""What the history says of each product by itself, as the features define it."""
 
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from active_customers.features.names import PRODUCT_FACTS
 from active_customers.models.base import SessionLog
 
-_RECENT, _NEWEST = 0.07, 0.01
-"""Shares of the sessions, the newest."""
+FACTS = PRODUCT_FACTS
 
-FACTS = ("acts", "trend", "newest acts", "age", "idle", "exits")
+THREADS = 2
+"""Threads that compute."""
 
 
 def product_facts(log: SessionLog) -> NDArray[np.float32]:
-    """Return float32[n_products, len(FACTS)].
+    """Return float32[n_products, len(FACTS)]: `features.product.product_facts` of all acts of a log.
 
-    Acts as ln(1 + n), their trend as ln(recent share / share expected) shrunken by one act, those of the very newest
-    sessions as ln(1 + n); the share of the sessions since the first one with the product, and since the last; the share
-    of its acts that ended a session. All are relative to the log, so that a longer one gives values of the same scale.
+    A million acts take about a second.
     """
-    n, n_sessions = log.n_products, max(log.n_sessions, 1)
-    sessions = np.repeat(np.arange(log.n_sessions), np.diff(log.offsets))
+    from active_customers.features import product  # noqa: PLC0415 - serving does without Ibis
+    from active_customers.features.acts import acts_table  # noqa: PLC0415
+    from active_customers.features.compute import as_columns  # noqa: PLC0415
 
-    def counted(share: float) -> NDArray[np.int64]:
-        return np.bincount(log.products[sessions >= round(log.n_sessions * (1 - share))], minlength=n)
+    as_of = int(log.times.max(initial=0)) + 1
+    definition = product.product_facts(acts_table(), as_of, log.n_products)
+    columns = as_columns(definition, _acts(log), THREADS)
+    facts = np.empty((log.n_products, len(FACTS)), np.float32)
+    for place, name in enumerate(FACTS):
+        facts[columns["product"], place] = columns[name]
+    return facts
 
-    acts, recent, newest = counted(1.0), counted(_RECENT), counted(_NEWEST)
-    first = np.full(n, log.n_sessions)
-    np.minimum.at(first, log.products, sessions)
-    last = np.zeros(n, np.int64)
-    np.maximum.at(last, log.products, sessions)
-    exits = np.bincount(log.products[log.offsets[1:] - 1], minlength=n)
-    columns = (
-        np.log1p(acts),
-        np.log((recent + 1) / (acts * _RECENT + 1)),
-        np.log1p(newest),
-        1 - first / n_sessions,
-        1 - last / n_sessions,
-        exits / np.maximum(acts, 1),
+
+def _acts(log: SessionLog) -> pa.Table:
+    """Return a log as acts: its rows as positions, each act for one piece at no known price."""
+    n, lengths = len(log.products), np.diff(log.offsets)
+    return pa.table(
+        {
+            "position": np.arange(n),
+            "session": np.repeat(np.arange(log.n_sessions, dtype=np.uint64), lengths),
+            "product": log.products,
+            "event_type": log.event_types,
+            "time": log.times,
+            "customer": np.repeat(log.customers, lengths),
+            "quantity": np.ones(n, np.int32),
+            "price": pa.nulls(n, pa.float64()),
+        }
     )
-    return np.stack(columns, axis=1).astype(np.float32)

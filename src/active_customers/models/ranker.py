@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,8 @@ from pydantic import Field
 from active_customers.core.config import Config
 from active_customers.core.errors import MissingLibraryError
 from active_customers.core.recommendation import Goal
-from active_customers.kernels.trees import MOST_LEAVES, Forest, column_of
+from active_customers.kernels.hybrid import GUESS
+from active_customers.kernels.trees import MOST_LEAVES, Forest, add_trees, column_of, padded
 
 
 class RankerConfig(Config):
@@ -30,10 +31,19 @@ class RankerConfig(Config):
     """Share of the features that each tree may use."""
     goal_trees: Annotated[int, Field(ge=1)] = 30
     """Trees on top of the others that learn what leads into the cart, and as many what leads to a purchase."""
-    threads: Annotated[int, Field(ge=1)] = 2
-    """Threads that train."""
+    lists_enough: Annotated[int, Field(ge=1)] = 5_000
+    """Lists to learn from with which no number of trees is too many; of fewer a part says when to stop."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """Threads that train. They wait for each other without rest: beside a busy service several take many times as
+    long as one."""
     seed: int = 1
     """Of what is drawn by chance: the features of each tree."""
+
+
+_JUDGING = 0.2
+"""Share of few lists, the newest, that are not learned from but say when more trees stop helping."""
+_PATIENCE = 10
+"""Trees that may come without helping."""
 
 
 class Lists(NamedTuple):
@@ -46,17 +56,41 @@ class Lists(NamedTuple):
     labels: NDArray[np.uint8]
     sizes: NDArray[np.int64]
 
+    @property
+    def guesses(self) -> NDArray[np.float64]:
+        """The first guess about each row, which trees start from."""
+        return self.features[:, GUESS].astype(np.float64)
+
+    @classmethod
+    def end_to_end(cls, parts: Sequence[Self]) -> Self:
+        """Put lists together; parts without any are passed over."""
+        some = [part for part in parts if len(part.sizes)] or [*parts[:1]]
+        return cls(*(np.concatenate(column) for column in zip(*some, strict=True)))
+
 
 def train(lists: Mapping[Goal, Lists], config: RankerConfig, n_trees: int) -> dict[Goal, Forest]:
     """Learn to put the right answers first (LambdaMART: Burges, "From RankNet to LambdaRank to LambdaMART", 2010).
 
-    `n_trees` are learned from the lists of the next product, of which there are most; for each other goal some more are
-    put on top. Raises `MissingLibraryError` where LightGBM cannot be loaded.
+    Up to `n_trees` are learned from the lists of the next product, of which there are most; for each other goal some
+    more are put on top. Raises `MissingLibraryError` where LightGBM cannot be loaded.
     """
+    learned = lists[Goal.NEXT]
+    forests = {Goal.NEXT: _boosted(learned, learned.guesses, config, n_trees)}
+    for goal in lists:
+        if goal is not Goal.NEXT:
+            below = _said(forests[Goal.NEXT], lists[goal])
+            forests[goal] = joined(forests[Goal.NEXT], _boosted(lists[goal], below, config, config.goal_trees))
+    return forests
+
+
+def _boosted(lists: Lists, below: NDArray[np.float64], config: RankerConfig, n_trees: int) -> Forest:
+    """Learn trees on top of what is said `below` [n]; of few lists the newest say when to stop."""
     lightgbm = _lightgbm()
     settings = {
         "objective": "lambdarank",
         "lambdarank_truncation_level": 25,
+        "metric": "ndcg",
+        "eval_at": [20],
         "num_leaves": config.leaves,
         "max_depth": config.depth,
         "learning_rate": config.learning_rate,
@@ -69,15 +103,31 @@ def train(lists: Mapping[Goal, Lists], config: RankerConfig, n_trees: int) -> di
         "force_col_wise": True,
         "verbosity": -1,
     }
+    n_lists = len(lists.sizes)
+    n_learned = n_lists if n_lists >= config.lists_enough else round(n_lists * (1 - _JUDGING))
+    row = int(lists.sizes[:n_learned].sum())
 
-    def boosted(learned: Lists, count: int, below: Any = None) -> Any:
-        data = lightgbm.Dataset(learned.features, learned.labels, group=learned.sizes, free_raw_data=True)
-        return lightgbm.train(settings, data, num_boost_round=count, init_model=below)
+    def part(rows: slice, which: slice) -> Any:
+        return lightgbm.Dataset(
+            lists.features[rows], lists.labels[rows], group=lists.sizes[which], init_score=below[rows]
+        )
 
-    base = boosted(lists[Goal.NEXT], n_trees)
-    boosters: dict[Goal, Any] = {Goal.NEXT: base}
-    boosters |= {goal: boosted(lists[goal], config.goal_trees, base) for goal in lists if goal is not Goal.NEXT}
-    return {goal: forest_of(booster.dump_model()) for goal, booster in boosters.items()}
+    data = part(slice(None, row), slice(None, n_learned))
+    if n_learned == n_lists:
+        return forest_of(lightgbm.train(settings, data, num_boost_round=n_trees).dump_model())
+    judging = part(slice(row, None), slice(n_learned, None))
+    patience = lightgbm.early_stopping(_PATIENCE, verbose=False)
+    booster = lightgbm.train(settings, data, n_trees, valid_sets=[judging], callbacks=[patience])
+    return forest_of(booster.dump_model(num_iteration=booster.best_iteration))
+
+
+def _said(forest: Forest, lists: Lists) -> NDArray[np.float64]:
+    """Return the first guess and what trees add to it, for all rows."""
+    sums, n = lists.guesses.copy(), len(lists.features)
+    columns = np.zeros((lists.features.shape[1], padded(n)), np.float32)
+    columns[:, :n] = lists.features.T
+    add_trees(forest, columns, np.empty(padded(n), np.uint32), sums)
+    return sums
 
 
 def _lightgbm() -> Any:
@@ -133,6 +183,18 @@ def _rounded_down(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return the largest float32 at most as large: features are float32, so every comparison comes out the same."""
     rounded = thresholds.astype(np.float32)
     return np.where(rounded > thresholds, np.nextafter(rounded, np.float32(-np.inf)), rounded).astype(np.float32)
+
+
+def joined(one: Forest, other: Forest) -> Forest:
+    """Return the trees of both."""
+    offsets = np.concatenate((one.offsets, one.offsets[-1] + other.offsets[1:]))
+    return Forest(
+        offsets,
+        np.concatenate((one.features, other.features)),
+        np.concatenate((one.thresholds, other.thresholds)),
+        np.concatenate((one.masks, other.masks)),
+        np.concatenate((one.values, other.values)),
+    )
 
 
 def no_forest() -> Forest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -13,7 +14,10 @@ from active_customers.kernels.hybrid import Acts
 from active_customers.models.base import SessionLog
 from active_customers.models.kernel_arguments import question
 
-_LATER = {Goal.CART: EventType.CART_ADD, Goal.PURCHASE: EventType.PURCHASE}
+MOST_ACTS = 500
+"""Newest acts of a customer that a question shows, at most."""
+
+_LEADING = {Goal.CART: EventType.CART_ADD, Goal.PURCHASE: EventType.PURCHASE, Goal.RETURN: EventType.PURCHASE}
 
 
 class Questions(NamedTuple):
@@ -30,34 +34,60 @@ class Questions(NamedTuple):
 
     @classmethod
     def of(cls, log: SessionLog, n_before: int, goal: Goal) -> Self:
-        """Return all questions of the sessions after the first `n_before`, one act or more into each."""
+        """Return all questions of the sessions after the first `n_before`, one act or more into each.
+
+        For `RETURN` those before each session with a purchase, of customers who had been there before.
+        """
+        if goal is Goal.RETURN:
+            return cls._of_customers(log, n_before)
         counts = np.diff(log.offsets[n_before:])
         starts, ends = np.repeat(log.offsets[n_before:-1], counts), np.repeat(log.offsets[n_before + 1 :], counts)
         rows = np.arange(log.offsets[n_before], log.offsets[-1])
         asked = rows > starts
         if goal is not Goal.NEXT:
-            leading = log.event_types[rows] == _LATER[goal]
+            leading = log.event_types[rows] == _LEADING[goal]
             last = np.zeros(log.n_sessions, np.int64)
             sessions = np.repeat(np.arange(n_before, log.n_sessions), counts)
             np.maximum.at(last, sessions[leading], rows[leading])
             asked &= rows <= last[sessions]
         return cls(log, goal, starts[asked], rows[asked], ends[asked])
 
+    @classmethod
+    def _of_customers(cls, log: SessionLog, n_before: int) -> Self:
+        order = np.argsort(log.customers, kind="stable")  # sessions by customer, each customer's in their order
+        lengths = np.diff(log.offsets)[order]
+        ends = np.cumsum(lengths)
+        acts = np.repeat(log.offsets[:-1][order] - (ends - lengths), lengths) + np.arange(len(log.products))
+        by_customer = replace(
+            log, products=log.products[acts], event_types=log.event_types[acts], times=log.times[acts]
+        )
+        first = np.maximum.accumulate(np.where(_begins(log.customers[order]), ends - lengths, 0))
+        bought = np.concatenate(([0], np.cumsum(by_customer.event_types == EventType.PURCHASE)))
+        rows = ends - lengths
+        asked = (order >= n_before) & (rows > first) & (bought[ends] > bought[rows])
+        starts = np.maximum(first, rows - MOST_ACTS)
+        return cls(by_customer, Goal.RETURN, starts[asked], rows[asked], ends[asked])
+
     def acts(self, place: int) -> Acts:
         """Return what is known in a question."""
-        known = slice(self.starts[place], self.rows[place])
-        return make_acts(self.log.products[known], self.log.event_types[known])
+        known, log = slice(self.starts[place], self.rows[place]), self.log
+        return make_acts(log.products[known], log.event_types[known], log.times[known])
 
     def answers(self, place: int) -> NDArray[np.uint32]:
         """Return the right products; one is enough, and they may repeat."""
         row, end = self.rows[place], self.ends[place]
         if self.goal is Goal.NEXT:
             return self.log.products[row : row + 1]
-        leading = self.log.event_types[row:end] == _LATER[self.goal]
+        leading = self.log.event_types[row:end] == _LEADING[self.goal]
         later: NDArray[np.uint32] = self.log.products[row:end][leading]
         return later
 
 
-def make_acts(products: NDArray[np.uint32], event_types: NDArray[np.uint8]) -> Acts:
+def make_acts(products: NDArray[np.uint32], event_types: NDArray[np.uint8], times: NDArray[np.int64]) -> Acts:
     """Return acts in the kernels' form, whatever they came in."""
-    return Acts(question(products), np.array(event_types, np.uint8))
+    return Acts(question(products), np.array(event_types, np.uint8), np.array(times, np.int64))
+
+
+def _begins(customers: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Return where a row of equal numbers begins."""
+    return np.concatenate(([True], customers[1:] != customers[:-1])) if len(customers) else np.zeros(0, bool)

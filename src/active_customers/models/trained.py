@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from active_customers.models.artifacts import ArtifactStore, Manifest
@@ -16,6 +17,9 @@ from active_customers.storage.base import Erasures
 
 SESSIONS = "hybrid"
 """The model that holds what single customers did; the others hold sums that name nobody."""
+
+FEATURES = "customers"
+"""The table that has a row for every customer."""
 
 
 class TrainedModels:
@@ -54,6 +58,9 @@ def without_erased(
 
 
 def versions_holding(models: Path, customer: int) -> list[str]:
-    """Return the published versions that hold sessions of a customer, oldest first."""
-    paths = sorted(models.glob(f"v*/{SESSIONS}.{CUSTOMERS}.npy"))
-    return [path.parent.name for path in paths if np.any(np.load(path, mmap_mode="r", allow_pickle=False) == customer)]
+    """Return the published versions that hold sessions or features of a customer, oldest first."""
+    arrays, tables = models.glob(f"v*/{SESSIONS}.{CUSTOMERS}.npy"), models.glob(f"v*/{FEATURES}.parquet")
+    holding = [path for path in arrays if np.any(np.load(path, mmap_mode="r", allow_pickle=False) == customer)]
+    asked = [("customer", "==", customer)]
+    holding += [path for path in tables if len(pq.read_table(path, columns=["customer"], filters=asked))]
+    return sorted({path.parent.name for path in holding})

@@ -29,6 +29,11 @@ REFRESH_QUALITY = Gauge(
     "Quality of the models that the newest refresh made, as a share of those in force; NaN where it did not compare",
     multiprocess_mode="mostrecent",
 )
+FEATURE_SKEW = Gauge(
+    "active_customers_feature_skew_ratio",
+    "Share of sampled feature values that differ from their definition; NaN where the newest refresh compared none",
+    multiprocess_mode="mostrecent",
+)
 LOG_POSITION = Gauge(
     "active_customers_log_position", "Position that the next event will get", multiprocess_mode="livemax"
 )

@@ -34,8 +34,8 @@ _MOST_LOOKED_THROUGH = 10_000
 GOALS = {
     Context.CART: Goal.CART,
     Context.CHECKOUT: Goal.PURCHASE,
-    Context.EMAIL: Goal.PURCHASE,
-    Context.PUSH: Goal.PURCHASE,
+    Context.EMAIL: Goal.RETURN,
+    Context.PUSH: Goal.RETURN,
 }
 """What an answer is for, by where it is shown; elsewhere the product to look at next."""
 

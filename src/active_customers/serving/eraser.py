@@ -36,7 +36,7 @@ class ErasureReceipt(BaseModel):
     archive_done: str | None
     """When they had been; null as long as they have not."""
     models: list[str]
-    """Published versions that hold sessions of the customer: passed over when answering, gone with the version."""
+    """Published versions with sessions or features of the customer: passed over when answering, gone with them."""
 
     def lines(self) -> list[str]:
         """Return it for people."""

@@ -52,7 +52,8 @@ def _outcome(task: RefreshTask) -> tuple[int, str]:
     try:
         with open_served(directory, task.storage) as opened:
             job = Refresh(directory, opened.clock, config, task.models)
-            manifest = job.run(opened.writer, lambda _done, _total: None, opened.store.catalog)
+            catalogue = dict(opened.store.catalog.products())
+            manifest = job.run(opened.writer, lambda _done, _total: None, catalogue=catalogue)
             return Ended.PUBLISHED, "; ".join(lines_about(manifest))
     except RefreshRefusedError as error:
         return Ended.REFUSED, str(error)

@@ -110,12 +110,12 @@ class Supervisor:
         self._running: list[_Running] = []
         self._awake, self._alarm = socket.socketpair()
 
-    def run(self, preload: str) -> bool:
+    def run(self, *preload: str) -> bool:
         """Start the first part, then the others, and watch over them; return whether the service came up at all.
 
-        `preload` names the module that holds the targets, imported once for all processes.
+        `preload` names the modules that hold the targets, imported once for all processes.
         """
-        self._context.set_forkserver_preload([preload])
+        self._context.set_forkserver_preload([*preload])
         self._alarm.setblocking(False)
         signal.set_wakeup_fd(self._alarm.fileno())
         for number in (signal.SIGTERM, signal.SIGINT):

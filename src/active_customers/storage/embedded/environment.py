@@ -92,8 +92,12 @@ class Environment:
     def database(self, name: bytes) -> lmdb._Database:
         """Open a sub-database; the writer creates it where it is missing, a reader gets a `StorageError`."""
         try:
-            with self._full_disk_told():
-                return self._env.open_db(name, create=self.writer)
+            if not self.writer:
+                return self._env.open_db(name, create=False)
+            # In a transaction of its own: without one, the library takes its own lock first and then waits for the
+            # writer before it, who needs that lock to end.
+            with self.writing() as txn:
+                return self._env.open_db(name, txn=txn, create=True)
         except (lmdb.NotFoundError, lmdb.ReadonlyError) as error:
             raise self._unusable(error) from error
 
