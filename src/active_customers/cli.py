@@ -403,6 +403,7 @@ def evaluate(
 @app.command("tune")
 def tune_model(
     train: Annotated[list[Path] | None, typer.Option(help="Files to learn from (repeatable).")] = None,
+    products: Annotated[list[Path] | None, typer.Option(help="Files that describe products (repeatable).")] = None,
     model: Annotated[str, typer.Option(help="Name of a model; see evaluate --list-models.")] = "session_knn",
     preset: Preset = None,
     trials: Annotated[int, typer.Option(help="Settings to try, the published ones included.")] = 30,
@@ -435,7 +436,7 @@ def tune_model(
         repeats=repeats,
         seed=seed,
     )
-    given = tune_command.Given(train or [], preset, settings or [])
+    given = tune_command.Given(train or [], preset, settings or [], products or [])
     request = tune_command.request_of(given, plain, _loaded(config, data_dir).settings.models.by_name())
     with progress("tune") as report:
         outcome = tune(request, tune_command.Teller(request, report))
