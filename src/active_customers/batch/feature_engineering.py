@@ -89,7 +89,7 @@ class FeatureEngineering:
         """
         with self._computing(reading, catalogue, erased) as connection:
             files = []
-            for name, definition in _definitions().items():
+            for name, definition in definitions().items():
                 files.append(self._scratch / f"{name}.parquet")
                 connection.sql(definition).order(_ORDERS[name]).write_parquet(str(files[-1]), compression="zstd")
             yield files
@@ -97,7 +97,7 @@ class FeatureEngineering:
     def products(self, reading: Reading, erased: Sequence[int] = ()) -> dict[str, NDArray[Any]]:
         """Return the table of products by column, in order of product number; raises as `tables` does."""
         with self._computing(reading, {}, erased) as connection:
-            found = connection.sql(_definitions()[PRODUCTS]).order(_ORDERS[PRODUCTS]).fetchnumpy()
+            found = connection.sql(definitions()[PRODUCTS]).order(_ORDERS[PRODUCTS]).fetchnumpy()
             return {name: np.asarray(column) for name, column in found.items()}
 
     @contextmanager
@@ -134,7 +134,7 @@ class FeatureEngineering:
 
 
 @cache
-def _definitions() -> dict[str, str]:
+def definitions() -> dict[str, str]:
     """Return the SQL of each table, which asks for the numbers `as_of` and `n_products`."""
     from active_customers.features import customer, product  # noqa: PLC0415 - whoever serves does without Ibis
     from active_customers.features.acts import acts_table, products_table  # noqa: PLC0415

@@ -25,7 +25,7 @@ def product_facts(log: SessionLog) -> NDArray[np.float32]:
     from active_customers.features.compute import as_columns  # noqa: PLC0415 - serving does without Ibis
 
     as_of = int(log.times.max(initial=0)) + 1
-    columns = as_columns(_definition(), _acts(log), THREADS, as_of=as_of, n_products=log.n_products)
+    columns = as_columns(definition(), _acts(log), THREADS, as_of=as_of, n_products=log.n_products)
     facts = np.empty((log.n_products, len(FACTS)), np.float32)
     for place, name in enumerate(FACTS):
         facts[columns["product"], place] = columns[name]
@@ -33,7 +33,7 @@ def product_facts(log: SessionLog) -> NDArray[np.float32]:
 
 
 @cache
-def _definition() -> str:
+def definition() -> str:
     """Return the SQL of the facts, compiled once however often models are fitted."""
     from active_customers.features import product  # noqa: PLC0415 - serving does without Ibis
     from active_customers.features.acts import acts_table  # noqa: PLC0415
