@@ -10,9 +10,9 @@ from ibis.expr.types import IntegerValue, Table
 from numpy.typing import NDArray
 
 
-@ibis.udf.scalar.builtin
-def getvariable(variable: str) -> int:
-    """DuckDB's function of that name."""
+@ibis.udf.scalar.builtin  # type: ignore[untyped-decorator]
+def getvariable(variable: str) -> int:  # type: ignore[empty-body]
+    """DuckDB's function of that name, which Ibis calls and nobody here."""
 
 
 def number(name: str) -> IntegerValue:
@@ -20,7 +20,8 @@ def number(name: str) -> IntegerValue:
 
     DuckDB puts it in before it plans, so that it is as fast as a literal.
     """
-    return getvariable(name)
+    found: IntegerValue = getvariable(name)
+    return found
 
 
 def say(connection: duckdb.DuckDBPyConnection, **numbers: int) -> None:
