@@ -45,8 +45,12 @@ def ask():
     return query
 
 
-@pytest.fixture
-def blocks():
-    """Sixty sessions over three blocks of ten products that never meet: 0-9, 10-19, 20-29."""
+def three_blocks():
+    """Return sixty sessions over three blocks of ten products that never meet: 0-9, 10-19, 20-29."""
     rng = np.random.default_rng(5)
     return log_of([10 * (i % 3) + rng.permutation(10)[:6] for i in range(60)], 30)
+
+
+@pytest.fixture
+def blocks():
+    return three_blocks()

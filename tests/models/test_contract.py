@@ -1,10 +1,12 @@
 """What every registered model promises, on data whose answer is known by construction."""
 
 import threading
+from functools import cache
 
 import numpy as np
 import pytest
 from tests.conftest import lightgbm_or_skip
+from tests.models.conftest import three_blocks
 
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.models.registry import EVALUATED, new_model
@@ -19,11 +21,17 @@ def name(request):
     return request.param
 
 
+@cache
+def learned(name):
+    """Fit a model once for all tests: asking changes nothing."""
+    model = new_model(name)
+    model.fit(three_blocks())
+    return model
+
+
 @pytest.fixture
-def model(name, blocks):
-    fitted = new_model(name)
-    fitted.fit(blocks)
-    return fitted
+def model(name):
+    return learned(name)
 
 
 def listed(candidates):
