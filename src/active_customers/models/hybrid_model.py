@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -145,14 +145,19 @@ class Hybrid:
                 break
             windows.insert(0, self.lists(log.first(end), end - length))
             n_lists += len(windows[0][Goal.NEXT].sizes)
-        return {goal: Lists.end_to_end([window[goal] for window in windows]) for goal in Goal} if windows else {}
+        lists = {goal: Lists.end_to_end([window[goal] for window in windows]) for goal in Goal} if windows else {}
+        is_cut_short = 0 < len(windows) < self.config.label_windows and n_lists >= self.config.ranker.lists_enough
+        if is_cut_short and 0 < len(lists[Goal.RETURN].sizes) < self.config.ranker.lists_enough:
+            n_before = max(log.n_sessions - length * self.config.label_windows, length)
+            lists |= self.lists(log, n_before, (Goal.RETURN,))  # all windows in one: a customer is asked once a visit
+        return lists
 
-    def lists(self, log: SessionLog, n_before: int) -> dict[Goal, Lists]:
+    def lists(self, log: SessionLog, n_before: int, goals: Iterable[Goal] = Goal) -> dict[Goal, Lists]:
         """Return what the trees learn from: the sessions after the first `n_before`, described by those before."""
         fitted = self._fitted(log.first(n_before))
         sources = self._kernel_sources(fitted)
         scratch = _scratch(self.config.query_depth, sources, own_scratch(fitted.sessions))
-        return {goal: self._lists(sources, scratch, Questions.of(log, n_before, goal)) for goal in Goal}
+        return {goal: self._lists(sources, scratch, Questions.of(log, n_before, goal)) for goal in goals}
 
     def _lists(self, sources: HybridSources, scratch: HybridScratch, asked: Questions) -> Lists:
         """Describe the candidates of questions, drawn by chance, that have a right one among them."""
@@ -193,7 +198,7 @@ class Hybrid:
         if not known.any():
             return Candidates(NO_PRODUCTS, np.empty(0, np.float32), NO_PRODUCTS)
         scratch = self._scratch.get()
-        acts = make_acts(session.products[known], session.event_types[known], session.times[known])
+        acts = make_acts(session.products[known], session.event_types[known], session.times[known], session.goal)
         wish = wanted(max(SETTINGS[self.config.setting].candidates, n), excluded)
         slots = self._rank(self.sources, self.forests[session.goal], scratch, acts, wish)
         found, scores = scratch.knn.candidates, scratch.scores[: len(slots)].astype(np.float32)
@@ -309,10 +314,11 @@ def _no_forests() -> tuple[Forest, ...]:
 
 
 def _forests(trained: Mapping[Goal, Forest]) -> tuple[Forest, ...]:
-    """Return a forest for each goal: where nothing was learned for it, that of the nearest goal that has one."""
-    of_purchase = trained.get(Goal.PURCHASE, trained[Goal.NEXT])
-    rest = {Goal.PURCHASE: of_purchase, Goal.RETURN: of_purchase, Goal.CART: trained[Goal.NEXT]}
-    return tuple(trained.get(goal) or rest[goal] for goal in Goal)
+    """Return a forest for each goal: where nothing was learned for it, that of the next product.
+
+    That of the next visit starts from another first guess than the others, which none of theirs could correct.
+    """
+    return tuple(trained.get(goal) or (no_forest() if goal is Goal.RETURN else trained[Goal.NEXT]) for goal in Goal)
 
 
 def _scratch(query_depth: int, sources: HybridSources, knn: KnnScratch) -> HybridScratch:
