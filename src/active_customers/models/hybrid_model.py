@@ -109,8 +109,8 @@ class Hybrid:
     The trees are trained on questions from the newest sessions, with sources fitted on the sessions before these only,
     so that what is learned from never knows what it is to foresee; then the sources are fitted on everything. Every
     candidate of a question is learned from: a sample by one source would teach to trust the others. For each `Goal` the
-    trees of the next product are followed by some that learned what leads to it. They start from a first guess, which
-    is the answer where there is too little to learn from.
+    trees of the next product are followed by some that learned what leads to it; the next visit has trees of its own.
+    They start from a first guess, which is the answer where there is too little to learn from.
 
     Scores are the first guess and the trees' sums through the logistic function. The evidence is the act's product that
     near sessions share with the strongest vote, else the product itself where the customer acted on it, else the newest
