@@ -123,18 +123,25 @@ def proposed(sections, models, live, asked, excluded):
     for product, time in zip(sections.products.tolist(), sections.times.tolist(), strict=True):
         own[product].add(time)
     columns.append(defaultdict(float, {product: len(times) for product, times in own.items()}))
-    columns[-1][query[0]] *= hybrid.sources.knn.repeat
+    is_next_visit = asked.goal == Goal.RETURN
+    columns[-1][query[0]] *= 1 if is_next_visit else hybrid.sources.knn.repeat
     for product in columns[0]:
         columns[0][product] *= rarity_of(models, live, product)
         columns[0][product] *= hybrid.sources.knn.repeat if product == query[0] else 1
+    most = [1] * (len(columns) - 1) + [10 if is_next_visit else 1]  # own acts come first at the next visit
     totals = {
-        product: sum(column[product] / max(column.values()) for column in columns if any(column.values()))
+        product: sum(
+            times * column[product] / max(column.values())
+            for times, column in zip(most, columns, strict=True)
+            if any(column.values())
+        )
         for product in {product for column in columns for product in column} - excluded
     }
-    best = max((columns[0][product] for product in totals), default=0) or 1
+    deciding = columns[-1 if is_next_visit else 0]
+    best = max((deciding[product] for product in totals), default=0) or 1
     found = []
     for product, total in totals.items():
-        guess = 0.01 + columns[0][product] / best + 0.001 * total
+        guess = 0.01 + deciding[product] / best + 0.001 * total
         score = guess / (1 + guess)
         strongest = max((amount for voted, amount, _ in votes if voted == product), default=0)
         if strongest:

@@ -44,13 +44,17 @@ MOST_OWN = 512
 """Products of a customer's acts that may come back, at most: the newest."""
 
 GUESS = 6
-"""The column of the first guess: near sessions decide, as they are the best source by far, and the sum of what all say
-where they are silent. Trees learn what is wrong with it, so that few of them, or none, are no loss."""
+"""The column of the first guess: near sessions decide, as they are the best source by far, or the customer's own acts
+where the next visit is asked about, and the sum of what all say where these are silent. Trees learn what is wrong with
+it, so that few of them, or none, are no loss."""
+
+_OWN_FIRST = 10.0
+"""What own acts count in the sum of all sources where the next visit is asked about: what was bought comes again."""
 
 _SILENT = 0.001
-"""What the sum of all sources counts in the first guess, beside the share of the best one's votes."""
+"""What the sum of all sources counts in the first guess, beside the share of the best one's votes or moments."""
 _LEAST = 0.01
-"""The share of the best one's votes that no votes count as."""
+"""The share of the best one's that none count as."""
 
 MOST_RANKED = 1024
 """Products that are described, at most."""
@@ -73,11 +77,15 @@ _RELATED, _SIMILAR = int(ReasonCode.RELATED), int(ReasonCode.SIMILAR)
 
 
 class Acts(NamedTuple):
-    """What a customer did, oldest first: product numbers, `EventType`s and times in microseconds, [n] each."""
+    """What a customer did, oldest first: product numbers, `EventType`s and times in microseconds, [n] each.
+
+    `of_all_visits` says that the next visit is asked about, not what comes next in this one.
+    """
 
     products: NDArray[np.uint32]
     event_types: NDArray[np.uint8]
     times: NDArray[np.int64]
+    of_all_visits: bool
 
 
 class Counts(NamedTuple):
@@ -165,7 +173,7 @@ def count_votes(sources: HybridSources, scratch: HybridScratch, acts: Acts, coun
             weigh_votes(gathered, slot, rarity[products[slot]])
     if counts.own > 0 and products[0] == acts.products[-1]:
         weigh_votes(gathered, 0, sources.knn.repeat)
-        gathered[0, OWN] *= np.float32(sources.knn.repeat)
+        gathered[0, OWN] *= np.float32(1.0 if acts.of_all_visits else sources.knn.repeat)
     return Counts(counts.asked, counts.own, count)
 
 
@@ -204,7 +212,7 @@ def promising(
         count = _add_relation(
             sources.relations[relation], sources.by_place[relation], candidates, gathered, (n_asked, count, column)
         )
-    slots = _choose(scratch, count, wanted)
+    slots = _choose(scratch, count, wanted, _OWN_FIRST if acts.of_all_visits else 1.0)
     _describe(sources, scratch, acts, n_own, slots)
     return slots
 
@@ -298,8 +306,8 @@ def _add_relation(
 
 
 @kernel
-def _choose(scratch: HybridScratch, count: int, wanted: Wanted) -> NDArray[np.int64]:
-    """Return the slots of the most promising products: each source says at most 1."""
+def _choose(scratch: HybridScratch, count: int, wanted: Wanted, most_of_own: float) -> NDArray[np.int64]:
+    """Return the slots of the most promising products: own acts say at most `most_of_own`, each other source 1."""
     gathered, scores = scratch.gathered, scratch.knn.candidates.scores
     best = np.zeros(2 + N_RELATIONS, np.float32)
     for slot in range(count):
@@ -310,6 +318,7 @@ def _choose(scratch: HybridScratch, count: int, wanted: Wanted) -> NDArray[np.in
     factors = np.zeros(len(best))
     for source in range(len(best)):
         factors[source] = 1.0 / best[source] if best[source] > 0.0 else 0.0
+    factors[1] *= most_of_own
     for slot in range(count):
         score = factors[0] * gathered[slot, KNN] + factors[1] * gathered[slot, OWN]
         for relation in range(N_RELATIONS):
@@ -324,6 +333,7 @@ def _describe(sources: HybridSources, scratch: HybridScratch, acts: Acts, n_own:
     """Write what is known of the chosen products into the first places of `scratch.columns`."""
     gathered, columns, products = scratch.gathered, scratch.columns, scratch.knn.candidates.products
     _describe_sessions(scratch, slots)
+    _guess(scratch, slots, OWN if acts.of_all_visits else KNN)
     first = _OF_SESSIONS
     for relation in range(N_RELATIONS):
         _describe_relation(gathered, columns, slots, (FIRST_RELATION + 2 * relation, first))
@@ -343,11 +353,8 @@ def _describe(sources: HybridSources, scratch: HybridScratch, acts: Acts, n_own:
 
 @kernel
 def _describe_sessions(scratch: HybridScratch, slots: NDArray[np.int64]) -> None:
-    """Write what near sessions say, and the first guess.
-
-    That is: relative to the best, in full, what came after, votes, the strongest, the place.
-    """
-    gathered, columns, totals = scratch.gathered, scratch.columns, scratch.knn.candidates.scores
+    """Write what near sessions say: relative to the best, in full, what came after, votes, the strongest, the place."""
+    gathered, columns = scratch.gathered, scratch.columns
     best = np.float32(1e-30)
     values = np.empty(len(slots), np.float32)
     for place in range(len(slots)):
@@ -360,8 +367,19 @@ def _describe_sessions(scratch: HybridScratch, slots: NDArray[np.int64]) -> None
         columns[2, place] = gathered[slot, KNN_AFTER] / best
         columns[3, place] = gathered[slot, N_VOTES]
         columns[4, place] = gathered[slot, STRONGEST] / best
-        columns[GUESS, place] = math.log(_LEAST + values[place] / best + _SILENT * totals[slot])
     _write_places(values, columns[5])
+
+
+@kernel
+def _guess(scratch: HybridScratch, slots: NDArray[np.int64], source: int) -> None:
+    """Write the first guess, in which what is gathered in one column decides."""
+    gathered, guesses, totals = scratch.gathered, scratch.columns[GUESS], scratch.knn.candidates.scores
+    best = np.float32(1e-30)
+    for slot in slots:
+        best = max(best, gathered[slot, source])
+    for place in range(len(slots)):
+        slot = slots[place]
+        guesses[place] = math.log(_LEAST + gathered[slot, source] / best + _SILENT * totals[slot])
 
 
 @kernel

@@ -157,7 +157,7 @@ def _ranked(
     n_trained, n_live = _keep_nearest(trained, live.knn, (n_trained, n_live), knn.neighbours)
     n_votes = session_knn.cast_votes(sources.hybrid.sessions, knn, trained, n_query, n_trained)
     n_votes = live_knn.cast_votes(sources.live, knn, live, n_query, (n_live, n_votes))
-    acts = hybrid.Acts(sections.products, sections.event_types, sections.times)
+    acts = hybrid.Acts(sections.products, sections.event_types, sections.times, asked.goal == _RETURN)
     counts = hybrid.count_votes(sources.hybrid, scratch, acts, hybrid.Counts(n_query, n_own, n_own), n_votes)
     for slot in range(counts.found):
         product = trained.candidates.products[slot]

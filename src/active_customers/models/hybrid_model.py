@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -109,8 +109,8 @@ class Hybrid:
     The trees are trained on questions from the newest sessions, with sources fitted on the sessions before these only,
     so that what is learned from never knows what it is to foresee; then the sources are fitted on everything. Every
     candidate of a question is learned from: a sample by one source would teach to trust the others. For each `Goal` the
-    trees of the next product are followed by some that learned what leads to it. They start from a first guess, which
-    is the answer where there is too little to learn from.
+    trees of the next product are followed by some that learned what leads to it; the next visit has trees of its own.
+    They start from a first guess, which is the answer where there is too little to learn from.
 
     Scores are the first guess and the trees' sums through the logistic function. The evidence is the act's product that
     near sessions share with the strongest vote, else the product itself where the customer acted on it, else the newest
@@ -154,9 +154,16 @@ class Hybrid:
                 break
             windows.insert(0, self.lists(log.first(end), end - length, alike))
             n_lists += len(windows[0][Goal.NEXT].sizes)
-        return {goal: Lists.end_to_end([window[goal] for window in windows]) for goal in Goal} if windows else {}
+        lists = {goal: Lists.end_to_end([window[goal] for window in windows]) for goal in Goal} if windows else {}
+        is_cut_short = 0 < len(windows) < self.config.label_windows and n_lists >= self.config.ranker.lists_enough
+        if is_cut_short and 0 < len(lists[Goal.RETURN].sizes) < self.config.ranker.lists_enough:
+            n_before = max(log.n_sessions - length * self.config.label_windows, length)
+            lists |= self.lists(log, n_before, alike, (Goal.RETURN,))  # a customer is asked but once a visit
+        return lists
 
-    def lists(self, log: SessionLog, n_before: int, alike: Relation | None = None) -> dict[Goal, Lists]:
+    def lists(
+        self, log: SessionLog, n_before: int, alike: Relation | None = None, goals: Iterable[Goal] = Goal
+    ) -> dict[Goal, Lists]:
         """Return what the trees learn from: the sessions after the first `n_before`, described by those before.
 
         `alike` is what the catalogue describes alike, where that is known already.
@@ -164,7 +171,7 @@ class Hybrid:
         fitted = self._fitted(self._withholding(log.first(n_before)), alike)
         sources = self._kernel_sources(fitted)
         scratch = _scratch(self.config.query_depth, sources, own_scratch(fitted.sessions))
-        return {goal: self._lists(sources, scratch, Questions.of(log, n_before, goal)) for goal in Goal}
+        return {goal: self._lists(sources, scratch, Questions.of(log, n_before, goal)) for goal in goals}
 
     def _withholding(self, log: SessionLog) -> SessionLog:
         """Return a log without the acts on some products, drawn by chance, which only the catalogue tells of then.
@@ -216,7 +223,7 @@ class Hybrid:
         if not known.any():
             return Candidates(NO_PRODUCTS, np.empty(0, np.float32), NO_PRODUCTS)
         scratch = self._scratch.get()
-        acts = make_acts(session.products[known], session.event_types[known], session.times[known])
+        acts = make_acts(session.products[known], session.event_types[known], session.times[known], session.goal)
         wish = wanted(max(SETTINGS[self.config.setting].candidates, n), excluded)
         slots = self._rank(self.sources, self.forests[session.goal], scratch, acts, wish)
         found, scores = scratch.knn.candidates, scratch.scores[: len(slots)].astype(np.float32)
@@ -345,10 +352,11 @@ def _no_forests() -> tuple[Forest, ...]:
 
 
 def _forests(trained: Mapping[Goal, Forest]) -> tuple[Forest, ...]:
-    """Return a forest for each goal: where nothing was learned for it, that of the nearest goal that has one."""
-    of_purchase = trained.get(Goal.PURCHASE, trained[Goal.NEXT])
-    rest = {Goal.PURCHASE: of_purchase, Goal.RETURN: of_purchase, Goal.CART: trained[Goal.NEXT]}
-    return tuple(trained.get(goal) or rest[goal] for goal in Goal)
+    """Return a forest for each goal: where nothing was learned for it, that of the next product.
+
+    That of the next visit starts from another first guess than the others, which none of theirs could correct.
+    """
+    return tuple(trained.get(goal) or (no_forest() if goal is Goal.RETURN else trained[Goal.NEXT]) for goal in Goal)
 
 
 def _scratch(query_depth: int, sources: HybridSources, knn: KnnScratch) -> HybridScratch:
