@@ -67,15 +67,24 @@ for _strength, _types in enumerate(
 ):
     STRENGTHS[list(_types)] = _strength
 
+EVIDENCE = np.array([0.0, 0.2, 0.3, 0.5, 1.0])
+"""What a product of each strength says of what a customer will want for the first time, however long ago it was."""
+
 _SESSION, _TOGETHER, _RELATED = int(ReasonCode.SESSION), int(ReasonCode.VIEWED_TOGETHER), int(ReasonCode.RELATED)
 
 
 class Acts(NamedTuple):
-    """What a customer did, oldest first: product numbers, `EventType`s and times in microseconds, [n] each."""
+    """What a customer did, oldest first: product numbers, `EventType`s and times in microseconds, [n] each.
+
+    With `only_new` what is wanted is none of these products: all of them are evidence, by how far each act went towards
+    buying and not by how long ago it was, and none is a candidate. What comes next in a visit follows from its newest
+    acts; what somebody will buy for the first time, from all that they ever bought.
+    """
 
     products: NDArray[np.uint32]
     event_types: NDArray[np.uint8]
     times: NDArray[np.int64]
+    only_new: bool
 
 
 class Counts(NamedTuple):
@@ -134,10 +143,16 @@ def rank(
 def propose(sources: HybridSources, scratch: HybridScratch, acts: Acts, wanted: Wanted) -> NDArray[np.int64]:
     """Return the slots of the most promising products, the most promising first, described in `scratch.columns`."""
     n_own = insert_query(scratch.knn.candidates, acts.products, MOST_OWN)
-    n_asked = min(n_own, sources.by_place.shape[1])
+    n_asked = n_evidence(sources, acts, n_own)
     n_votes = _ask_sessions(sources, scratch.knn, n_asked)
     counts = count_votes(sources, scratch, acts, Counts(n_asked, n_own, n_own), n_votes)
     return promising(sources, scratch, acts, counts, wanted)
+
+
+@kernel
+def n_evidence(sources: HybridSources, acts: Acts, n_own: int) -> int:
+    """Return how many of the acts' products the sources are asked with."""
+    return n_own if acts.only_new else min(n_own, sources.by_place.shape[1])
 
 
 @kernel
@@ -197,14 +212,26 @@ def promising(
     """Do what `propose` does, once votes are counted."""
     n_asked, n_own, count = counts
     candidates, gathered = scratch.knn.candidates, scratch.gathered
+    by_strength = _by_strength(candidates, acts, n_own)
     for relation in range(N_RELATIONS - 1, -1, -1):  # so that the evidence is what stood beside it, if anything did
         column = FIRST_RELATION + 2 * relation
-        count = _add_relation(
-            sources.relations[relation], sources.by_place[relation], candidates, gathered, (n_asked, count, column)
-        )
-    slots = _choose(scratch, count, wanted)
+        weights = by_strength if acts.only_new else sources.by_place[relation]
+        count = _add_relation(sources.relations[relation], weights, candidates, gathered, (n_asked, count, column))
+    slots = _choose(scratch, (n_own if acts.only_new else 0, count), wanted)
     _describe(sources, scratch, acts, n_own, slots)
     return slots
+
+
+@kernel
+def _by_strength(candidates: CandidateSet, acts: Acts, n_own: int) -> NDArray[np.float64]:
+    """Return what each of the acts' products says by the most that was done with it; nothing unless `only_new`."""
+    weights = np.zeros(n_own if acts.only_new else 0)
+    for act in range(len(acts.products) if acts.only_new else 0):
+        product = acts.products[act]
+        slot = candidates.slots[product] if product < len(candidates.slots) else n_own
+        if slot < n_own and candidates.products[slot] == product:
+            weights[slot] = max(weights[slot], EVIDENCE[int(STRENGTHS[acts.event_types[act]])])
+    return weights
 
 
 @kernel
@@ -294,11 +321,16 @@ def _add_relation(
 
 
 @kernel
-def _choose(scratch: HybridScratch, count: int, wanted: Wanted) -> NDArray[np.int64]:
-    """Return the slots of the most promising products: each source says at most 1."""
+def _choose(scratch: HybridScratch, slots: tuple[int, int], wanted: Wanted) -> NDArray[np.int64]:
+    """Return the most promising of the `slots`, given as first and end: each source says at most 1.
+
+    Where the customer's own, the first of all, are passed over, what stood beside them counts as much as all else.
+    """
+    first, count = slots
     gathered, scores = scratch.gathered, scratch.knn.candidates.scores
     best = np.zeros(2 + N_RELATIONS, np.float32)
-    for slot in range(count):
+    scores[:first] = 0.0
+    for slot in range(first, count):
         best[0] = max(best[0], gathered[slot, KNN])
         best[1] = max(best[1], gathered[slot, OWN])
         for relation in range(N_RELATIONS):
@@ -306,7 +338,8 @@ def _choose(scratch: HybridScratch, count: int, wanted: Wanted) -> NDArray[np.in
     factors = np.zeros(len(best))
     for source in range(len(best)):
         factors[source] = 1.0 / best[source] if best[source] > 0.0 else 0.0
-    for slot in range(count):
+    factors[2 + BESIDE] *= len(factors) if first > 0 else 1.0
+    for slot in range(first, count):
         score = factors[0] * gathered[slot, KNN] + factors[1] * gathered[slot, OWN]
         for relation in range(N_RELATIONS):
             score += factors[2 + relation] * gathered[slot, FIRST_RELATION + 2 * relation]
@@ -319,7 +352,7 @@ def _choose(scratch: HybridScratch, count: int, wanted: Wanted) -> NDArray[np.in
 def _describe(sources: HybridSources, scratch: HybridScratch, acts: Acts, n_own: int, slots: NDArray[np.int64]) -> None:
     """Write what is known of the chosen products into the first places of `scratch.columns`."""
     gathered, columns, products = scratch.gathered, scratch.columns, scratch.knn.candidates.products
-    _describe_sessions(scratch, slots)
+    _describe_sessions(scratch, slots, FIRST_RELATION + 2 * BESIDE if acts.only_new else KNN)
     first = _OF_SESSIONS
     for relation in range(N_RELATIONS):
         _describe_relation(gathered, columns, slots, (FIRST_RELATION + 2 * relation, first))
@@ -338,17 +371,18 @@ def _describe(sources: HybridSources, scratch: HybridScratch, acts: Acts, n_own:
 
 
 @kernel
-def _describe_sessions(scratch: HybridScratch, slots: NDArray[np.int64]) -> None:
-    """Write what near sessions say, and the first guess.
+def _describe_sessions(scratch: HybridScratch, slots: NDArray[np.int64], leading: int) -> None:
+    """Write what near sessions say, and the first guess, in which what is gathered in column `leading` decides.
 
     That is: relative to the best, in full, what came after, votes, the strongest, the place.
     """
     gathered, columns, totals = scratch.gathered, scratch.columns, scratch.knn.candidates.scores
-    best = np.float32(1e-30)
+    best, best_leading = np.float32(1e-30), np.float32(1e-30)
     values = np.empty(len(slots), np.float32)
     for place in range(len(slots)):
         values[place] = gathered[slots[place], KNN]
         best = max(best, values[place])
+        best_leading = max(best_leading, gathered[slots[place], leading])
     for place in range(len(slots)):
         slot = slots[place]
         columns[0, place] = values[place] / best
@@ -356,7 +390,7 @@ def _describe_sessions(scratch: HybridScratch, slots: NDArray[np.int64]) -> None
         columns[2, place] = gathered[slot, KNN_AFTER] / best
         columns[3, place] = gathered[slot, N_VOTES]
         columns[4, place] = gathered[slot, STRONGEST] / best
-        columns[GUESS, place] = math.log(_LEAST + values[place] / best + _SILENT * totals[slot])
+        columns[GUESS, place] = math.log(_LEAST + gathered[slot, leading] / best_leading + _SILENT * totals[slot])
     _write_places(values, columns[5])
 
 

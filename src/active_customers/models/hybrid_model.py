@@ -45,6 +45,9 @@ _KNN = "session_knn_"
 CUSTOMERS = f"{_KNN}customers"
 """The array that tells whose sessions a model holds."""
 
+_TAUGHT = (Goal.NEXT, Goal.CART, Goal.PURCHASE, Goal.RETURN)
+"""What trees are trained for. For `NEW` the first guess is the answer: the next act of a visit says nothing of it."""
+
 _LISTS_AT_LEAST = 20
 """Questions with a right answer among the candidates below which nothing is learned from them."""
 
@@ -80,6 +83,8 @@ class HybridConfig(Config):
     """Products kept for each product in `after` and `beside`."""
     after_decay: Annotated[float, Field(gt=0)] = 2.0
     """How fast a pair loses weight with the acts between, in `after`."""
+    beside_decay: Annotated[float, Field(gt=0)] = 3.0
+    """The same, in `beside`."""
     window: Annotated[int, Field(ge=1)] = 20
     """Acts between two products beyond which they do not count as a pair."""
     session_knn: SessionKnnConfig = SessionKnnConfig()
@@ -145,14 +150,14 @@ class Hybrid:
                 break
             windows.insert(0, self.lists(log.first(end), end - length))
             n_lists += len(windows[0][Goal.NEXT].sizes)
-        return {goal: Lists.end_to_end([window[goal] for window in windows]) for goal in Goal} if windows else {}
+        return {goal: Lists.end_to_end([window[goal] for window in windows]) for goal in _TAUGHT} if windows else {}
 
     def lists(self, log: SessionLog, n_before: int) -> dict[Goal, Lists]:
         """Return what the trees learn from: the sessions after the first `n_before`, described by those before."""
         fitted = self._fitted(log.first(n_before))
         sources = self._kernel_sources(fitted)
         scratch = _scratch(self.config.query_depth, sources, own_scratch(fitted.sessions))
-        return {goal: self._lists(sources, scratch, Questions.of(log, n_before, goal)) for goal in Goal}
+        return {goal: self._lists(sources, scratch, Questions.of(log, n_before, goal)) for goal in _TAUGHT}
 
     def _lists(self, sources: HybridSources, scratch: HybridScratch, asked: Questions) -> Lists:
         """Describe the candidates of questions, drawn by chance, that have a right one among them."""
@@ -193,7 +198,7 @@ class Hybrid:
         if not known.any():
             return Candidates(NO_PRODUCTS, np.empty(0, np.float32), NO_PRODUCTS)
         scratch = self._scratch.get()
-        acts = make_acts(session.products[known], session.event_types[known], session.times[known])
+        acts = make_acts(session.products[known], session.event_types[known], session.times[known], session.goal)
         wish = wanted(max(SETTINGS[self.config.setting].candidates, n), excluded)
         slots = self._rank(self.sources, self.forests[session.goal], scratch, acts, wish)
         found, scores = scratch.knn.candidates, scratch.scores[: len(slots)].astype(np.float32)
@@ -253,9 +258,9 @@ class Hybrid:
         """Return what came after each product, or what stood in the same session."""
         config, length = self.config, self.config.session_knn.session_length
         steps = np.arange(config.window + 1)
-        by_distance = np.exp(-(steps - 1) / config.after_decay) if after else np.ones(len(steps))
+        by_distance = np.exp(-(steps - 1) / (config.after_decay if after else config.beside_decay))
         weights = np.ones(log.n_sessions, np.float32)
-        pairing = Pairing(by_distance, weights, 0.3 if after else 0.5, config.neighbours, 0, after)
+        pairing = Pairing(by_distance, weights, 0.3 if after else 0.2, config.neighbours, 0, after)
         return relate(make_baskets(log, np.ones(len(log.products), np.float32), length), pairing, log.n_products)
 
     def _open(self, sources: _Sources, forests: tuple[Forest, ...]) -> None:
@@ -311,12 +316,12 @@ def _no_forests() -> tuple[Forest, ...]:
 def _forests(trained: Mapping[Goal, Forest]) -> tuple[Forest, ...]:
     """Return a forest for each goal: where nothing was learned for it, that of the nearest goal that has one."""
     of_purchase = trained.get(Goal.PURCHASE, trained[Goal.NEXT])
-    rest = {Goal.PURCHASE: of_purchase, Goal.RETURN: of_purchase, Goal.CART: trained[Goal.NEXT]}
+    rest = {Goal.PURCHASE: of_purchase, Goal.RETURN: of_purchase, Goal.CART: trained[Goal.NEXT], Goal.NEW: no_forest()}
     return tuple(trained.get(goal) or rest[goal] for goal in Goal)
 
 
 def _scratch(query_depth: int, sources: HybridSources, knn: KnnScratch) -> HybridScratch:
-    related = query_depth * sum(longest_row(relation.offsets) for relation in sources.relations)
+    related = max(query_depth, MOST_OWN) * sum(longest_row(relation.offsets) for relation in sources.relations)
     n_touched = min(len(knn.candidates.slots), MOST_OWN + len(knn.votes.products) + related)
     return HybridScratch(
         knn,
