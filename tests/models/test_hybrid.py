@@ -162,7 +162,7 @@ def asked_for_new(products, kinds):
 
 
 def test_what_is_new_follows_from_what_was_bought_however_long_ago(hybrid):
-    """Views of the newest products lead elsewhere: they decide what comes next, not what is bought for the first time."""
+    """Views of the newest products lead elsewhere: they decide what comes next, not what is bought first."""
     far = [20, 22, 24, 26, 28, 30, 32, 34, 36]
     query = asked_for_new([3, *far], [EventType.PURCHASE, *[EventType.VIEW] * len(far)])
     related = hybrid.sources.relations[BESIDE]
