@@ -9,6 +9,7 @@ from tests.conftest import lightgbm_or_skip
 from active_customers.core.event import EventType
 from active_customers.core.recommendation import Goal
 from active_customers.core.session import SessionQuery
+from active_customers.kernels.hybrid import BESIDE
 from active_customers.models.factorization import FactorizationConfig
 from active_customers.models.hybrid_model import SETTINGS, Hybrid, HybridConfig
 from active_customers.models.product_features import About, features_of
@@ -229,3 +230,33 @@ def test_trees_of_the_next_visit_learn_from_as_many_windows_as_a_small_shop_need
     learned = model._all_lists(log, model._alike(log))
     assert len(one_window[Goal.RETURN].sizes) <= n_customers < len(learned[Goal.RETURN].sizes)
     assert len(learned[Goal.NEXT].sizes) == len(one_window[Goal.NEXT].sizes)
+
+
+def asked_for_new(products, kinds):
+    times = np.arange(len(products), dtype=np.int64)
+    return SessionQuery(np.array(products, np.uint32), np.array(kinds, np.uint8), times, len(products), Goal.NEW)
+
+
+def test_what_is_new_follows_from_what_was_bought_however_long_ago(hybrid):
+    """Views of the newest products lead elsewhere: they decide what comes next, not what is bought first."""
+    far = [20, 22, 24, 26, 28, 30, 32, 34, 36]
+    query = asked_for_new([3, *far], [EventType.PURCHASE, *[EventType.VIEW] * len(far)])
+    related = hybrid.sources.relations[BESIDE]
+    nearest = set(related.products[related.offsets[3] :][:2].tolist())
+    assert set(hybrid.candidates(query, 2).products.tolist()) == nearest
+    assert not nearest & set(hybrid.candidates(query._replace(goal=Goal.NEXT), 5).products.tolist())
+
+
+def test_what_is_new_is_nothing_that_the_customer_acted_on(hybrid):
+    query = asked_for_new([3, 4, 6, 5], [EventType.VIEW, EventType.VIEW, EventType.CART_ADD, EventType.VIEW])
+    found = hybrid.candidates(query, N).products.tolist()
+    assert found
+    assert not {3, 4, 5, 6} & set(found)
+
+
+def test_all_of_a_long_history_says_what_is_new(hybrid):
+    """More products than the sources are asked about elsewhere: the oldest one still brings its own in."""
+    depth = hybrid.config.query_depth
+    newest = [20 + place for place in range(depth)]
+    query = asked_for_new([3, *newest], [EventType.VIEW] * (depth + 1))
+    assert {2, 4} & set(hybrid.candidates(query, N).products.tolist())

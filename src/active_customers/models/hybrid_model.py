@@ -47,6 +47,9 @@ _KNN = "session_knn_"
 CUSTOMERS = f"{_KNN}customers"
 """The array that tells whose sessions a model holds."""
 
+_TAUGHT = (Goal.NEXT, Goal.CART, Goal.PURCHASE, Goal.RETURN)
+"""What trees are trained for. For `NEW` the first guess is the answer: the next act of a visit says nothing of it."""
+
 _LISTS_AT_LEAST = 20
 """Questions with a right answer among the candidates below which nothing is learned from them."""
 
@@ -85,6 +88,8 @@ class HybridConfig(Config):
     """Products kept for each product in `after` and `beside`."""
     after_decay: Annotated[float, Field(gt=0)] = 2.0
     """How fast a pair loses weight with the acts between, in `after`."""
+    beside_decay: Annotated[float, Field(gt=0)] = 3.0
+    """The same, in `beside`."""
     window: Annotated[int, Field(ge=1)] = 20
     """Acts between two products beyond which they do not count as a pair."""
     session_knn: SessionKnnConfig = SessionKnnConfig()
@@ -154,7 +159,7 @@ class Hybrid:
                 break
             windows.insert(0, self.lists(log.first(end), end - length, alike))
             n_lists += len(windows[0][Goal.NEXT].sizes)
-        lists = {goal: Lists.end_to_end([window[goal] for window in windows]) for goal in Goal} if windows else {}
+        lists = {goal: Lists.end_to_end([window[goal] for window in windows]) for goal in _TAUGHT} if windows else {}
         is_cut_short = 0 < len(windows) < self.config.label_windows and n_lists >= self.config.ranker.lists_enough
         if is_cut_short and 0 < len(lists[Goal.RETURN].sizes) < self.config.ranker.lists_enough:
             n_before = max(log.n_sessions - length * self.config.label_windows, length)
@@ -162,7 +167,7 @@ class Hybrid:
         return lists
 
     def lists(
-        self, log: SessionLog, n_before: int, alike: Relation | None = None, goals: Iterable[Goal] = Goal
+        self, log: SessionLog, n_before: int, alike: Relation | None = None, goals: Iterable[Goal] = _TAUGHT
     ) -> dict[Goal, Lists]:
         """Return what the trees learn from: the sessions after the first `n_before`, described by those before.
 
@@ -296,9 +301,9 @@ class Hybrid:
         """Return what came after each product, or what stood in the same session."""
         config, length = self.config, self.config.session_knn.session_length
         steps = np.arange(config.window + 1)
-        by_distance = np.exp(-(steps - 1) / config.after_decay) if after else np.ones(len(steps))
+        by_distance = np.exp(-(steps - 1) / (config.after_decay if after else config.beside_decay))
         weights = np.ones(log.n_sessions, np.float32)
-        pairing = Pairing(by_distance, weights, 0.3 if after else 0.5, config.neighbours, 0, after)
+        pairing = Pairing(by_distance, weights, 0.3 if after else 0.2, config.neighbours, 0, after)
         return relate(make_baskets(log, np.ones(len(log.products), np.float32), length), pairing, log.n_products)
 
     def _open(self, sources: _Sources, forests: tuple[Forest, ...]) -> None:
@@ -354,13 +359,14 @@ def _no_forests() -> tuple[Forest, ...]:
 def _forests(trained: Mapping[Goal, Forest]) -> tuple[Forest, ...]:
     """Return a forest for each goal: where nothing was learned for it, that of the next product.
 
-    That of the next visit starts from another first guess than the others, which none of theirs could correct.
+    Those of the next visit and of what is new start from other first guesses, which none of theirs could correct.
     """
-    return tuple(trained.get(goal) or (no_forest() if goal is Goal.RETURN else trained[Goal.NEXT]) for goal in Goal)
+    of_this_visit = {Goal.CART: trained[Goal.NEXT], Goal.PURCHASE: trained[Goal.NEXT]}
+    return tuple(trained.get(goal) or of_this_visit.get(goal) or no_forest() for goal in Goal)
 
 
 def _scratch(query_depth: int, sources: HybridSources, knn: KnnScratch) -> HybridScratch:
-    related = query_depth * sum(longest_row(relation.offsets) for relation in sources.relations)
+    related = max(query_depth, MOST_OWN) * sum(longest_row(relation.offsets) for relation in sources.relations)
     n_touched = min(len(knn.candidates.slots), MOST_OWN + len(knn.votes.products) + related)
     return HybridScratch(
         knn,

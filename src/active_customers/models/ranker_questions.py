@@ -87,7 +87,7 @@ def make_acts(
     products: NDArray[np.uint32], event_types: NDArray[np.uint8], times: NDArray[np.int64], goal: Goal
 ) -> Acts:
     """Return acts in the kernels' form, whatever they came in."""
-    return Acts(question(products), np.array(event_types, np.uint8), np.array(times, np.int64), goal is Goal.RETURN)
+    return Acts(question(products), np.array(event_types, np.uint8), np.array(times, np.int64), int(goal))
 
 
 def _begins(customers: NDArray[np.uint32]) -> NDArray[np.bool_]:
