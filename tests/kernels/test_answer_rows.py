@@ -13,7 +13,7 @@ from active_customers.core.recommendation import ReasonCode
 from active_customers.kernels.answer_rows import LENGTH_BITS, Fragments, Rows, write_rows
 
 NAMES = ["Pan", "", "käse \u2028", 'say "cheese"', "a" * 300]
-NAMING = (ReasonCode.SESSION, ReasonCode.VIEWED_TOGETHER, ReasonCode.BOUGHT_TOGETHER, ReasonCode.RELATED)
+NAMING = [ReasonCode[name] for name in ("SESSION", "VIEWED_TOGETHER", "BOUGHT_TOGETHER", "RELATED", "SIMILAR")]
 
 
 def fragments():

@@ -7,18 +7,20 @@ replaces the one that the catalogue has.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from active_customers.core.clock import DAY, Clock
+from active_customers.core.product import Product
 from active_customers.importing.folder import REJECTS, clear_leftovers, import_folder, import_lock
 from active_customers.importing.product_rows import ProductRows
 from active_customers.importing.product_table import ProductTable
 from active_customers.importing.readers import read_batches
 from active_customers.importing.rejects import RejectsFile
 from active_customers.importing.report import ImportReport
-from active_customers.importing.request import ImportRequest, Progress, no_progress
-from active_customers.importing.scratch import scratch_database
+from active_customers.importing.request import ImportRequest, Progress, chosen_preset, no_progress
+from active_customers.importing.scratch import ScratchConfig, scratch_database
 from active_customers.storage.base import StoreWriter
 
 _PRODUCTS_PER_CALL = 2_000
@@ -43,6 +45,25 @@ def check_products(request: ImportRequest, progress: Progress = no_progress) -> 
     """Report what `import_products` would do; nothing is changed and nothing left behind."""
     with TemporaryDirectory(prefix="active-customers-") as folder:
         return _ProductImport(request, progress, None).run(Path(folder), None)
+
+
+def read_products(files: Sequence[Path], preset: str | None = None) -> Iterator[Product]:
+    """Yield the products that files describe; no store is needed, and rows that cannot be read are left out.
+
+    Raises `InvalidValueError` when a file cannot be read at all.
+    """
+    chosen = chosen_preset(files, preset, "products")
+    rows, maps = ProductRows(chosen), chosen.product_maps()
+    with (
+        TemporaryDirectory(prefix="active-customers-") as folder,
+        scratch_database(Path(folder), ScratchConfig()) as connection,
+    ):
+        table = ProductTable(connection, maps)
+        for path in files:
+            for raw in read_batches(path, maps.wanted()):
+                table.add(rows.of(raw)[0])
+        for products in table.products(_PRODUCTS_PER_CALL):
+            yield from products
 
 
 class _ProductImport:

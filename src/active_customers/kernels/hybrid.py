@@ -24,9 +24,10 @@ from active_customers.kernels.jit import kernel
 from active_customers.kernels.top_n import Wanted, top_n
 from active_customers.kernels.trees import Forest, add_trees
 
-LINEAR, AFTER, BESIDE = range(3)
-"""Relations of product to product: by regression, by what came after, by what stood in the same session."""
-N_RELATIONS = 3
+CONTENT, LINEAR, AFTER, BESIDE = range(4)
+"""Relations of product to product: by what the catalogue says of them, by regression, by what came after, by what stood
+in the same session. The later one has the word on evidence, so content speaks only where the history is silent."""
+N_RELATIONS = 4
 
 KNN, KNN_AFTER, N_VOTES, STRONGEST, OWN = range(5)
 """What is gathered of near sessions: the sum of their votes, that of those which went on to the product, how many
@@ -70,7 +71,8 @@ for _strength, _types in enumerate(
 EVIDENCE = np.array([0.0, 0.2, 0.3, 0.5, 1.0])
 """What a product of each strength says of what a customer will want for the first time, however long ago it was."""
 
-_SESSION, _TOGETHER, _RELATED = int(ReasonCode.SESSION), int(ReasonCode.VIEWED_TOGETHER), int(ReasonCode.RELATED)
+_SESSION, _TOGETHER = int(ReasonCode.SESSION), int(ReasonCode.VIEWED_TOGETHER)
+_RELATED, _SIMILAR = int(ReasonCode.RELATED), int(ReasonCode.SIMILAR)
 
 
 class Acts(NamedTuple):
@@ -212,10 +214,9 @@ def promising(
     """Do what `propose` does, once votes are counted."""
     n_asked, n_own, count = counts
     candidates, gathered = scratch.knn.candidates, scratch.gathered
-    by_strength = _by_strength(candidates, acts, n_own)
     for relation in range(N_RELATIONS - 1, -1, -1):  # so that the evidence is what stood beside it, if anything did
         column = FIRST_RELATION + 2 * relation
-        weights = by_strength if acts.only_new else sources.by_place[relation]
+        weights = _by_strength(candidates, acts, n_own) if acts.only_new else sources.by_place[relation]
         count = _add_relation(sources.relations[relation], weights, candidates, gathered, (n_asked, count, column))
     slots = _choose(scratch, (n_own if acts.only_new else 0, count), wanted)
     _describe(sources, scratch, acts, n_own, slots)
@@ -224,9 +225,9 @@ def promising(
 
 @kernel
 def _by_strength(candidates: CandidateSet, acts: Acts, n_own: int) -> NDArray[np.float64]:
-    """Return what each of the acts' products says by the most that was done with it; nothing unless `only_new`."""
-    weights = np.zeros(n_own if acts.only_new else 0)
-    for act in range(len(acts.products) if acts.only_new else 0):
+    """Return what each of the acts' products says by the most that was done with it."""
+    weights = np.zeros(n_own)
+    for act in range(len(acts.products)):
         product = acts.products[act]
         slot = candidates.slots[product] if product < len(candidates.slots) else n_own
         if slot < n_own and candidates.products[slot] == product:
@@ -259,7 +260,9 @@ def reason_of(scratch: HybridScratch, slot: int) -> int:
     if gathered[slot, N_VOTES] > 0:
         return _SESSION
     beside, after = gathered[slot, FIRST_RELATION + 2 * BESIDE], gathered[slot, FIRST_RELATION + 2 * AFTER]
-    return _TOGETHER if beside > 0 or after > 0 else _RELATED
+    if beside > 0 or after > 0:
+        return _TOGETHER
+    return _RELATED if gathered[slot, FIRST_RELATION + 2 * LINEAR] > 0 else _SIMILAR
 
 
 @kernel
