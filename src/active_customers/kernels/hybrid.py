@@ -76,9 +76,6 @@ for _strength, _types in enumerate(
 ):
     STRENGTHS[list(_types)] = _strength
 
-EVIDENCE = np.array([0.0, 0.2, 0.3, 0.5, 1.0])
-"""What a product of each strength says of what a customer will want for the first time, however long ago it was."""
-
 _SESSION, _TOGETHER = int(ReasonCode.SESSION), int(ReasonCode.VIEWED_TOGETHER)
 _RELATED, _SIMILAR = int(ReasonCode.RELATED), int(ReasonCode.SIMILAR)
 _RETURN, _NEW = int(Goal.RETURN), int(Goal.NEW)
@@ -113,7 +110,8 @@ class HybridSources(NamedTuple):
     """What proposes and what is known, read-only.
 
     Row `r` of `by_place` weighs the i-th newest distinct product of the acts in relation `r`; `facts`
-    float32[n_products, f] is known of each product. Products may be missing from any of them.
+    float32[n_products, f] is known of each product. Products may be missing from any of them. `worth` float64[256]
+    says by `EventType` what an act tells of what the customer will want for the first time.
     """
 
     sessions: session_knn.SessionIndex
@@ -123,6 +121,7 @@ class HybridSources(NamedTuple):
     vectors: NDArray[np.float32]
     by_act: NDArray[np.float64]
     facts: NDArray[np.float32]
+    worth: NDArray[np.float64]
 
 
 class HybridScratch(NamedTuple):
@@ -223,10 +222,9 @@ def promising(
     """Do what `propose` does, once votes are counted."""
     n_asked, n_own, count = counts
     candidates, gathered = scratch.knn.candidates, scratch.gathered
-    by_strength = _by_strength(candidates, acts, n_own)
     for relation in range(N_RELATIONS - 1, -1, -1):  # so that the evidence is what stood beside it, if anything did
         column = FIRST_RELATION + 2 * relation
-        weights = by_strength if acts.goal == _NEW else sources.by_place[relation]
+        weights = _by_worth(sources.worth, candidates, acts, n_own) if acts.goal == _NEW else sources.by_place[relation]
         count = _add_relation(sources.relations[relation], weights, candidates, gathered, (n_asked, count, column))
     slots = _choose(scratch, acts.goal, (n_own if acts.goal == _NEW else 0, count), wanted)
     _describe(sources, scratch, acts, n_own, slots)
@@ -234,15 +232,14 @@ def promising(
 
 
 @kernel
-def _by_strength(candidates: CandidateSet, acts: Acts, n_own: int) -> NDArray[np.float64]:
-    """Return what each of the acts' products says by the most that was done with it, where that is what counts."""
-    n_weights = n_own if acts.goal == _NEW else 0
-    weights = np.zeros(n_weights)
-    for act in range(len(acts.products) if n_weights else 0):
+def _by_worth(worth: NDArray[np.float64], candidates: CandidateSet, acts: Acts, n_own: int) -> NDArray[np.float64]:
+    """Return what each of the acts' products says by the most that was done with it."""
+    weights = np.zeros(n_own)
+    for act in range(len(acts.products)):
         product = acts.products[act]
         slot = candidates.slots[product] if product < len(candidates.slots) else n_own
         if slot < n_own and candidates.products[slot] == product:
-            weights[slot] = max(weights[slot], EVIDENCE[int(STRENGTHS[acts.event_types[act]])])
+            weights[slot] = max(weights[slot], worth[acts.event_types[act]])
     return weights
 
 

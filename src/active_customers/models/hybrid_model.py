@@ -31,6 +31,7 @@ from active_customers.kernels.trees import Forest
 from active_customers.models import session_knn
 from active_customers.models.base import NO_PRODUCTS, Arrays, Candidates, SessionLog
 from active_customers.models.content import Content, ContentConfig
+from active_customers.models.event_weights import EventWeights
 from active_customers.models.factorization import Factorization, FactorizationConfig
 from active_customers.models.item_knn import make_baskets, no_relation, relate
 from active_customers.models.kernel_arguments import PerThread, Prepared, frozen, longest_row, wanted
@@ -90,6 +91,10 @@ class HybridConfig(Config):
     """How fast a pair loses weight with the acts between, in `after`."""
     beside_decay: Annotated[float, Field(gt=0)] = 3.0
     """The same, in `beside`."""
+    first_time: EventWeights = EventWeights(
+        view=0.2, click=0.2, wishlist_add=0.3, cart_add=0.5, purchase=1.0, email_click=0.2, push_click=0.2
+    )
+    """How much an act on a product says of what the customer will want for the first time, however long ago it was."""
     window: Annotated[int, Field(ge=1)] = 20
     """Acts between two products beyond which they do not count as a pair."""
     session_knn: SessionKnnConfig = SessionKnnConfig()
@@ -327,6 +332,7 @@ class Hybrid:
             vectors=fitted.vectors,
             by_act=np.exp(-np.arange(acts.query_depth) / acts.query_decay),
             facts=fitted.facts,
+            worth=config.first_time.table(),
         )
 
     def scratch(self, knn: KnnScratch) -> HybridScratch:
