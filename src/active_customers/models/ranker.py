@@ -75,8 +75,8 @@ def train(lists: Mapping[Goal, Lists], config: RankerConfig, n_trees: int) -> di
     visit some more are put on top. What is bought at the next visit is another question with another first guess: up
     to `n_trees` are learned for it alone. Raises `MissingLibraryError` where LightGBM cannot be loaded.
     """
-    alone = [goal for goal in lists if goal in (Goal.NEXT, Goal.RETURN)]
-    forests = {goal: _boosted(lists[goal], lists[goal].guesses, config, n_trees) for goal in alone}
+    alone: list[Goal] = [goal for goal in lists if goal in (Goal.NEXT, Goal.RETURN)]
+    forests: dict[Goal, Forest] = {goal: _boosted(lists[goal], lists[goal].guesses, config, n_trees) for goal in alone}
     for goal in lists:
         if goal not in forests:
             below = _said(forests[Goal.NEXT], lists[goal])
