@@ -40,7 +40,7 @@ MAX_BATCH = 1000
 """Events in one request."""
 MAX_N = 100
 """Products in one answer."""
-SERVED_CONTEXTS = (Context.HOME, Context.BROWSE, Context.CART, Context.CHECKOUT)
+SERVED_CONTEXTS = (Context.HOME, Context.BROWSE, Context.CART, Context.CHECKOUT, Context.DISCOVER)
 
 
 def _metadata(value: object) -> object:
