@@ -67,6 +67,28 @@ def test_a_seed_decides_everything(blocks):
     assert not np.array_equal(models[0].vectors, models[2].vectors)
 
 
+def test_an_act_is_foreseen_from_the_acts_before_it_in_its_session_newest_first(make_log):
+    model = Factorization(FactorizationConfig(query_depth=2))
+    log = make_log([[0, 1, 2, 3], [4], [5, 6]], N)
+    asked = model._questions(log, np.array([1, 3, 6]))
+    assert asked.acts.tolist() == [[0, -1], [2, 1], [5, -1]]
+    assert asked.targets.tolist() == [1, 3, 6]
+
+
+def test_a_pass_over_a_long_history_learns_from_as_many_acts_as_it_may(blocks):
+    """Each time from others; the first acts of sessions follow from nothing."""
+    learned = []
+
+    class Watched(Factorization):
+        def _learn(self, moving, questions, drawn, rng):
+            learned.append({tuple(row) for row in np.column_stack((questions.acts, questions.targets)).tolist()})
+            super()._learn(moving, questions, drawn, rng)
+
+    Watched(FactorizationConfig(passes=2, questions=90, batch=1000)).fit(blocks)
+    assert [len(batch) for batch in learned] == [90, 90]
+    assert learned[0] != learned[1]
+
+
 def test_a_product_without_acts_is_never_proposed(make_log, ask):
     model = Factorization(FactorizationConfig(passes=2))
     model.fit(make_log([[0, 1], [1, 2], [0, 2]], 5))

@@ -41,6 +41,8 @@ class FactorizationConfig(Config):
     """Share of a vector's numbers that are left out, each time others, while training."""
     passes: Annotated[int, Field(ge=1)] = 5
     """Times that all sessions are gone through."""
+    questions: Annotated[int, Field(ge=1)] = 1_000_000
+    """Acts that a pass learns to foresee, at most; of more than that as many are drawn by chance, others each time."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
     """Length of a step."""
     batch: Annotated[int, Field(ge=1)] = 1024
@@ -75,14 +77,14 @@ class Factorization:
     def fit(self, log: SessionLog) -> None:
         """Learn the vectors; one that nobody acted on, nor on anything it has a token in common with, has length 0."""
         counts = np.bincount(log.products, minlength=log.n_products)
-        questions = self._questions(log)
+        rows = _later_acts(log)
         rng = np.random.default_rng(self.config.seed)
         vectors = rng.standard_normal((log.n_products + 1, self.config.size), np.float32)
         vectors *= 1 / np.sqrt(self.config.size)
         vectors[-1] = 0.0  # that of no product, where a session has fewer acts
         learning = self._vectors(log, vectors, counts, rng)
-        if len(questions.targets):
-            self._train(learning, questions, counts, rng)
+        if len(rows):
+            self._train(learning, (log, rows), counts, rng)
         vectors = learning.whole()
         self._open(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))
 
@@ -141,14 +143,11 @@ class Factorization:
         near = self.vectors[products] @ self.vectors[known].T
         return np.where(near.max(axis=1) > 0, known[near.argmax(axis=1)], NO_NUMBER).astype(np.uint32)
 
-    def _questions(self, log: SessionLog) -> _Questions:
-        starts = np.repeat(log.offsets[:-1], np.diff(log.offsets))
-        rows = np.flatnonzero(np.arange(len(starts)) > starts)
-        acts = np.full((len(rows), self.config.query_depth), -1)
-        for place in range(self.config.query_depth):
-            earlier = rows - 1 - place
-            inside = earlier >= starts[rows]
-            acts[inside, place] = log.products[earlier[inside]]
+    def _questions(self, log: SessionLog, rows: NDArray[np.int64]) -> _Questions:
+        """Return what these acts of the log are to be foreseen from."""
+        starts = log.offsets[np.searchsorted(log.offsets, rows, side="right") - 1]
+        earlier = rows[:, None] - 1 - np.arange(self.config.query_depth)
+        acts = np.where(earlier >= starts[:, None], log.products[np.maximum(earlier, 0)].astype(np.int64), -1)
         return _Questions(acts, log.products[rows].astype(np.int64))
 
     def _vectors(
@@ -159,9 +158,14 @@ class Factorization:
         return TokenVectors.of(own, counts, (log.features, self.config.feature_weight), rng)
 
     def _train(
-        self, learning: Vectors, questions: _Questions, counts: NDArray[np.int64], rng: np.random.Generator
+        self,
+        learning: Vectors,
+        learned: tuple[SessionLog, NDArray[np.int64]],
+        counts: NDArray[np.int64],
+        rng: np.random.Generator,
     ) -> None:
-        config = self.config
+        """Learn to foresee these acts of the log."""
+        config, (log, rows) = self.config, learned
         chances = counts.astype(np.float64) ** config.popularity_power * (counts > 0)
         chances /= chances.sum()
         bounds = np.cumsum(chances)
@@ -169,11 +173,11 @@ class Factorization:
             expected = np.log(chances * config.wrong_answers).astype(np.float32)
         step = 0
         for _ in range(config.passes):
-            order = rng.permutation(len(questions.targets))
+            order = rows[rng.permutation(len(rows))[: config.questions]]
             for first in range(0, len(order), config.batch):
                 chosen = order[first : first + config.batch]
                 drawn = np.minimum(np.searchsorted(bounds, rng.random(config.wrong_answers)), len(counts) - 1)
-                asked = _Questions(*(part[chosen] for part in questions))
+                asked = self._questions(log, chosen)
                 shown = learning.shown(np.concatenate((asked.acts.ravel(), asked.targets, drawn)))
                 self._learn(shown, asked, (drawn, expected[drawn]), rng)
                 step += 1
@@ -214,6 +218,13 @@ class Factorization:
         by_act = by_session[:, None, :] * weights
         add_rows(moving.gradient, questions.acts.ravel(), by_act.reshape(-1, config.size))
         moving.gradient[-1] = 0.0
+
+
+def _later_acts(log: SessionLog) -> NDArray[np.int64]:
+    """Return the rows of all acts but the sessions' first."""
+    is_first = np.zeros(len(log.products) + 1, bool)
+    is_first[log.offsets] = True
+    return np.flatnonzero(~is_first[:-1])
 
 
 def _of_length_one(rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
