@@ -232,6 +232,31 @@ def test_trees_of_the_next_visit_learn_from_as_many_windows_as_a_small_shop_need
     assert len(learned[Goal.NEXT].sizes) == len(one_window[Goal.NEXT].sizes)
 
 
+def test_trees_of_the_next_visit_learn_from_older_windows_where_the_newest_hold_no_return(make_log):
+    """In the newest window there are strangers only."""
+    rng = np.random.default_rng(3)
+    n_customers, n_visits = 50, 8
+    log = make_log(rng.integers(N, size=(n_customers * n_visits, 5)).tolist(), N)
+    customers = np.tile(np.arange(n_customers), n_visits).astype(np.uint32)
+    customers[-n_customers:] += n_customers
+    log = replace(log, event_types=np.full(len(log.products), EventType.PURCHASE, np.uint8), customers=customers)
+    config = QUICK | {"label_share": 0.125, "ranker": {"least_in_leaf": 10, "threads": 1, "lists_enough": 120}}
+    model = Hybrid(HybridConfig(**config))
+    assert len(model.lists(log, len(customers) - n_customers)[Goal.RETURN].sizes) == 0
+    assert len(model._all_lists(log, model._alike(log))[Goal.RETURN].sizes) > 0
+
+
+def test_a_question_is_described_by_all_of_its_acts_known_or_not(hybrid):
+    """Serving counts what no model knows, as training does: the newest act is none of the known ones then."""
+    known, unknown = np.array([3, 4], np.uint32), np.array([3, 4, N + 5], np.uint32)
+    columns = []
+    for query in (known, unknown):
+        n = len(query)
+        hybrid.candidates(SessionQuery(query, np.ones(n, np.uint8), np.zeros(n, np.int64), 0), 5)
+        columns.append(hybrid._scratch.get().columns[:, 0].copy())
+    assert not np.array_equal(*columns)
+
+
 def asked_for_new(products, kinds):
     times = np.arange(len(products), dtype=np.int64)
     return SessionQuery(np.array(products, np.uint32), np.array(kinds, np.uint8), times, len(products), Goal.NEW)

@@ -77,7 +77,7 @@ class HybridConfig(Config):
     label_windows: Annotated[int, Field(ge=1)] = 4
     """Windows of that length, the newest first, that the trees learn from until it is enough: small shops need them."""
     label_questions: Annotated[int, Field(ge=1)] = 20_000
-    """Questions that the trees learn from, at most; drawn by chance from those sessions."""
+    """Questions that the trees learn from for each goal out of each window, at most; drawn by chance."""
     withheld_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the products whose acts are kept from the sources that describe what the trees learn from, so that they
     learn what a product is worth that nobody acted on; only where a catalogue describes products."""
@@ -166,9 +166,10 @@ class Hybrid:
             n_lists += len(windows[0][Goal.NEXT].sizes)
         lists = {goal: Lists.end_to_end([window[goal] for window in windows]) for goal in _TAUGHT} if windows else {}
         is_cut_short = 0 < len(windows) < self.config.label_windows and n_lists >= self.config.ranker.lists_enough
-        if is_cut_short and 0 < len(lists[Goal.RETURN].sizes) < self.config.ranker.lists_enough:
+        if is_cut_short and len(lists[Goal.RETURN].sizes) < self.config.ranker.lists_enough:
             n_before = max(log.n_sessions - length * self.config.label_windows, length)
-            lists |= self.lists(log, n_before, alike, (Goal.RETURN,))  # a customer is asked but once a visit
+            if len(Questions.of(log, n_before, Goal.RETURN).rows):  # where nobody comes back, fits would be for nothing
+                lists |= self.lists(log, n_before, alike, (Goal.RETURN,))  # a customer is asked but once a visit
         return lists
 
     def lists(
@@ -196,11 +197,11 @@ class Hybrid:
 
     def _lists(self, sources: HybridSources, scratch: HybridScratch, asked: Questions) -> Lists:
         """Describe the candidates of questions, drawn by chance, that have a right one among them."""
-        wish = Wanted(SETTINGS[self.config.setting].candidates, NO_PRODUCTS)
+        n = SETTINGS[self.config.setting].candidates
         chosen = np.random.default_rng(self.config.ranker.seed).permutation(len(asked.rows))
         features, labels, sizes = [], [], []
         for place in np.sort(chosen[: self.config.label_questions]).tolist():
-            slots = propose(sources, scratch, asked.acts(place), wish)
+            slots = propose(sources, scratch, asked.acts(place), Wanted(n, asked.excluded(place)))
             right = np.isin(scratch.knn.candidates.products[slots], asked.answers(place))
             if right.any():
                 features.append(scratch.columns[:, : len(slots)].T.copy())
@@ -228,12 +229,11 @@ class Hybrid:
         return int(by_product.get(product, NO_NUMBER))
 
     def _ranked(self, session: SessionQuery, n: int, excluded: NDArray[np.uint32] = NO_PRODUCTS) -> Candidates:
-        known = session.products < len(self.sources.facts)
-        known[known] = self._knows(session.products[known])
-        if not known.any():
+        numbered = session.products[session.products < len(self.sources.facts)]
+        if not self._knows(numbered).any():
             return Candidates(NO_PRODUCTS, np.empty(0, np.float32), NO_PRODUCTS)
         scratch = self._scratch.get()
-        acts = make_acts(session.products[known], session.event_types[known], session.times[known], session.goal)
+        acts = make_acts(session.products, session.event_types, session.times, session.goal)
         wish = wanted(max(SETTINGS[self.config.setting].candidates, n), excluded)
         slots = self._rank(self.sources, self.forests[session.goal], scratch, acts, wish)
         found, scores = scratch.knn.candidates, scratch.scores[: len(slots)].astype(np.float32)

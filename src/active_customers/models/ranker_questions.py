@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from active_customers.core.event import EventType
 from active_customers.core.recommendation import Goal
 from active_customers.kernels.hybrid import Acts
-from active_customers.models.base import SessionLog
+from active_customers.models.base import NO_PRODUCTS, SessionLog
 from active_customers.models.kernel_arguments import question
 
 MOST_ACTS = 500
@@ -23,7 +23,8 @@ _LEADING = {Goal.CART: EventType.CART_ADD, Goal.PURCHASE: EventType.PURCHASE, Go
 class Questions(NamedTuple):
     """Questions by the row of the log that follows what is known: from `starts` on, up to `rows`; [n] each.
 
-    Right is the product of the next act, or are those that are put into the cart, or bought, before `ends`.
+    Right is the product of the next act, or are those that are put into the cart, or bought, before `ends`. For `CART`
+    and `PURCHASE` what the session has in the cart or bought is excluded and never right: no answer shows it.
     """
 
     log: SessionLog
@@ -36,7 +37,8 @@ class Questions(NamedTuple):
     def of(cls, log: SessionLog, n_before: int, goal: Goal) -> Self:
         """Return all questions of the sessions after the first `n_before`, one act or more into each.
 
-        For `RETURN` those before each session with a purchase, of customers who had been there before.
+        For `RETURN` those before each session with a purchase, of customers who had acted before it began: what they
+        did at that moment or later is not shown, even in a session that had begun earlier and went on beside it.
         """
         if goal is Goal.RETURN:
             return cls._of_customers(log, n_before)
@@ -54,18 +56,22 @@ class Questions(NamedTuple):
 
     @classmethod
     def _of_customers(cls, log: SessionLog, n_before: int) -> Self:
-        order = np.argsort(log.customers, kind="stable")  # sessions by customer, each customer's in their order
-        lengths = np.diff(log.offsets)[order]
-        ends = np.cumsum(lengths)
-        acts = np.repeat(log.offsets[:-1][order] - (ends - lengths), lengths) + np.arange(len(log.products))
+        everyone = np.repeat(log.customers, np.diff(log.offsets))
+        acts = np.lexsort((log.times, everyone))  # a customer's acts by time, however their sessions overlap
         by_customer = replace(
             log, products=log.products[acts], event_types=log.event_types[acts], times=log.times[acts]
         )
-        first = np.maximum.accumulate(np.where(_begins(log.customers[order]), ends - lengths, 0))
+        rows = np.arange(len(acts))
+        is_first = _begins(everyone[acts])
+        first = np.maximum.accumulate(np.where(is_first, rows, 0))
+        moment = np.maximum.accumulate(np.where(is_first | _begins(by_customer.times), rows, 0))
+        place = np.empty(len(acts), np.int64)
+        place[acts] = rows
+        opening, ends = place[log.offsets[n_before:-1]], place[log.offsets[n_before + 1 :] - 1] + 1
+        rows = moment[opening]
         bought = np.concatenate(([0], np.cumsum(by_customer.event_types == EventType.PURCHASE)))
-        rows = ends - lengths
-        asked = (order >= n_before) & (rows > first) & (bought[ends] > bought[rows])
-        starts = np.maximum(first, rows - MOST_ACTS)
+        asked = (rows > first[opening]) & (bought[ends] > bought[rows])
+        starts = np.maximum(first[opening], rows - MOST_ACTS)
         return cls(by_customer, Goal.RETURN, starts[asked], rows[asked], ends[asked])
 
     def acts(self, place: int) -> Acts:
@@ -79,8 +85,19 @@ class Questions(NamedTuple):
         if self.goal is Goal.NEXT:
             return self.log.products[row : row + 1]
         leading = self.log.event_types[row:end] == _LEADING[self.goal]
-        later: NDArray[np.uint32] = self.log.products[row:end][leading]
-        return later
+        later = self.log.products[row:end][leading]
+        return later[~np.isin(later, self.excluded(place))]
+
+    def excluded(self, place: int) -> NDArray[np.uint32]:
+        """Return the products that no answer may hold, ascending: for a visit's cart or purchase those already there.
+
+        Serving keeps them out: trees that learned to show them would have learned what is never asked of them.
+        """
+        if self.goal not in (Goal.CART, Goal.PURCHASE):
+            return NO_PRODUCTS
+        known = slice(self.starts[place], self.rows[place])
+        taken = np.isin(self.log.event_types[known], (EventType.CART_ADD, EventType.PURCHASE))
+        return np.unique(self.log.products[known][taken])
 
 
 def make_acts(
@@ -90,6 +107,6 @@ def make_acts(
     return Acts(question(products), np.array(event_types, np.uint8), np.array(times, np.int64), int(goal))
 
 
-def _begins(customers: NDArray[np.uint32]) -> NDArray[np.bool_]:
+def _begins(numbers: NDArray[Any]) -> NDArray[np.bool_]:
     """Return where a row of equal numbers begins."""
-    return np.concatenate(([True], customers[1:] != customers[:-1])) if len(customers) else np.zeros(0, bool)
+    return np.concatenate(([True], numbers[1:] != numbers[:-1])) if len(numbers) else np.zeros(0, bool)
