@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import Goal, ReasonCode
 from active_customers.core.session import MAX_WORDS, empty_state
 from active_customers.kernels import live_knn, session_knn
-from active_customers.kernels.candidate_set import insert_query, make_room
+from active_customers.kernels.candidate_set import Room, candidate_set, insert_query, make_room
 from active_customers.kernels.hybrid import BESIDE
 from active_customers.kernels.retrieval import Asked
 from active_customers.kernels.session_state import fold
@@ -27,6 +28,7 @@ from active_customers.models.hybrid_model import RELATIONS, Hybrid, HybridConfig
 from active_customers.models.item_knn import ItemKnn
 from active_customers.models.popularity import Popularity
 from active_customers.models.product_features import About, features_of
+from active_customers.models.ranker_questions import Questions
 from active_customers.models.session_knn import own_scratch
 from active_customers.realtime.live_index import LiveIndex, LiveIndexConfig
 from active_customers.realtime.live_reader import LiveReader, Trained, room_of, scratch_of, weighting_of
@@ -71,10 +73,16 @@ def answered(recommender, state, asked):
     return [tuple(column[:size].tolist()) for column in rows]
 
 
+def n_known(live):
+    """Return how many product numbers the model and the live index have room for: others are in no set."""
+    return max(TRAINED_PRODUCTS, len(live.arrays().ends))
+
+
 def votes_of(sections, models, live, asked):
     """Return the votes (product, amount, evidence) of all near sessions, trained and live; there are few, all count."""
     sessions, query = models.hybrid.sessions, numbers(sections.products)
-    scratch, depth = own_scratch(sessions), 20 if asked.goal == Goal.NEW else 10
+    depth, room = 20 if asked.goal == Goal.NEW else 10, Room(0, n_known(live))
+    scratch = own_scratch(sessions)._replace(candidates=candidate_set(n_known(live)))
     n_query = insert_query(scratch.candidates, query, depth)
     n_votes = session_knn.cast_votes(
         sessions.index,
@@ -87,7 +95,7 @@ def votes_of(sections, models, live, asked):
         live.arrays(),
         weighting_of(live.arrays(), sessions.config, Trained.of(sessions, models.manifest.watermark)),
     )
-    mine = scratch_of(arrays, sessions.config, make_room(room_of(arrays, sessions.config)))
+    mine = scratch_of(arrays, sessions.config, make_room(room_of(arrays, sessions.config), room))
     n_query = insert_query(mine.knn.candidates, query, depth)
     n_found = live_knn.find_sessions(arrays, weighting, mine, min(n_query, 10), asked.customer)
     n_live = live_knn.cast_votes(arrays, weighting.knn, mine, n_query, (n_found, 0))
@@ -117,7 +125,7 @@ def said(hybrid, query, votes, weights):
     sources = defaultdict(list)
     for place, relation in reversed(list(enumerate(hybrid.sources.relations))):
         for weight, product in zip(weights[place], query, strict=False):
-            rows = slice(*relation.offsets[product : product + 2])
+            rows = slice(*relation.offsets[product : product + 2]) if product + 1 < len(relation.offsets) else slice(0)
             for other, strength in zip(relation.products[rows].tolist(), relation.weights[rows].tolist(), strict=True):
                 columns[1 + place][other] += weight * strength
                 sources[other].append((RELATIONS[place], product))
@@ -128,19 +136,20 @@ def proposed(sections, models, live, asked, excluded):
     """Return (product, score, reason, possible evidence) of all that the hybrid proposes, best first."""
     hybrid, query = models.hybrid, []
     for product in sections.products.tolist()[::-1]:
-        query += [product] if product not in query else []
+        query += [product] if product not in query and product < n_known(live) else []
+    newest = sections.products[-1]
     votes = votes_of(sections, models, live, asked)
     only_new = asked.goal == Goal.NEW
     columns, sources = said(hybrid, query, votes, weights_of(hybrid, sections, query, asked))
     own = defaultdict(set)
     for product, time in zip(sections.products.tolist(), sections.times.tolist(), strict=True):
-        own[product].add(time)
+        own[product] |= {time} if product in query else set()
     columns.append(defaultdict(float, {product: len(times) for product, times in own.items()}))
     is_next_visit = asked.goal == Goal.RETURN
-    columns[-1][query[0]] *= 1 if is_next_visit else hybrid.sources.knn.repeat
+    columns[-1][newest] *= 1 if is_next_visit else hybrid.sources.knn.repeat
     for product in columns[0]:
         columns[0][product] *= rarity_of(models, live, product)
-        columns[0][product] *= hybrid.sources.knn.repeat if product == query[0] else 1
+        columns[0][product] *= hybrid.sources.knn.repeat if product == newest else 1
     if only_new:
         columns = [defaultdict(float, {p: x for p, x in column.items() if p not in own}) for column in columns]
     deciding = 1 + BESIDE if only_new else len(columns) - 1 if is_next_visit else 0
@@ -215,9 +224,9 @@ history = st.lists(
     st.tuples(st.integers(1, 7), st.integers(0, TRAINED_PRODUCTS - 1), st.sampled_from([1, 3, 6])), max_size=30
 )
 newer = st.lists(st.tuples(st.integers(8, 12), st.integers(0, N_PRODUCTS - 1), st.just(1)), max_size=15)
-# The customer's own products are known to the model: alone it would pass over others, together they have their place.
-known = st.integers(0, TRAINED_PRODUCTS - 1)
-acts = st.lists(st.tuples(st.sampled_from(KINDS), known), max_size=8)
+# Known to the model, to the live index alone, or to neither.
+anything = st.integers(0, N_PRODUCTS + 2)
+acts = st.lists(st.tuples(st.sampled_from(KINDS), anything), max_size=8)
 few = st.lists(st.integers(0, N_PRODUCTS + 2), max_size=3).map(numbers)
 
 
@@ -231,7 +240,7 @@ def questions(draw):
         is_cart=draw(st.booleans()),
         goal=draw(st.integers(0, len(Goal) - 1)),
         is_late=False,
-        products=numbers(draw(st.lists(known, max_size=3))),
+        products=numbers(draw(st.lists(anything, max_size=3))),
         excluded=draw(few),
         replenishable=draw(few),
     )
@@ -262,8 +271,38 @@ def test_an_answer_is_what_the_sources_say_one_by_one(tmp_path_factory, old, new
         assert reason == (ReasonCode.REVISIT if evidence == product else same[0][2])
 
 
-def asking(*, is_late=False):
-    return Asked(5, NOW + DAY, NO_NUMBER, False, False, 0, is_late, NO_PRODUCTS, NO_PRODUCTS, NO_PRODUCTS)
+def asking(*, is_late=False, goal=Goal.NEXT):
+    return Asked(5, NOW + DAY, NO_NUMBER, False, False, int(goal), is_late, NO_PRODUCTS, NO_PRODUCTS, NO_PRODUCTS)
+
+
+@pytest.mark.parametrize(
+    ("goal", "done", "leads_to"),
+    [
+        (Goal.NEXT, [(EventType.VIEW, 1), (EventType.VIEW, 2), (EventType.VIEW, 11)], EventType.VIEW),
+        (Goal.CART, [(EventType.VIEW, 1), (EventType.CART_ADD, 2), (EventType.VIEW, 3)], EventType.CART_ADD),
+        (Goal.PURCHASE, [(EventType.CART_ADD, 1), (EventType.PURCHASE, 2), (EventType.VIEW, 3)], EventType.PURCHASE),
+        (Goal.RETURN, [(EventType.VIEW, 1), (EventType.VIEW, 3), (EventType.VIEW, 1)], EventType.PURCHASE),
+    ],
+)
+def test_what_trees_learn_from_and_what_they_are_asked_about_is_described_alike(goal, done, leads_to):
+    models = models_of(columns_of([(s, (s + step) % 6, 1) for s in range(5) for step in range(4)]))
+    recommender = SessionRecommender(models)
+    answered(recommender, state_of(done), asking(goal=goal))
+    acts = [*done, (leads_to, 4)]
+    sessions = [goal == Goal.RETURN and place == len(done) for place in range(len(acts))]
+    kinds, products = zip(*acts, strict=True)
+    columns = {
+        "session": np.array(sessions, np.int64),
+        "product": numbers(products),
+        "event_type": np.array(kinds, np.uint8),
+        "time": NOW + np.arange(len(acts)),
+        "customer": np.zeros(len(acts), np.int64),
+    }
+    asked = Questions.of(SessionLog.from_rows(columns, TRAINED_PRODUCTS, NOW + DAY), 0, goal)
+    learned = models.hybrid._lists(models.hybrid.sources, models.hybrid._scratch.get(), asked)
+    n = int(learned.sizes[-1])
+    served = recommender._view.scratch.get().hybrid.columns
+    np.testing.assert_array_equal(served[:, :n].T, learned.features[-n:])
 
 
 def test_whoever_is_late_gets_what_is_popular():

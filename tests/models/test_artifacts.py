@@ -13,7 +13,7 @@ from tests.conftest import NOW
 
 from active_customers.core.clock import DAY
 from active_customers.core.errors import ArtifactError, InvalidValueError, StorageError, StoreLockedError
-from active_customers.models.artifacts import ArtifactStore, DamagedArtifactError, Manifest
+from active_customers.models.artifacts import FORMAT, ArtifactStore, DamagedArtifactError, Manifest
 
 ARRAYS = {
     "popularity": {"scores": np.arange(5, dtype=np.float32), "empty": np.empty(0, np.int64)},
@@ -137,6 +137,16 @@ def test_a_manifest_of_before_there_were_holes_is_read(artifacts, tmp_path):
     (folder / "manifest.json").write_bytes(content)
     (folder / "manifest.sha256").write_text(sha256(content).hexdigest())
     assert artifacts.load(version)[0].holes == []
+
+
+def test_a_version_of_another_format_is_refused_for_good(artifacts, tmp_path):
+    publish(artifacts)
+    folder = tmp_path / "models" / "v2025.01.15-001"
+    document = orjson.loads((folder / "manifest.json").read_bytes()) | {"format": FORMAT - 1}
+    (folder / "manifest.json").write_bytes(orjson.dumps(document))
+    (folder / "manifest.sha256").write_text(sha256(orjson.dumps(document)).hexdigest())
+    with pytest.raises(DamagedArtifactError, match=rf"has format {FORMAT - 1}, .* reads {FORMAT}: run refresh"):
+        artifacts.load("v2025.01.15-001")
 
 
 def test_versions_count_within_their_day(artifacts):

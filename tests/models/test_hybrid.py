@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from tests.conftest import lightgbm_or_skip
 
+from active_customers.core.errors import ArtifactError
 from active_customers.core.event import EventType
 from active_customers.core.recommendation import Goal
 from active_customers.core.session import SessionQuery
-from active_customers.kernels.hybrid import BESIDE
+from active_customers.kernels.hybrid import BESIDE, N_FEATURES
 from active_customers.models.factorization import FactorizationConfig
 from active_customers.models.hybrid_model import SETTINGS, Hybrid, HybridConfig
+from active_customers.models.product_facts import FACTS
 from active_customers.models.product_features import About, features_of
 
 lightgbm_or_skip()
@@ -59,19 +61,17 @@ def test_it_learns_which_way_customers_go(hybrid):
 
 
 def test_what_the_trees_learn_from_is_described_by_the_sessions_before(make_log, history):
-    """Other sessions to foresee, even impossible ones, change labels and never the descriptions of equal questions."""
+    """Another end of the sessions to foresee changes labels, and nothing in the descriptions of all questions.
+
+    Both ends are products of their session, which always are candidates: so the lists are of the same questions.
+    """
     model = Hybrid(HybridConfig(**QUICK))
-    changed = [[*session[:-1], session[0]] for session in history[400:]]  # only the last act of each differs
-    one, other = (model.lists(make_log(history[:400] + late, N), 400)[Goal.NEXT] for late in (history[400:], changed))
-    described = {row.tobytes() for row in one.features}
-    assert {row.tobytes() for row in other.features} & described
+    ends = [[[*session[:-1], session[place]] for session in history[400:]] for place in (0, 1)]
+    one, other = (model.lists(make_log(history[:400] + late, N), 400)[Goal.NEXT] for late in ends)
+    np.testing.assert_array_equal(one.sizes, other.sizes)
+    np.testing.assert_array_equal(one.features, other.features)
+    assert not np.array_equal(one.labels, other.labels)
     assert one.sizes.sum() == len(one.features) == len(one.labels)
-    sources = model._kernel_sources(model._fitted(make_log(history[:400], N)))
-    again = model._kernel_sources(model._fitted(make_log(history[:400] + changed, N).first(400)))
-    np.testing.assert_array_equal(sources.facts, again.facts)
-    np.testing.assert_array_equal(sources.vectors, again.vectors)
-    for mine, its in zip(sources.relations, again.relations, strict=True):
-        np.testing.assert_array_equal(mine.weights, its.weights)
 
 
 def test_a_product_that_only_the_newest_sessions_hold_is_described_as_unknown(make_log, history):
@@ -156,6 +156,23 @@ def test_the_goal_decides_the_order(make_log, ask):
     assert np.mean([(found - s) % N == 1 for s, found in enumerate(first[Goal.NEXT])]) > 0.9
     assert np.mean([(found - s) % N == 2 for s, found in enumerate(first[Goal.CART])]) > 0.9
     assert first[Goal.PURCHASE] == first[Goal.NEXT]  # nothing was bought: nothing else was learned
+
+
+def test_a_relation_is_asked_about_no_more_products_than_its_own_depth(make_log):
+    config = HybridConfig(**QUICK, query_depth=4, linear={"query_depth": 2}, content={"query_depth": 9})
+    weights = Hybrid(config).sources.by_place
+    assert (weights > 0).sum(axis=1).tolist() == [4, 2, 4, 4]
+
+
+def test_arrays_described_by_other_columns_are_refused(hybrid):
+    """Kernels check no bounds: a tree that asks for a column too many would read whatever stands there."""
+    arrays, config = hybrid.arrays(), hybrid.config.model_dump()
+    features = "next_forest_features"
+    asked = arrays[features].copy()
+    asked[0] = N_FEATURES + len(FACTS)
+    for changed in ({"facts": arrays["facts"][:, :-1]}, {features: asked}):
+        with pytest.raises(ArtifactError, match="of another version; refresh once"):
+            Hybrid.from_arrays({**arrays, **changed}, config)
 
 
 def test_whatever_source_is_empty_there_is_an_answer(hybrid, ask):

@@ -55,6 +55,8 @@ customer acted on most often, and where only what is new is asked for what stood
 _MOST = np.array([1.0, 1.0, 1.0, 10.0, 10.0])
 """What it counts in the sum of all sources, each other at most 1."""
 
+assert len(_DECIDING) == len(_MOST) == len(Goal)  # noqa: S101 - read by goal in kernels, which check no bounds
+
 _SILENT = 0.001
 """What the sum of all sources counts in the first guess, beside the share of the best one's votes or moments."""
 _LEAST = 0.01

@@ -47,6 +47,9 @@ class StateSections(NamedTuple):
 def read_sections(state: State, asked: Numbers, now: int, of_all_sessions: bool) -> StateSections:
     """Return the sections of a state, after the acts a view of each product in `asked`.
 
+    None of a product that is that of the newest act already: a shop that posts a view and then asks about its page tells
+    of one view, not of two.
+
     The acts are those of the latest session, or all that are kept. Cart lines whose latest add is older than `CART_AGE`
     are left out.
     """
@@ -66,8 +69,10 @@ def read_sections(state: State, asked: Numbers, now: int, of_all_sessions: bool)
             products[row] = state[at + 2] & NO_NUMBER
             event_types[row] = state[at + 2] >> 32
             row += 1
-    for i in range(len(asked)):
-        products[n_events + i], event_types[n_events + i], times[n_events + i] = asked[i], _VIEW, now
+    for product in asked:
+        if row == 0 or products[row - 1] != product:
+            products[row], event_types[row], times[row] = product, _VIEW, now
+            row += 1
     at = cart_at
     cart_end = at + n_cart * CART_WORDS
     while at < cart_end and state[at + 2] < now - CART_AGE:  # the oldest lines come first
@@ -76,7 +81,7 @@ def read_sections(state: State, asked: Numbers, now: int, of_all_sessions: bool)
     at = cart_end
     bought = _column(state, at, n_bought, BOUGHT_WORDS)
     at += n_bought * BOUGHT_WORDS
-    return StateSections(products, event_types, times, cart, bought, _column(state, at, state[H_HIDDEN], 1))
+    return StateSections(products[:row], event_types[:row], times[:row], cart, bought, _column(state, at, state[H_HIDDEN], 1))
 
 
 @kernel

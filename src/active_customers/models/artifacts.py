@@ -30,7 +30,8 @@ from active_customers.models.base import Arrays
 from active_customers.storage.durable import make_folder, sync, write_whole, writing
 from active_customers.storage.lock import holding_lock, take_lock
 
-FORMAT = 1
+FORMAT = 2
+"""Counted up when models change so that those published before cannot be read as they are meant."""
 
 ANY = ""
 """Stands for whatever version is in force."""
@@ -40,7 +41,10 @@ _VERSION = re.compile(r"v(\d{4}\.\d{2}\.\d{2})-(\d+)")
 
 
 class DamagedArtifactError(ArtifactError):
-    """A model version is not what was published; unlike one that cannot be read just now, it never will be."""
+    """A model version is not what was published, or of another program version.
+
+    Unlike one that cannot be read just now, it never can be.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,12 +223,17 @@ class ArtifactStore:
         folder = self.folder(version)
         with _reading(version):
             _check(version, folder / "manifest.json", (folder / "manifest.sha256").read_text().strip())
-            return Manifest(**orjson.loads((folder / "manifest.json").read_bytes()))
+            document = orjson.loads((folder / "manifest.json").read_bytes())
+            if document["format"] != FORMAT:
+                has = f"has format {document['format']}, where this program reads {FORMAT}"
+                raise DamagedArtifactError(f"model {version} {has}: {_REMEDY}")
+            return Manifest(**document)
 
     def load(self, version: str) -> tuple[Manifest, dict[str, dict[str, np.ndarray[Any, Any]]]]:
         """Map a version's arrays, read-only; its tables are left alone.
 
-        Raises `DamagedArtifactError` when anything of it was altered, `ArtifactError` when it cannot be read.
+        Raises `DamagedArtifactError` when anything of it was altered or it is of another program version, and
+        `ArtifactError` when it cannot be read.
         """
         folder = self.folder(version)
         manifest = self.manifest(version)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from active_customers.core.config import Config
+from active_customers.core.errors import ArtifactError
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import Goal
 from active_customers.core.session import SessionQuery
@@ -82,7 +83,8 @@ class HybridConfig(Config):
     """Share of the products whose acts are kept from the sources that describe what the trees learn from, so that they
     learn what a product is worth that nobody acted on; only where a catalogue describes products."""
     query_depth: Annotated[int, Field(ge=1, le=256)] = 10
-    """Newest distinct products of the session that sources are asked about."""
+    """Newest distinct products of the session that sources are asked about; `linear` and `content` about fewer where
+    their own depth is less."""
     query_decay: Annotated[float, Field(gt=0)] = 2.0
     """How fast older products of the session lose weight, in distinct products, in `after` and `beside`."""
     neighbours: Annotated[int, Field(ge=1)] = 100
@@ -90,6 +92,10 @@ class HybridConfig(Config):
     after_decay: Annotated[float, Field(gt=0)] = 2.0
     """How fast a pair loses weight with the acts between, in `after`."""
     beside_decay: Annotated[float, Field(gt=0)] = 3.0
+    """The same, in `beside`."""
+    after_damping: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """Power of both products' session counts that a pair's weight in `after` is divided by: above 0 favours the rare."""
+    beside_damping: Annotated[float, Field(ge=0, le=1)] = 0.2
     """The same, in `beside`."""
     first_time: EventWeights = EventWeights(
         view=0.2, click=0.2, wishlist_add=0.3, cart_add=0.5, purchase=1.0, email_click=0.2, push_click=0.2
@@ -267,7 +273,10 @@ class Hybrid:
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, config: Mapping[str, object]) -> Self:
-        """Make the model again from what `arrays` returned and its configuration."""
+        """Make the model again from what `arrays` returned and its configuration.
+
+        Raises `ArtifactError` where it was described by other columns than those of this program.
+        """
         model = cls(HybridConfig.model_validate(config))
         knn = _of_sessions(arrays)
         relations = tuple(Relation(*(arrays[f"{name}_{field}"] for field in Relation._fields)) for name in RELATIONS)
@@ -277,9 +286,9 @@ class Hybrid:
             arrays["vectors"],
             arrays["facts"],
         )
-        model._open(
-            sources, tuple(Forest(*(arrays[f"{goal.word}_forest_{name}"] for name in Forest._fields)) for goal in Goal)
-        )
+        forests = tuple(Forest(*(arrays[f"{goal.word}_forest_{name}"] for name in Forest._fields)) for goal in Goal)
+        _check_columns(sources.facts, forests)
+        model._open(sources, forests)
         return model
 
     def _alike(self, log: SessionLog) -> Relation:
@@ -305,10 +314,11 @@ class Hybrid:
     def _related(self, log: SessionLog, *, after: bool) -> Relation:
         """Return what came after each product, or what stood in the same session."""
         config, length = self.config, self.config.session_knn.session_length
-        steps = np.arange(config.window + 1)
-        by_distance = np.exp(-(steps - 1) / (config.after_decay if after else config.beside_decay))
+        decay = config.after_decay if after else config.beside_decay
+        damping = config.after_damping if after else config.beside_damping
+        by_distance = np.exp(-(np.arange(config.window + 1) - 1) / decay)
         weights = np.ones(log.n_sessions, np.float32)
-        pairing = Pairing(by_distance, weights, 0.3 if after else 0.2, config.neighbours, 0, after)
+        pairing = Pairing(by_distance, weights, damping, config.neighbours, 0, after)
         return relate(make_baskets(log, np.ones(len(log.products), np.float32), length), pairing, log.n_products)
 
     def _open(self, sources: _Sources, forests: tuple[Forest, ...]) -> None:
@@ -322,13 +332,13 @@ class Hybrid:
     def _kernel_sources(self, fitted: _Sources) -> HybridSources:
         config = self.config
         places = np.arange(config.query_depth)
-        decays = [config.content.query_decay, config.linear.query_decay, config.query_decay, config.query_decay]
+        alone = ((part.query_depth, part.query_decay) for part in (config.content, config.linear, config, config))
         acts = config.factorization
         return HybridSources(
             sessions=fitted.sessions.index,
             knn=fitted.sessions.weighting,
             relations=fitted.relations,
-            by_place=np.stack([np.exp(-places / decay) for decay in decays]),
+            by_place=np.stack([np.where(places < depth, np.exp(-places / decay), 0.0) for depth, decay in alone]),
             vectors=fitted.vectors,
             by_act=np.exp(-np.arange(acts.query_depth) / acts.query_decay),
             facts=fitted.facts,
@@ -346,6 +356,18 @@ def _sources(
     """Put sources together in the types that kernels know."""
     unified = tuple(Relation(*(frozen(array) for array in relation)) for relation in relations)
     return _Sources(sessions, unified, frozen(vectors), frozen(facts))
+
+
+def _check_columns(facts: NDArray[np.float32], forests: Iterable[Forest]) -> None:
+    """Raise `ArtifactError` for what kernels, which check no bounds, would read beyond the columns of this program."""
+    n_columns = N_FEATURES + len(FACTS)
+    most = max(int(forest.features.max(initial=-1)) for forest in forests)
+    least = min(int(forest.features.min(initial=0)) for forest in forests)
+    if facts.shape[1:] != (len(FACTS),) or least < 0 or most >= n_columns:
+        raise ArtifactError(
+            f"hybrid: its arrays have {facts.shape[-1]} facts and ask for columns {least} to {most}, where this program "
+            f"has {len(FACTS)} and {n_columns}: they are of another version; refresh once"
+        )
 
 
 def passing_over(arrays: Arrays, customers: NDArray[np.uint32]) -> Arrays:

@@ -42,6 +42,8 @@ class RankerConfig(Config):
 
 _JUDGING = 0.2
 """Share of few lists, the newest, that are not learned from but say when more trees stop helping."""
+_JUDGED = 20
+"""First products of a list that are judged."""
 _PATIENCE = 10
 """Trees that may come without helping."""
 
@@ -85,13 +87,16 @@ def train(lists: Mapping[Goal, Lists], config: RankerConfig, n_trees: int) -> di
 
 
 def _boosted(lists: Lists, below: NDArray[np.float64], config: RankerConfig, n_trees: int) -> Forest:
-    """Learn trees on top of what is said `below` [n]; of few lists the newest say when to stop."""
+    """Learn trees on top of what is said `below` [n].
+
+    Of few lists the newest say when to stop, which is at once where no number of trees ranks better than none.
+    """
     lightgbm = _lightgbm()
     settings = {
         "objective": "lambdarank",
         "lambdarank_truncation_level": 25,
         "metric": "ndcg",
-        "eval_at": [20],
+        "eval_at": [_JUDGED],
         "num_leaves": config.leaves,
         "max_depth": config.depth,
         "learning_rate": config.learning_rate,
@@ -119,7 +124,24 @@ def _boosted(lists: Lists, below: NDArray[np.float64], config: RankerConfig, n_t
     judging = part(slice(row, None), slice(n_learned, None))
     patience = lightgbm.early_stopping(_PATIENCE, verbose=False)
     booster = lightgbm.train(settings, data, n_trees, valid_sets=[judging], callbacks=[patience])
+    judged = Lists(lists.features[row:], lists.labels[row:], lists.sizes[n_learned:])
+    if booster.best_score["valid_0"][f"ndcg@{_JUDGED}"] <= ndcg(judged, below[row:]):
+        return no_forest()
     return forest_of(booster.dump_model(num_iteration=booster.best_iteration))
+
+
+def ndcg(lists: Lists, said: NDArray[np.float64], n: int = _JUDGED) -> float:
+    """Return the mean NDCG of the first `n` in the order of what is said [rows], as LightGBM computes it.
+
+    Every list has a row and a right answer at least. Equal scores stay in their order.
+    """
+    starts = np.cumsum(lists.sizes) - lists.sizes
+    order = np.lexsort((-said, np.repeat(np.arange(len(starts)), lists.sizes)))
+    ranks = np.arange(len(said)) - np.repeat(starts, lists.sizes)
+    discounts = np.where(ranks < n, 1.0 / np.log2(ranks + 2.0), 0.0)
+    n_right = np.repeat(np.add.reduceat(lists.labels.astype(np.int64), starts), lists.sizes)
+    gained, possible = lists.labels[order] * discounts, (ranks < n_right) * discounts
+    return float(np.mean(np.add.reduceat(gained, starts) / np.add.reduceat(possible, starts)))
 
 
 def _said(forest: Forest, lists: Lists) -> NDArray[np.float64]:
