@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.models.conftest import log_of
 
 from active_customers.core.clock import DAY
 from active_customers.core.event import EventType
@@ -18,7 +19,6 @@ from active_customers.models.base import NO_PRODUCTS
 from active_customers.models.factorization import FactorizationConfig
 from active_customers.models.hybrid_model import Hybrid, HybridConfig
 from active_customers.models.product_features import About, features_of
-from tests.models.conftest import log_of
 
 N_PRODUCTS, DEPTH = 12, 3
 STRENGTH = {EventType.VIEW: 1, EventType.WISHLIST_ADD: 2, EventType.CART_ADD: 3, EventType.PURCHASE: 4}

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.models.conftest import log_of
 
 from active_customers.core.event import EventType
 from active_customers.core.recommendation import Goal
 from active_customers.models.ranker_questions import MOST_ACTS, Questions
-from tests.models.conftest import log_of
 
 VIEW, CART_ADD, PURCHASE = EventType.VIEW, EventType.CART_ADD, EventType.PURCHASE
 

@@ -47,8 +47,8 @@ class StateSections(NamedTuple):
 def read_sections(state: State, asked: Numbers, now: int, of_all_sessions: bool) -> StateSections:
     """Return the sections of a state, after the acts a view of each product in `asked`.
 
-    None of a product that is that of the newest act already: a shop that posts a view and then asks about its page tells
-    of one view, not of two.
+    None of a product that is that of the newest act already: a shop that posts a view and then asks about its page
+    tells of one view, not of two.
 
     The acts are those of the latest session, or all that are kept. Cart lines whose latest add is older than `CART_AGE`
     are left out.
@@ -81,7 +81,9 @@ def read_sections(state: State, asked: Numbers, now: int, of_all_sessions: bool)
     at = cart_end
     bought = _column(state, at, n_bought, BOUGHT_WORDS)
     at += n_bought * BOUGHT_WORDS
-    return StateSections(products[:row], event_types[:row], times[:row], cart, bought, _column(state, at, state[H_HIDDEN], 1))
+    return StateSections(
+        products[:row], event_types[:row], times[:row], cart, bought, _column(state, at, state[H_HIDDEN], 1)
+    )
 
 
 @kernel

@@ -94,7 +94,7 @@ class HybridConfig(Config):
     beside_decay: Annotated[float, Field(gt=0)] = 3.0
     """The same, in `beside`."""
     after_damping: Annotated[float, Field(ge=0, le=1)] = 0.3
-    """Power of both products' session counts that a pair's weight in `after` is divided by: above 0 favours the rare."""
+    """Power of both products' session counts that a pair's weight in `after` is divided by: above 0 for the rare."""
     beside_damping: Annotated[float, Field(ge=0, le=1)] = 0.2
     """The same, in `beside`."""
     first_time: EventWeights = EventWeights(
@@ -365,8 +365,8 @@ def _check_columns(facts: NDArray[np.float32], forests: Iterable[Forest]) -> Non
     least = min(int(forest.features.min(initial=0)) for forest in forests)
     if facts.shape[1:] != (len(FACTS),) or least < 0 or most >= n_columns:
         raise ArtifactError(
-            f"hybrid: its arrays have {facts.shape[-1]} facts and ask for columns {least} to {most}, where this program "
-            f"has {len(FACTS)} and {n_columns}: they are of another version; refresh once"
+            f"hybrid: its arrays have {facts.shape[-1]} facts and ask for columns {least} to {most}, where this "
+            f"program has {len(FACTS)} and {n_columns}: they are of another version; refresh once"
         )
 
 
