@@ -1,8 +1,10 @@
-"""The gate: a new version is published only where it answers no worse than the one in force.
+"""The gate: a new version that answers worse than the one in force is not published.
 
-Both are asked what customers did next, in sessions that neither has seen: they began after the version in force was
-trained, and the new recipe is fitted without them for the purpose. Both answer as the service does, but without the
-live index.
+Both are asked which product a customer acts on next (goal `next`), in sessions that neither has seen: they began after
+the version in force was trained, and the new recipe is fitted without them for the purpose. Both answer as the service
+does, but without the live index. What is answered for carts, purchases, the next visit and what is new is not compared;
+that each of these answers is sane is checked (`daily_refresh.check`). Where there is too little to compare, the new
+version is published (`Outcome.NOT_COMPARED`), but for one that would replace a version that was gone back to.
 """
 
 from __future__ import annotations

@@ -165,4 +165,4 @@ def _question(task: Task, row: int, k: int) -> tuple[State, Asked]:
     if task.masks_history:
         start = test.offsets[session]
         asked = asked._replace(excluded=question(test.products[start : start + length]))
-    return state, asked._replace(customer=int(test.customers[session]))
+    return state, asked._replace(customer=int(test.customers[session]), goal=int(task.goal))
