@@ -24,7 +24,7 @@ from active_customers.core.session import (
     State,
 )
 from active_customers.evaluation.questions import session_of_acts
-from active_customers.evaluation.task import PROGRESS_STEP, Predictions, Progress, Task
+from active_customers.evaluation.task import PROGRESS_STEP, Predictions, Progress, Task, check_answer
 from active_customers.kernels.retrieval import Asked
 from active_customers.models.artifacts import Manifest
 from active_customers.models.base import NO_PRODUCTS, SessionLog
@@ -145,6 +145,7 @@ def _answered(recommender: SessionRecommender, learn: Learn, task: Task, k: int,
         started = time.perf_counter_ns()
         rows, size = recommender.retrieve(state, asked)
         spent += time.perf_counter_ns() - started
+        check_answer(rows.products[:size], asked.excluded)
         products[row, :size] = rows.products[:size]
         scores[row, :size] = rows.scores[:size]
         if done % PROGRESS_STEP == 0 or done == n:
