@@ -344,6 +344,16 @@ def test_looks_at_one_file_are_counted_in_the_data_directory(command, carts):
     assert lines[0]["settings"] == {"k": 20, "parameters": {}, "repeats": "keep"}
 
 
+def test_a_look_tells_all_that_differs_from_the_defaults_whoever_set_it(command, carts):
+    (carts / "c.yaml").write_text("models: {hybrid: {linear: {dropout: 0.4}}, popularity: {half_life_days: 3}}\n")
+    arguments = ["--train", "carts.jsonl", "--test", "carts.jsonl", "--preset", "native", "--data-dir", "d"]
+    models = ["--model", "linear", "--model", "vstan", "--set", "linear.damping=0.3", "--set", "vstan.nearest=1500"]
+    code, _, err = command("evaluate", *arguments, *models, "--config", "c.yaml")
+    assert code == 0, err
+    line = orjson.loads((carts / "d" / "evaluations.jsonl").read_bytes())
+    assert line["settings"]["parameters"] == {"linear": {"dropout": 0.4, "damping": 0.3}}
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
