@@ -271,7 +271,10 @@ def test_without_versions_there_is_nothing_to_list(command):
 
 @pytest.fixture
 def carts(tmp_path):
-    """Eight days of sessions of two views and a cart, then a purchase in every other one, and what was held out."""
+    """Eight days of sessions of two views and a cart, then a purchase in every other one, and what was held out.
+
+    Each customer's first view of each product is a file of its own: nothing comes twice in it.
+    """
     rows = [
         {
             "customer_id": f"c{i % 6}",
@@ -287,6 +290,9 @@ def carts(tmp_path):
         )
     ]
     (tmp_path / "carts.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    views = [row for row in rows if row["event_type"] == "view"]
+    first = {(row["customer_id"], row["product_id"]): row for row in reversed(views)}.values()
+    (tmp_path / "views.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in first))
     (tmp_path / "held.csv").write_text("user_id,item_id\n" + "".join(f"c{i},p{4 - i % 2}\n" for i in range(6)))
     return tmp_path
 
@@ -300,7 +306,7 @@ def carts(tmp_path):
         (["--train", "carts.jsonl", "--heldout", "held.csv"], "recall@20"),
         (["--train", "carts.jsonl", "--test", "carts.jsonl", "--protocol", "rest-of-session"], "MAP@20"),
         (["--train", "carts.jsonl", "--test", "carts.jsonl", "--repeats", "drop"], "NDCG@20"),
-        (["--train", "carts.jsonl", "--protocol", "leave-one-out", "--loose"], "NDCG@20"),
+        (["--train", "views.jsonl", "--protocol", "leave-one-out", "--loose"], "NDCG@20"),
     ],
 )
 def test_every_protocol_reports_its_figures_on_a_page_and_as_json(command, carts, flags, said):
@@ -335,7 +341,17 @@ def test_looks_at_one_file_are_counted_in_the_data_directory(command, carts):
     assert "test part asked 2 times" in out
     lines = [orjson.loads(line) for line in (carts / "d" / "evaluations.jsonl").read_bytes().splitlines()]
     assert [line["protocol"] for line in lines] == ["next-item", "rest-of-session"]
-    assert lines[0]["settings"] == {"k": 20, "set": [], "repeats": "keep"}
+    assert lines[0]["settings"] == {"k": 20, "parameters": {}, "repeats": "keep"}
+
+
+def test_a_look_tells_all_that_differs_from_the_defaults_whoever_set_it(command, carts):
+    (carts / "c.yaml").write_text("models: {hybrid: {linear: {dropout: 0.4}}, popularity: {half_life_days: 3}}\n")
+    arguments = ["--train", "carts.jsonl", "--test", "carts.jsonl", "--preset", "native", "--data-dir", "d"]
+    models = ["--model", "linear", "--model", "vstan", "--set", "linear.damping=0.3", "--set", "vstan.nearest=1500"]
+    code, _, err = command("evaluate", *arguments, *models, "--config", "c.yaml")
+    assert code == 0, err
+    line = orjson.loads((carts / "d" / "evaluations.jsonl").read_bytes())
+    assert line["settings"]["parameters"] == {"linear": {"dropout": 0.4, "damping": 0.3}}
 
 
 @pytest.mark.parametrize(
@@ -352,6 +368,7 @@ def test_looks_at_one_file_are_counted_in_the_data_directory(command, carts):
         (["--events", "carts.jsonl", "--protocol", "next-basket", "--repeats", "drop"], "repeats: 'drop'"),
         (["--train", "carts.jsonl", "--heldout", "held.csv", "--repeats", "new"], "repeats: 'new'"),
         (["--train", "carts.jsonl", "--test", "carts.jsonl", "--repeats", "all"], "repeats: 'all'"),
+        (["--train", "carts.jsonl", "--test", "carts.jsonl", "--folds", "2"], "folds: 2"),
         (["--events", "carts.jsonl", "--protocol", "rolling", "--targets", "clicks"], "targets: 'clicks'"),
         (["--train", "carts.jsonl", "--test", "carts.jsonl", "--against", "stan"], "against: 'stan'"),
     ],

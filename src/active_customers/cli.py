@@ -389,7 +389,6 @@ def evaluate(
         horizon_days=horizon_days,
         against=against,
         live=loaded.live_index if live else None,
-        changed=tuple(settings or []),
     )
     outputs = evaluate_command.Outputs(out, DataDirectory(data_dir).evaluations, html, dump)
     with progress("evaluate") as report:

@@ -10,6 +10,7 @@ from typing import Any
 from active_customers.core.clock import Clock
 from active_customers.core.errors import InvalidValueError
 from active_customers.evaluation.comparison import Comparison
+from active_customers.evaluation.contestants import CONTESTANTS
 from active_customers.evaluation.evaluator import EvaluationRequest, evaluate
 from active_customers.evaluation.interactions import Interactions
 from active_customers.evaluation.ledger import Ledger, Look
@@ -19,6 +20,7 @@ from active_customers.evaluation.report import ModelReport, Report
 from active_customers.evaluation.rolling import Folds, checked_targets
 from active_customers.importing.described import read_described
 from active_customers.importing.interactions import read_held_out, read_interactions
+from active_customers.models.registry import MODELS
 from active_customers.realtime.live_index import LiveIndexConfig
 from active_customers.terminal import Report as Progress
 
@@ -45,8 +47,6 @@ class Options:
 
     models: tuple[str, ...]
     configs: Mapping[str, Mapping[str, object]]
-    changed: tuple[str, ...]
-    """What --set said."""
     protocol: str | None
     k: int
     loose: bool
@@ -96,7 +96,7 @@ def written(report: Report, options: Options, outputs: Outputs, clock: Clock) ->
     """Note the look in the ledger, write the report and the page; return what was written."""
     settings = {
         "k": report.k,
-        "set": list(options.changed),
+        "parameters": _parameters(options),
         **(
             {"products": [file["sha256"] for file in report.data["product_files"]]}
             if "product_files" in report.data
@@ -115,6 +115,14 @@ def written(report: Report, options: Options, outputs: Outputs, clock: Clock) ->
     if outputs.html:
         outputs.html.write_text(page(whole.as_dict()), encoding="utf-8")
     return whole
+
+
+def _parameters(options: Options) -> dict[str, dict[str, Any]]:
+    """Return by model which parameters differ from the defaults, whether a settings file or a flag said so."""
+    names = dict.fromkeys((*options.models, *(MODELS if options.live else ())))
+    given = {name: CONTESTANTS[name].config.model_validate(options.configs.get(name) or {}) for name in names}
+    differing = {name: config.model_dump(mode="json", exclude_defaults=True) for name, config in given.items()}
+    return {name: parameters for name, parameters in differing.items() if parameters}
 
 
 def lines(report: Report) -> Iterator[str]:

@@ -11,13 +11,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import ArrowInvalid
 from tests.conftest import NOW
 
 from active_customers.batch.daily_refresh import ModelConfigs, Refresh, RefreshConfig, check
 from active_customers.batch.history import holes_between, read_history
+from active_customers.batch.refresh_reports import RefreshReports
 from active_customers.core.clock import HOUR
 from active_customers.core.errors import ArtifactError, NoDataError, StorageError, StoreLockedError
 from active_customers.core.event import EventType
+from active_customers.core.recommendation import Goal
 from active_customers.core.session import SessionQuery
 from active_customers.models.artifacts import ArtifactStore
 from active_customers.models.base import Candidates, SessionLog
@@ -283,6 +286,42 @@ def test_sessions_from_all_over_the_log_are_asked(session):
     log = SessionLog.from_rows(columns, 24, NOW)
     with pytest.raises(ArtifactError):
         check("wrong", WrongOnce(session), log)
+
+
+class WrongFor(Wrong):
+    """A model that answers for one goal wrongly, and for all others rightly."""
+
+    def __init__(self, goal):
+        self._goal = goal
+
+    def candidates(self, session, n, excluded=None):
+        scores = [1, 2] if session.goal is self._goal else [2, 1]
+        return Candidates(np.array([1, 2], np.uint32), np.array(scores, np.float32), np.zeros(2))
+
+
+@pytest.mark.parametrize("goal", Goal)
+def test_answers_for_every_goal_are_checked(goal):
+    columns = {"session": np.zeros(3), "product": np.arange(3), "event_type": np.ones(3), "time": np.arange(3)}
+    log = SessionLog.from_rows(columns | {"customer": np.zeros(3)}, 3, NOW)
+    with pytest.raises(ArtifactError, match=f"goal {goal.word} "):
+        check("wrong", WrongFor(goal), log)
+
+
+@pytest.mark.parametrize("error", [OSError("input/output error"), ArrowInvalid("not a Parquet file")])
+def test_what_was_published_has_a_report_even_where_its_features_cannot_be_read(
+    refresh, visits, directory, monkeypatch, error
+):
+    def failing(*_arguments, **_options):
+        raise error
+
+    visits(0, 3)
+    monkeypatch.setattr(pq, "read_table", failing)
+    manifest = refresh()
+    artifacts = ArtifactStore(directory.models)
+    report = RefreshReports(artifacts).read(manifest.version)
+    assert artifacts.current() == manifest.version
+    assert (report["outcome"], report["skew"]) == ("published", None)
+    assert report["notes"] == manifest.facts["notes"] == [f"features were not compared with what is served: {error}"]
 
 
 def test_without_the_library_that_trains_trees_a_refresh_publishes_sums_and_says_so(

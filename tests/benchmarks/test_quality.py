@@ -15,15 +15,20 @@ SEQUENCES = Look("shop", {"train": "sequences.parquet"}, ("popularity", "item_kn
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def data(tmp_path_factory):
+    """A folder of data, and of the ledger."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def found(data):
     """What a look at customers who all buy in the same order says."""
-    data = tmp_path_factory.mktemp("data")
     (data / "shop").mkdir()
     rows = [
         {"user_id": customer, "pos": pos, "item_id": pos + customer % 7} for customer in range(60) for pos in range(6)
     ]
     pq.write_table(pa.Table.from_pylist(rows), data / "shop" / "sequences.parquet")
-    return _taken(replace(SEQUENCES, models=("popularity", "item_knn", "hybrid")), data)
+    return _taken(replace(SEQUENCES, models=("popularity", "item_knn", "hybrid")), data, data / "ledger")
 
 
 def test_a_look_names_models_and_marks_that_there_are():
@@ -61,3 +66,9 @@ def test_a_look_knows_what_it_took(found):
     """An evaluation of a few rows holds an interpreter and its libraries, and no more than a laptop has."""
     assert 0.05 < found["peak_memory_gib"] < 4
     assert found["questions"] == 60
+
+
+def test_looks_are_counted_from_one_run_to_the_next(found, data):
+    """The ledger lies in a folder that lasts."""
+    again = _taken(replace(SEQUENCES, models=("popularity",)), data, data / "ledger")
+    assert (found["looks"], again["looks"]) == (1, 2)

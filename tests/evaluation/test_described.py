@@ -70,7 +70,7 @@ def test_every_protocol_numbers_the_whole_catalogue_behind_what_it_learns_from(p
     train, test, known = shop(0, 60, False), shop(100, 30, False), catalogue()
     bought = replace(train, event_types=np.full(len(train), BUY, np.uint8)) if protocol == "next-basket" else train
     first = train.where(np.arange(len(train)) == 0)
-    held = replace(first, sessions=first.customers)
+    held = replace(first, sessions=first.customers, products=np.full_like(first.products, WITHHELD))
     tasks = {
         "next-item": lambda: next_item([train], test, catalogue=known),
         "rest-of-session": lambda: rest_of_session([train], test, catalogue=known),

@@ -7,6 +7,8 @@ import numpy as np
 import orjson
 import pyarrow.parquet as pq
 import pytest
+from tests.evaluation.made import asked as asked_of
+from tests.evaluation.made import events
 
 from active_customers.core.errors import InvalidValueError, NoDataError
 from active_customers.core.event import EventType
@@ -14,7 +16,9 @@ from active_customers.core.identifiers import NO_NUMBER
 from active_customers.evaluation.evaluator import EvaluationRequest, evaluate
 from active_customers.evaluation.interactions import Interactions
 from active_customers.evaluation.protocols import leave_one_out, next_item
+from active_customers.evaluation.rolling import Folds
 from active_customers.evaluation.task import predict
+from active_customers.models.base import Candidates
 from active_customers.models.registry import MODELS, new_model
 
 
@@ -166,6 +170,23 @@ def test_wrong_requests_are_refused(train, asked, wrong):
         evaluate(EvaluationRequest(**({"train": (train,), "test": asked, "models": ("item_knn",)} | wrong)))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "protocol", "said"),
+    [
+        ({"loose": True}, "next-item", "loose: True"),
+        ({"folds": Folds(3)}, "next-item", "folds: 3"),
+        ({"folds": Folds(targets="purchase")}, "held-out", "targets: 'purchase'"),
+        ({"folds": Folds(days=2.0)}, "rest-of-session", "horizon_days: 2.0"),
+        ({"folds": Folds(3), "test": None}, "next-basket", "folds: 3"),
+        ({"folds": Folds(days=2.0), "test": None}, "leave-one-out", "horizon_days: 2.0"),
+    ],
+)
+def test_a_flag_that_the_protocol_has_no_use_for_is_refused(train, asked, wrong, protocol, said):
+    given = {"train": (train,), "test": asked, "models": ("item_knn",), "protocol": protocol} | wrong
+    with pytest.raises(InvalidValueError, match=f"{said}.*leave it out: {protocol} has no use for it"):
+        evaluate(EvaluationRequest(**given))
+
+
 def test_nothing_to_learn_from_or_to_ask_is_said(train):
     with pytest.raises(NoDataError, match="training"):
         evaluate(EvaluationRequest((interactions([]),), train, ("popularity",)))
@@ -177,6 +198,23 @@ def histories(*customers):
     rows = [(customer, product, place) for customer, acts in enumerate(customers) for place, product in enumerate(acts)]
     sessions, products, places = np.array(rows, np.int64).T
     return Interactions(sessions, products, np.full(len(rows), EventType.VIEW, np.uint8), places * 60_000_000)
+
+
+class Saying:
+    """A model that answers everything with what it is told to."""
+
+    def __init__(self, *products):
+        self._products = np.array(products, np.uint32)
+
+    def candidates(self, session, n, excluded=None):
+        return Candidates(self._products, np.ones(len(self._products), np.float32), self._products)
+
+
+@pytest.mark.parametrize(("repeats", "products"), [("keep", (1, 1)), ("new", (0,))])
+def test_an_answer_with_a_product_twice_or_one_that_is_excluded_is_not_measured(repeats, products):
+    task = next_item((interactions([[1, 2, 3]]),), interactions([[1, 2]]), repeats)
+    with pytest.raises(AssertionError, match="mend the model"):
+        predict(Saying(*products), task, 3, lambda _done, _all: None)
 
 
 class TestLeaveOneOut:
@@ -193,16 +231,23 @@ class TestLeaveOneOut:
         assert sorted(task.product_ids[task.train.products].tolist()) == [1, 2, 3, 7, 8]
 
     def test_what_the_customer_had_is_never_proposed(self):
-        task = leave_one_out([histories(*[[1, 2, 3, 4, 1]] * 5)])
+        task = leave_one_out([histories(*[[1, 2, 3, 4, 5]] * 5)], loose=True)
         model = new_model("item_knn")
         model.fit(task.train)
         shown = predict(model, task, 3, lambda _done, _all: None).products
         assert set(task.product_ids[shown[shown != NO_NUMBER]].tolist()) == set()
 
+    def test_who_had_the_last_product_before_is_not_asked_and_the_report_says_how_many_are(self):
+        file = histories([1, 2, 3, 1], [2, 3, 4, 5], [4, 4, 4])
+        report = evaluate(EvaluationRequest((file,), None, ("popularity",), "leave-one-out"))
+        assert (report.data["n_questions"], report.data["n_targets_left_out"]) == (1, 2)
+        with pytest.raises(NoDataError, match="in its question already"):
+            leave_one_out([histories([1, 2, 3, 1])])
+
     def test_the_held_out_acts_change_no_answer(self):
         rng = np.random.default_rng(1)
         acts = [rng.permutation(20)[:6].tolist() for _ in range(40)]
-        other = [[*customer[:-1], rng.integers(20)] for customer in acts]
+        other = [[*customer[:-1], rng.choice(np.setdiff1d(np.arange(20), customer))] for customer in acts]
         answers = []
         for given in (acts, other):
             task = leave_one_out([histories(*given, list(range(20)))])
@@ -210,6 +255,12 @@ class TestLeaveOneOut:
             model.fit(task.train)
             answers.append(predict(model, task, 5, lambda _done, _all: None).products.tolist())
         assert answers[0] == answers[1]
+
+    def test_one_question_is_asked_of_each_customer_however_many_sessions_they_had(self):
+        file = events(("a", "s", 1, 0), ("a", "s", 2, 1), ("a", "t", 3, 9), ("a", "t", 4, 10), ("b", "s", 1, 2))
+        task = leave_one_out([file])
+        assert asked_of(task) == [("a", [1, 2, 3], [4])]
+        assert task.product_ids[task.train.products].tolist() == [1, 2, 1]
 
     def test_a_test_file_is_refused_and_so_are_histories_that_are_too_short(self):
         with pytest.raises(InvalidValueError, match="leave it out"):

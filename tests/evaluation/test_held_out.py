@@ -50,6 +50,12 @@ def test_what_the_customer_had_is_not_proposed():
     assert proposed == {"1": [4], "2": [1, 4]}
 
 
+def test_what_the_history_holds_already_is_not_asked_for():
+    task = held_out([HISTORY], bought((1, 4), (1, 2), (2, 3)))
+    assert asked(task) == [("1", [1, 2, 3], [4])]
+    assert task.n_left_out == 2
+
+
 def test_a_customer_without_a_history_is_refused_by_name():
     with pytest.raises(InvalidValueError, match="'77'"):
         held_out([HISTORY], bought((1, 4), (77, 1)))

@@ -79,8 +79,17 @@ def test_sessions_that_only_repeat_leave_nothing_to_ask():
 def test_leave_one_out_drops_repeats_before_it_splits():
     histories = events(*[("x", "s", product, place) for place, product in enumerate([1, 2, 3, 3, 3])])
     task = leave_one_out([histories], loose=True, repeats="drop")
-    assert asked(task) == [("x/s", [1, 2], [3])]
+    assert asked(task) == [("x", [1, 2], [3])]
     assert task.product_ids[task.train.products].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("protocol", [next_item, rest_of_session])
+def test_one_customer_counts_once_and_has_one_number_in_training_and_test(protocol):
+    train = events(("a", "s", 1, 0), ("a", "t", 1, 5), ("b", "s", 1, 9))
+    task = protocol([train], events(("b", "u", 1, 20), ("b", "u", 1, 21)))
+    first, second, third = task.train.customers.tolist()
+    assert first == second != third
+    assert task.unfolding.test.customers.tolist() == [third]
 
 
 def test_the_report_says_how_repeats_were_treated():

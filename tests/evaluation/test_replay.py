@@ -10,12 +10,13 @@ from tests.evaluation.made import BUY, CART, START, VIEW, events
 
 from active_customers.core.clock import MINUTE
 from active_customers.core.errors import InvalidValueError
+from active_customers.core.recommendation import Goal
 from active_customers.core.session import EVENTS_KEPT, CustomerState
 from active_customers.evaluation.described import DescribedProducts
 from active_customers.evaluation.evaluator import LIVE, EvaluationRequest, evaluate
 from active_customers.evaluation.page import page
 from active_customers.evaluation.protocols import next_item
-from active_customers.evaluation.replay import SERVED, question_of_session
+from active_customers.evaluation.replay import SERVED, answer, fit_served, question_of_session
 from active_customers.evaluation.rolling import Folds
 from active_customers.models.product_features import About
 from active_customers.realtime.live_index import LiveIndexConfig
@@ -116,6 +117,17 @@ def test_what_others_did_before_a_question_is_known_to_it(tmp_path):
     found, _ = answers(tmp_path / "a.parquet", request_of(shop()))
     changed = {key for key, row in found[LIVE].items() if row != found[SERVED].get(key)}
     assert len(changed) > len(found[LIVE]) / 2
+
+
+@pytest.mark.parametrize("goal", [Goal.RETURN, Goal.NEW])
+def test_what_is_served_is_asked_for_what_the_task_is_for(goal):
+    train, test = parts(shop())
+    task = next_item((train,), test)
+    models = fit_served(task.train, {})
+    asked_next, asked_other = (
+        answer(models, each, 10, lambda _done, _all: None).products for each in (task, replace(task, goal=goal))
+    )
+    assert (asked_next != asked_other).any()
 
 
 def test_nobody_s_own_session_votes(tmp_path):

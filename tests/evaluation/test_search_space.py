@@ -57,7 +57,7 @@ SPACE = space_of(MadeConfig)
         ("part.decay", Range(0.25, 16.0, is_whole=False), True),
     ],
 )
-def test_a_number_is_searched_within_its_bounds_and_around_its_default_where_it_has_none(name, found, is_log):
+def test_a_number_is_searched_within_its_bounds_and_eight_times_around_its_default_at_most(name, found, is_log):
     assert SPACE[name] == pytest.approx(found)
     assert SPACE[name].is_log == is_log
 

@@ -30,6 +30,7 @@ from active_customers.core.errors import (
     RefreshRefusedError,
 )
 from active_customers.core.product import Product
+from active_customers.core.recommendation import Goal
 from active_customers.core.session import SessionQuery
 from active_customers.models.artifacts import ArtifactStore, Manifest
 from active_customers.models.base import Arrays, Candidates, Model, SessionLog
@@ -227,10 +228,21 @@ class Refresh:
             manifest.facts["seconds"] = self._seconds()
             self._artifacts.publish(manifest, fitted, replaced, tables)
         self._artifacts.prune(self._config.keep_versions)
-        skew = skew_of_version(self._artifacts, manifest.version, log) if tables else None
+        skew = self._skew(manifest, log) if tables else None
         self._report(manifest, PUBLISHED, replaced, skew)
         steps.take()
         return manifest
+
+    def _skew(self, manifest: Manifest, log: SessionLog) -> Skew | None:
+        """Compare what was just published with its tables; None, and a note, where it cannot be read.
+
+        It is in force by then: a refresh that failed here would have published without a report.
+        """
+        try:
+            return skew_of_version(self._artifacts, manifest.version, log)
+        except (ArtifactError, OSError, ValueError) as error:  # the last: a table that is no Parquet
+            manifest.facts["notes"].append(f"features were not compared with what is served: {error}")
+            return None
 
     @contextmanager
     def _features(self, fresh: _Fresh) -> Iterator[list[Path]]:
@@ -269,6 +281,7 @@ class Refresh:
                 seconds=self._seconds(),
                 gate=facts["gate"],
                 skew=None if skew is None else skew.as_dict(),
+                notes=tuple(facts.get("notes", ())),
             )
         )
 
@@ -319,12 +332,19 @@ def _fitted(model: Model, log: SessionLog) -> list[str]:
 
 
 def check(name: str, model: Model, log: SessionLog) -> None:
-    """Ask a fitted model about sessions from all over the log; raises `ArtifactError` when an answer is not sane."""
+    """Ask a fitted model about sessions from all over the log, for every goal.
+
+    Raises `ArtifactError` when an answer is not sane.
+    """
     for session in np.unique(np.linspace(0, log.n_sessions - 1, CHECKED_SESSIONS).astype(np.int64)).tolist():
         rows = slice(log.offsets[session], log.offsets[session + 1])
-        query = SessionQuery(log.products[rows], log.event_types[rows], log.times[rows], log.as_of)
-        if not _is_sane(model.candidates(query, 20), log.n_products):
-            raise ArtifactError(f"{name} gave an answer that cannot be right and was not published: please report this")
+        for goal in Goal:
+            query = SessionQuery(log.products[rows], log.event_types[rows], log.times[rows], log.as_of, goal)
+            if not _is_sane(model.candidates(query, 20), log.n_products):
+                raise ArtifactError(
+                    f"{name} gave an answer for goal {goal.word} that cannot be right and was not published: "
+                    "please report this"
+                )
 
 
 def _is_sane(candidates: Candidates, n_products: int) -> bool:

@@ -1,13 +1,14 @@
-"""The gate: a new version is published only where it answers no worse than the one in force.
+"""The gate: a new version that answers worse than the one in force is not published.
 
-Both are asked what customers did next, in sessions that neither has seen: they began after the version in force was
-trained, and the new recipe is fitted without them for the purpose. Both answer as the service does, but without the
-live index.
+Both are asked which product a customer acts on next (goal `next`), in sessions that neither has seen: they began after
+the version in force was trained, and the new recipe is fitted without them for the purpose. Both answer as the service
+does, but without the live index. What is answered for carts, purchases, the next visit and what is new is not compared;
+that each of these answers is sane is checked (`daily_refresh.check`). Where there is too little to compare, the new
+version is published (`Outcome.NOT_COMPARED`), but for one that would replace a version that was gone back to.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -19,9 +20,8 @@ from pydantic import Field
 
 from active_customers.batch.held_out import HeldOut, HoldOutConfig, hold_out
 from active_customers.batch.history import History
-from active_customers.core.identifiers import NO_NUMBER
 from active_customers.evaluation.metrics import Interval, coverage, first_ranks, gains, intervals
-from active_customers.evaluation.replay import question_of_session
+from active_customers.evaluation.replay import Answers, question_of_session
 from active_customers.evaluation.task import Predictions
 from active_customers.realtime.session_recommender import SessionRecommender
 
@@ -163,19 +163,12 @@ def compare(old: SessionRecommender, new: SessionRecommender, held: HeldOut) -> 
 def _answers(recommenders: tuple[SessionRecommender, ...], held: HeldOut) -> list[Predictions]:
     """Return what each answers; the time of a question is the median, after one untimed question."""
     n = len(held.sessions)
-    products = np.full((len(recommenders), n, LENGTH), NO_NUMBER, np.uint32)
-    scores = np.zeros(products.shape, np.float32)
-    spent = np.zeros((len(recommenders), n), np.int64)
+    answers = [Answers(recommender, n, LENGTH) for recommender in recommenders]
     for row in (0, *range(n)):
-        state, asked = question_of_session(held.log, int(held.sessions[row]), int(held.lengths[row]), LENGTH)
-        for place, recommender in enumerate(recommenders):
-            started = time.perf_counter_ns()
-            rows, size = recommender.retrieve(state, asked)
-            spent[place, row] = time.perf_counter_ns() - started
-            products[place, row, :size] = rows.products[:size]
-            scores[place, row, :size] = rows.scores[:size]
-    medians = np.median(spent, axis=1) / 1_000
-    return list(map(Predictions, products, scores, medians.tolist()))
+        question = question_of_session(held.log, int(held.sessions[row]), int(held.lengths[row]), LENGTH)
+        for each in answers:
+            each.ask(row, *question)
+    return [each.predictions(np.median) for each in answers]
 
 
 def _shown(change: Change) -> str:

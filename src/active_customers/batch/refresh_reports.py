@@ -36,6 +36,8 @@ class RefreshReport:
     """What the gate came to, with its figures, and whether it was `forced`: published whatever that is."""
     skew: dict[str, Any] | None = None
     """What the skew check found (`batch.skew.Skew`); None where nothing was compared."""
+    notes: tuple[str, ...] = ()
+    """What was done without."""
 
 
 class RefreshReports:

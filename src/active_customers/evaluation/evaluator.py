@@ -116,10 +116,27 @@ def _check(request: EvaluationRequest) -> None:
         raise InvalidValueError("test", request.protocol, "leave it out: the protocol makes the split itself")
     if request.repeats != "keep" and request.protocol == NEXT_BASKET:
         raise InvalidValueError("repeats", request.repeats, "leave it out: buying again is what next-basket asks for")
+    _check_folds(request)
     if request.repeats == "new" and request.protocol in (LEAVE_ONE_OUT, HELD_OUT):
         raise InvalidValueError(
-            "repeats", request.repeats, f"leave it out: {request.protocol} asks for new products anyway"
+            "repeats", request.repeats, f"leave it out: {request.protocol} asks for nothing but new products anyway"
         )
+
+
+def _check_folds(request: EvaluationRequest) -> None:
+    """Refuse flags that the protocol has no use for, so that nobody takes them for heeded."""
+    folds, usual = request.folds, Folds()
+    flags: tuple[tuple[str, object, object, tuple[str, ...]], ...] = (
+        ("loose", request.loose, False, (LEAVE_ONE_OUT,)),
+        ("folds", folds.count, usual.count, (ROLLING,)),
+        ("targets", folds.targets, usual.targets, (ROLLING,)),
+        ("horizon_days", folds.days, usual.days, (ROLLING, NEXT_BASKET)),
+    )
+    for flag, value, default, protocols in flags:
+        if value != default and request.protocol not in protocols:
+            raise InvalidValueError(
+                flag, value, f"leave it out: {request.protocol} has no use for it, only {' and '.join(protocols)} has"
+            )
 
 
 def _check_live(request: EvaluationRequest) -> None:
@@ -218,6 +235,8 @@ def _split(request: EvaluationRequest, tasks: Sequence[Task]) -> dict[str, Any]:
     split: dict[str, Any] = {"repeats": request.repeats, "n_questions": sum(len(task.sessions) for task in tasks)}
     if request.protocol == LEAVE_ONE_OUT:
         split["fitted_on"] = "loose" if request.loose else "strict"
+    if request.protocol in (LEAVE_ONE_OUT, HELD_OUT):
+        split["n_targets_left_out"] = sum(task.n_left_out for task in tasks)
     if request.protocol == NEXT_BASKET:
         split["horizon_days"] = request.folds.days or HORIZON_DAYS
     if request.protocol == ROLLING:

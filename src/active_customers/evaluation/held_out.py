@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ def held_out(
 ) -> Task:
     """Set the held-out task: one question a customer, which shows all they did and must not be answered with it.
 
+    What was held out and stands in the history as well is left out: nothing could foretell it.
     Models learn from all of `files`. Raises `InvalidValueError` when a customer did nothing there, and for files
     without times, `NoDataError` when there is nothing to learn from or nobody to ask.
     """
@@ -41,8 +41,6 @@ def held_out(
     logs = numbered(rows, histories.where(np.isin(histories.codes, asked)), catalogue)
     if repeats == "drop":
         logs = logs._replace(train=without_repeats(logs.train), test=without_repeats(logs.test))
-    customers = rows.customer_of_sessions()
-    logs = logs._replace(train=replace(logs.train, customers=customers[logs.train.customers].astype(np.uint32)))
     session_of = np.zeros(len(histories.session_ids), np.int64)
     session_of[logs.test.customers] = np.arange(logs.test.n_sessions)
     products = all_numbers(heldout.products, logs.product_ids).astype(np.int64)

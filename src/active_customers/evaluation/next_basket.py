@@ -16,7 +16,6 @@ from active_customers.core.recommendation import Goal
 from active_customers.evaluation.described import DescribedProducts
 from active_customers.evaluation.interactions import Interactions, SessionRows, encoded, joined
 from active_customers.evaluation.task import Numbered, Questions, Task, log_of, numbered
-from active_customers.models.base import SessionLog
 
 HORIZON_DAYS = 30.0
 """Length of the test window where none is given."""
@@ -95,14 +94,7 @@ def _task(
     by_basket = bought.rows.as_sessions(bought.baskets)
     by_customer = replace(bought.rows, codes=bought.customers, session_ids=bought.customer_ids)
     logs = numbered(by_basket.where(learned), by_customer.where(asked), catalogue)
-    logs = logs._replace(train=_with_customers(logs.train, by_basket, bought.customers))
     return logs.task(_questions(logs, bought, asked), np.arange(logs.test.n_sessions), several=True, goal=Goal.RETURN)
-
-
-def _with_customers(train: SessionLog, rows: SessionRows, customers: NDArray[np.int64]) -> SessionLog:
-    of_basket = np.zeros(len(rows.session_ids), np.int64)
-    of_basket[rows.codes] = customers
-    return replace(train, customers=of_basket[train.customers].astype(np.uint32))
 
 
 def _questions(logs: Numbered, bought: _Baskets, asked: NDArray[np.bool_]) -> Questions:

@@ -34,9 +34,10 @@ REST_OF_SESSION = "rest-of-session"
 next-item; what training has not seen is missed and stays in the count."""
 
 LEAVE_ONE_OUT = "leave-one-out"
-"""For every customer: which product is the last one? Asked with all before it, which must not be proposed again; ranked
-among all products of the file. Models are fitted on all but each customer's last two acts (strict), so the act before
-the last is read only as a question; loose fits on all but the last."""
+"""For every customer (session, where the files name none): which product is the last one? Asked with all before it,
+which must not be proposed again, so that nobody is asked whose last product is one of these; ranked among all products
+of the file. Models are fitted on all but each customer's last two acts (strict), so the act before the last is read
+only as a question; loose fits on all but the last."""
 
 ROLLING = "rolling"
 """One timed file in folds: fitted on all before a fold begins, asked in the sessions that begin in it (`rolling`)."""
@@ -101,8 +102,13 @@ def leave_one_out(
     repeats: Repeats = "keep",
     catalogue: DescribedProducts | None = None,
 ) -> Task:
-    """Set the leave-one-out task; raises `NoDataError` when nobody has enough acts."""
+    """Set the leave-one-out task; all that a customer did is one session, learned from and asked about.
+
+    Raises `NoDataError` when nobody has enough acts, or only such whose last product they had before.
+    """
     rows = joined(files)
+    if rows.customers is not None:
+        rows = rows.as_sessions(rows.customers)
     product_ids = with_catalogue(np.unique(rows.products), catalogue)
     whole = log_of(rows, numbers(rows.products, product_ids), len(product_ids))
     if repeats == "drop":

@@ -24,7 +24,7 @@ from active_customers.core.session import (
     State,
 )
 from active_customers.evaluation.questions import session_of_acts
-from active_customers.evaluation.task import PROGRESS_STEP, Predictions, Progress, Task
+from active_customers.evaluation.task import PROGRESS_STEP, Predictions, Progress, Task, check_answer
 from active_customers.kernels.retrieval import Asked
 from active_customers.models.artifacts import Manifest
 from active_customers.models.base import NO_PRODUCTS, SessionLog
@@ -101,6 +101,30 @@ def question_of_session(log: SessionLog, session: int, length: int, n: int) -> t
     return frozen(state), Asked(n, now, NO_NUMBER, False, False, int(Goal.NEXT), False, none, none, none)
 
 
+class Answers:
+    """What a recommender answers to `n` questions with `k` products each, and how long it takes."""
+
+    def __init__(self, recommender: SessionRecommender, n: int, k: int) -> None:
+        self._recommender = recommender
+        self._products = np.full((n, k), NO_NUMBER, np.uint32)
+        self._scores = np.zeros((n, k), np.float32)
+        self._spent = np.zeros(n, np.int64)
+
+    def ask(self, row: int, state: State, asked: Asked) -> NDArray[np.uint32]:
+        """Ask question `row` and return the products; asked once more, the last answer counts."""
+        started = time.perf_counter_ns()
+        rows, size = self._recommender.retrieve(state, asked)
+        self._spent[row] = time.perf_counter_ns() - started
+        self._products[row], self._scores[row] = NO_NUMBER, 0
+        self._products[row, :size] = rows.products[:size]
+        self._scores[row, :size] = rows.scores[:size]
+        return self._products[row, :size]
+
+    def predictions(self, usual: Callable[[NDArray[np.int64]], Any]) -> Predictions:
+        """Return the answers, with the mean or the median, as `usual` makes it, of what one took."""
+        return Predictions(self._products, self._scores, float(usual(self._spent)) / 1_000)
+
+
 class _Unfolding:
     """The acts of a test part in the order of time, learned by a live index up to any moment."""
 
@@ -132,24 +156,21 @@ def _nothing(_moment: int) -> None:
 
 
 def _answered(recommender: SessionRecommender, learn: Learn, task: Task, k: int, progress: Progress) -> Predictions:
-    """Ask every question at its moment, in the order of time; only the answer is timed, after one untimed question."""
+    """Ask every question at its moment, in the order of time; only the answer is timed, after one untimed question.
+
+    Raises `AssertionError` as `check_answer` does.
+    """
     n = len(task.sessions)
-    products = np.full((n, k), NO_NUMBER, np.uint32)
-    scores = np.zeros((n, k), np.float32)
-    recommender.retrieve(*_question(task, 0, k))
-    spent = 0
+    answers = Answers(recommender, n, k)
+    answers.ask(0, *_question(task, 0, k))
     for done, row in enumerate(_in_time(task), 1):
         state, asked = _question(task, row, k)
         learn(asked.now)
         recommender.refresh()
-        started = time.perf_counter_ns()
-        rows, size = recommender.retrieve(state, asked)
-        spent += time.perf_counter_ns() - started
-        products[row, :size] = rows.products[:size]
-        scores[row, :size] = rows.scores[:size]
+        check_answer(answers.ask(row, state, asked), asked.excluded)
         if done % PROGRESS_STEP == 0 or done == n:
             progress(done, n)
-    return Predictions(products, scores, spent / n / 1_000)
+    return answers.predictions(np.mean)
 
 
 def _in_time(task: Task) -> list[int]:
@@ -165,4 +186,4 @@ def _question(task: Task, row: int, k: int) -> tuple[State, Asked]:
     if task.masks_history:
         start = test.offsets[session]
         asked = asked._replace(excluded=question(test.products[start : start + length]))
-    return state, asked._replace(customer=int(test.customers[session]))
+    return state, asked._replace(customer=int(test.customers[session]), goal=int(task.goal))

@@ -16,7 +16,7 @@ from active_customers.core.recommendation import Goal
 from active_customers.evaluation.described import DescribedProducts
 from active_customers.evaluation.interactions import Interactions, SessionRows, joined
 from active_customers.evaluation.questions import Repeats, next_acts, rest_of_sessions, without_repeats
-from active_customers.evaluation.task import Numbered, Questions, Task, numbered
+from active_customers.evaluation.task import Questions, Task, numbered
 from active_customers.models.base import SessionLog
 
 Targets = Literal["any", "view", "cart_add", "purchase"]
@@ -133,7 +133,7 @@ def _fold(
     if not len(asked.sessions):
         raise NoDataError("a fold holds no session with something to foretell: ask for fewer or longer folds")
     customers = rows.customer_of_sessions()
-    task = _with_customers(logs, customers).task(asked, customers[logs.test.customers])
+    task = logs.task(asked, customers[logs.test.customers])
     return replace(task, until=begin, several=bool(kinds), masks_history=repeats == "new", goal=_GOALS[targets])
 
 
@@ -144,11 +144,6 @@ def _questions(log: SessionLog, targets: Targets, *, only_new: bool) -> Question
     if targets == "view":
         return next_acts(log, wanted, only_new=only_new)
     return rest_of_sessions(log, wanted, wanted, only_new=only_new)
-
-
-def _with_customers(logs: Numbered, customers: NDArray[np.int64]) -> Numbered:
-    """Return the same with real customers in what is learned from, so that one counts once."""
-    return logs._replace(train=replace(logs.train, customers=customers[logs.train.customers].astype(np.uint32)))
 
 
 def _first_times(rows: SessionRows) -> NDArray[np.int64]:

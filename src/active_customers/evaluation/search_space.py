@@ -13,7 +13,8 @@ from active_customers.core.config import Config
 from active_customers.core.errors import InvalidValueError
 
 REACH = 8.0
-"""Where a field has no bound, or an open one: a search goes to an eighth of the default, and to eight times."""
+"""A search goes to an eighth of the default and to eight times, no further than the field's bounds; where a field's
+least value is 0 it goes down to that."""
 DECADE = 10.0
 """Ranges whose ends are so many times apart are searched by their logarithm."""
 DIGITS = 4
@@ -65,8 +66,9 @@ Space = Mapping[str, Range | Choice]
 def space_of(config: type[Config], above: str = "") -> dict[str, Range | Choice]:
     """Return what can be searched of a configuration, those of its parts by dotted names.
 
-    Bounds are those of the fields. A number without one, or with an open one, is searched `REACH` times around its
-    default. Left out are seeds and the like, and what has no bound at all or is not a number, a choice or a flag.
+    A number is searched within the bounds of its field, and no further than `REACH` times around its default: most
+    trials beyond would be lost. A least value of 0 is tried all the same, as it switches something off. Left out are
+    seeds and the like, and what has no bound at all or is not a number, a choice or a flag.
     """
     space: dict[str, Range | Choice] = {}
     for name, field in config.model_fields.items():

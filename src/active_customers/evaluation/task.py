@@ -15,7 +15,7 @@ from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import Goal
 from active_customers.core.session import SessionQuery
 from active_customers.evaluation.described import DescribedProducts
-from active_customers.evaluation.interactions import SessionRows
+from active_customers.evaluation.interactions import SessionRows, encoded
 from active_customers.models.base import NO_PRODUCTS, Model, SessionLog
 from active_customers.models.product_features import ProductFeatures, features_of
 
@@ -74,6 +74,8 @@ class Task:
     """Whether the protocol knows questions with several right answers, and so measures them as sets."""
     goal: Goal = Goal.NEXT
     """What the answers are for."""
+    n_left_out: int = 0
+    """Targets that were not asked for, since their question shows them and what it shows must not be an answer."""
     until: int | None = None
     """Time that everything learned from lies before, where the protocol splits by time."""
 
@@ -130,8 +132,9 @@ class Numbered(NamedTuple):
     """Rows learned from and rows asked about as logs with one numbering of products.
 
     In `test` what training has not seen has numbers from `train.n_products` on, named by `unseen_ids`, so that two such
-    products are two; those of a catalogue are numbered in `train` in any case. The `customers` of a test session are
-    its code in the rows it was made of. Its real customer, if one is known, is in `customers_of_test`.
+    products are two; those of a catalogue are numbered in `train` in any case. The `customers` of `train` are real ones
+    where the rows name them, so that one counts once, else the sessions; `customers_of_test` go by the same numbers.
+    The `customers` of a test session are its code in the rows it was made of.
     """
 
     train: SessionLog
@@ -151,7 +154,17 @@ class Numbered(NamedTuple):
         several: bool = False,
         goal: Goal = Goal.NEXT,
     ) -> Task:
-        """Return the task of these questions; `clusters` holds one for each test session."""
+        """Return the task of these questions; `clusters` holds one for each test session.
+
+        Where answers must not be what a question shows, nor are targets; a question that none is left of is not asked.
+        Raises `NoDataError` where no question is left.
+        """
+        n_targets = len(asked.targets)
+        was_shown = _was_shown(self.test, asked)
+        if masks_history:
+            asked, was_shown = _without(asked, was_shown), was_shown[~was_shown]
+        if not len(asked.sessions):
+            raise NoDataError("all that is to be foretold is in its question already, and must not be answered there")
         return Task(
             train=replace(self.train, features=self.features),
             test=self._without_unseen(),
@@ -162,11 +175,12 @@ class Numbered(NamedTuple):
             lengths=asked.lengths,
             target_offsets=asked.target_offsets,
             targets=asked.targets.astype(np.uint32),
-            was_shown=_was_shown(self.test, asked),
+            was_shown=was_shown,
             clusters=clusters[asked.sessions],
             masks_history=masks_history,
             several=several,
             goal=goal,
+            n_left_out=n_targets - len(asked.targets),
         )
 
     def _unfolding(self) -> Unfolding:
@@ -193,15 +207,33 @@ def numbered(learned: SessionRows, asked: SessionRows, catalogue: DescribedProdu
     product_ids = with_catalogue(np.unique(learned.products), catalogue)
     asked_numbers = all_numbers(asked.products, product_ids)
     test = log_of(asked, asked_numbers, len(product_ids))
+    train = log_of(learned, numbers(learned.products, product_ids), len(product_ids))
+    of_learned, of_asked = _customers(learned, asked)
     return Numbered(
-        train=log_of(learned, numbers(learned.products, product_ids), len(product_ids)),
+        train=replace(train, customers=of_learned[train.customers].astype(np.uint32)),
         test=test,
         product_ids=product_ids,
         session_ids=asked.session_ids[test.customers],
         unseen_ids=np.unique(asked.products[asked_numbers >= len(product_ids)]),
-        customers_of_test=asked.customer_of_sessions()[test.customers],
+        customers_of_test=of_asked[test.customers],
         features=features_by_number(catalogue, product_ids),
     )
+
+
+def _customers(learned: SessionRows, asked: SessionRows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return a number for the customer of each session code; one customer's is the same in both, where all are named.
+
+    Where they are not, each session is a customer of its own.
+    """
+    if learned.customers is None or asked.customers is None:
+        return learned.customer_of_sessions(), asked.customer_of_sessions()
+    codes = encoded([learned.customers, asked.customers])[0]
+    found = []
+    for rows, own in ((learned, codes[: len(learned.codes)]), (asked, codes[len(learned.codes) :])):
+        of_sessions = np.arange(len(rows.session_ids))
+        of_sessions[rows.codes] = own
+        found.append(of_sessions)
+    return found[0], found[1]
 
 
 def with_catalogue(product_ids: NDArray[Any], catalogue: DescribedProducts | None) -> NDArray[Any]:
@@ -231,7 +263,10 @@ def log_of(rows: SessionRows, products: NDArray[Any], n_products: int) -> Sessio
 
 
 def predict(model: Model, task: Task, k: int, progress: Progress) -> Predictions:
-    """Ask a fitted model every question of a task; only its `candidates` is timed, after one untimed question."""
+    """Ask a fitted model every question of a task; only its `candidates` is timed, after one untimed question.
+
+    Raises `AssertionError` as `check_answer` does.
+    """
     n = len(task.sessions)
     products = np.full((n, k), NO_NUMBER, np.uint32)
     scores = np.zeros((n, k), np.float32)
@@ -243,11 +278,19 @@ def predict(model: Model, task: Task, k: int, progress: Progress) -> Predictions
         started = time.perf_counter_ns()
         answer = model.candidates(question, k, excluded)
         spent += time.perf_counter_ns() - started
+        check_answer(answer.products, excluded)
         products[row, : len(answer.products)] = answer.products
         scores[row, : len(answer.products)] = answer.scores
         if (row + 1) % PROGRESS_STEP == 0 or row + 1 == n:
             progress(row + 1, n)
     return Predictions(products, scores, spent / n / 1_000)
+
+
+def check_answer(products: NDArray[np.uint32], excluded: NDArray[np.uint32]) -> None:
+    """Raise `AssertionError` where an answer holds a product twice or one that it must not: figures would flatter."""
+    given = products.tolist()
+    if len(set(given)) < len(given) or not set(given).isdisjoint(excluded.tolist()):
+        raise AssertionError(f"an answer has a product twice or one that is excluded: {given}; mend the model")
 
 
 def question_of(task: Task, row: int) -> SessionQuery:
@@ -294,6 +337,14 @@ def _was_shown(test: SessionLog, asked: Questions) -> NDArray[np.bool_]:
     ends = np.repeat(test.offsets[asked.sessions] + asked.lengths, counts)
     places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return np.asarray((keys[places] == wanted) & (first[places] < ends))
+
+
+def _without(asked: Questions, dropped: NDArray[np.bool_]) -> Questions:
+    """Return the questions without some targets; those that have none left are gone."""
+    before = np.concatenate(([0], np.cumsum(~dropped)))[asked.target_offsets]
+    left = np.diff(before) > 0
+    offsets = np.concatenate(([0], before[1:][left])).astype(np.int64)
+    return Questions(asked.sessions[left], asked.lengths[left], offsets, asked.targets[~dropped])
 
 
 def _seen(products: NDArray[Any], n_products: int) -> NDArray[np.uint32]:

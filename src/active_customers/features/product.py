@@ -47,8 +47,6 @@ def product_facts(acts: Table, as_of: IntegerValue | int, n_products: IntegerVal
     )
     counts = shown.left_join(_returns(ranked), "product").drop("product_right")
     known = _for_each(counts, n_products, {"idle": 1.0})
-    whole = ibis.window()
-    usual = (known.comers.sum().over(whole) / known.pairs.sum().over(whole).nullif(0)).coalesce(0.0)
     return known.select(
         "product",
         acts=(known.acts + 1).ln(),
@@ -57,7 +55,7 @@ def product_facts(acts: Table, as_of: IntegerValue | int, n_products: IntegerVal
         age=known.age,
         idle=known.idle,
         exits=known.exits / ibis.greatest(known.acts, 1),
-        comes_again=(known.comers + _RETURNS_AFTER * usual) / (known.pairs + _RETURNS_AFTER),
+        comes_again=shrunken(known.comers, known.pairs, _RETURNS_AFTER),
         days_between=(ibis.greatest(known.gaps / ibis.greatest(known.returns, 1), 0.0) / float(DAY) + 1).ln(),
     ).select("product", *PRODUCT_FACTS)
 

@@ -13,8 +13,8 @@ from active_customers.models.base import SessionLog
 
 FACTS = PRODUCT_FACTS
 
-THREADS = 2
-"""Threads that compute."""
+THREADS = 1
+"""Threads that compute: models are fitted within a service's refresh, too, which has one."""
 
 
 def product_facts(log: SessionLog) -> NDArray[np.float32]:
