@@ -312,7 +312,7 @@ def _choose(scratch: HybridScratch, count: int, wanted: Wanted) -> NDArray[np.in
             score += factors[2 + relation] * gathered[slot, FIRST_RELATION + 2 * relation]
         scores[slot] = score
     n = min(wanted.n, MOST_RANKED)
-    return top_n(scratch.knn.candidates.products[:count], scores[:count], Wanted(n, wanted.excluded))
+    return top_n(scratch.knn.candidates.products[:count], scores[:count], Wanted(n, wanted.excluded, wanted.standing))
 
 
 @kernel
