@@ -72,13 +72,12 @@ def test_while_the_committer_is_away_changes_are_refused_and_products_can_be_rea
     change(client, "PUT", "pan", stock=1)
     pid = pid_of(service, "committer")
     os.kill(pid, signal.SIGSTOP)
-    try:
-        assert client.send("GET", "/api/v1/products/pan")[0] == 200
-        with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor() as pool:
+        try:
+            assert client.send("GET", "/api/v1/products/pan")[0] == 200
             waiting = pool.submit(service.client().send, "PUT", "/api/v1/products/pot", b"{}")
             time.sleep(0.2)
+        finally:
             os.kill(pid, signal.SIGKILL)
-            assert waiting.result()[0] == 503
-    finally:
-        os.kill(pid, signal.SIGKILL)
+        assert waiting.result()[0] == 503
     wait_for_another(service, "committer", pid)

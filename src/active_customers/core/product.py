@@ -74,7 +74,9 @@ class Product:
     def of(cls, record: Mapping[str, Any]) -> Self:
         """Return the product behind what `as_dict` gave; a field that is missing or None is not set."""
         given = {name: value for name, value in record.items() if value is not None}
-        return cls(**{**given, "tags": tuple(given.get("tags", ()))})
+        if "tags" in given:
+            given["tags"] = tuple(given["tags"])
+        return cls(**given)
 
     def check(self) -> Self:
         """Return itself if its fields agree with each other; raises `InvalidValueError` for the one that does not."""
