@@ -33,10 +33,18 @@ class Running:
         self.process.wait()
 
 
-def command(*arguments: str | Path) -> None:
-    """Run a command of the project, quietly; raises `CalledProcessError` when it fails."""
+def command(*arguments: str | Path) -> int:
+    """Run a command of the project, quietly; return the most memory it held, in bytes.
+
+    Raises `CalledProcessError` when it fails.
+    """
     line = [sys.executable, "-m", "active_customers.cli", *map(str, arguments)]
-    subprocess.run(line, check=True, stdout=subprocess.DEVNULL, env=_environment())
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, env=_environment())
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, line)
+    return usage.ru_maxrss * 1024
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from active_customers.config.settings import Settings
 from active_customers.core.clock import DAY, ManualClock, parse_time
 from active_customers.evaluation.simulator import SimulatorConfig, simulate
 from active_customers.importing.events import EventStore, import_events
+from active_customers.importing.products import import_products
 from active_customers.importing.request import ImportRequest
 from active_customers.models.artifacts import ArtifactStore, Manifest
 from active_customers.models.hybrid_model import HybridConfig
@@ -65,6 +66,16 @@ class Shop:
             request = ImportRequest([file], self.directory.root, None, Settings().imports)
             import_events(request, store, self.clock, nothing)
 
+    def take_products(self, file: Path) -> None:
+        with open_for_writing(self.directory, StorageConfig()) as opened:
+            request = ImportRequest([file], self.directory.root, None, Settings().imports)
+            import_products(request, opened.writer, self.clock)
+
+    def numbers(self) -> dict[str, int]:
+        """Return the numbers of the catalogue's products by id."""
+        with open_for_writing(self.directory, StorageConfig()) as opened:
+            return {product.product_id: number for number, product in opened.store.catalog.products()}
+
     def refresh(
         self,
         models: ModelConfigs | None = None,
@@ -74,4 +85,4 @@ class Shop:
     ) -> Manifest:
         job = Refresh(self.directory, self.clock, RefreshConfig(**config), models or ModelConfigs())
         with open_for_writing(self.directory, StorageConfig()) as opened:
-            return job.run(opened.writer, progress, force=force)
+            return job.run(opened.writer, progress, force=force, catalogue=dict(opened.store.catalog.products()))

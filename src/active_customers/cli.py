@@ -356,6 +356,7 @@ def evaluate(
     valid: Annotated[Path | None, typer.Option(help="File to learn from as well.")] = None,
     events: Annotated[Path | None, typer.Option(help="One file that rolling and next-basket split by time.")] = None,
     heldout: Annotated[Path | None, typer.Option(help="What was held out of --train: user_id, item_id.")] = None,
+    products: Annotated[list[Path] | None, typer.Option(help="Files that describe products (repeatable).")] = None,
     preset: Preset = None,
     protocol: Annotated[str | None, typer.Option(help=f"{', '.join(PROTOCOLS)}; next-item by default.")] = None,
     loose: Annotated[bool, typer.Option("--loose", help="leave-one-out: fit on all but the last act.")] = False,
@@ -387,7 +388,8 @@ def evaluate(
     configs = loaded.models.by_name()
     for setting in settings or []:
         set_in(configs, setting)
-    files = evaluate_command.Files((*(train or []), *([valid] if valid else [])), test, events, heldout, preset)
+    learned = (*(train or []), *([valid] if valid else []))
+    files = evaluate_command.Files(learned, test, events, heldout, preset, tuple(products or []))
     options = evaluate_command.Options(
         models=tuple(model or []),
         configs=configs,
@@ -414,6 +416,7 @@ def evaluate(
 @app.command("tune")
 def tune_model(
     train: Annotated[list[Path] | None, typer.Option(help="Files to learn from (repeatable).")] = None,
+    products: Annotated[list[Path] | None, typer.Option(help="Files that describe products (repeatable).")] = None,
     model: Annotated[str, typer.Option(help="Name of a model; see evaluate --list-models.")] = "session_knn",
     preset: Preset = None,
     trials: Annotated[int, typer.Option(help="Settings to try, the published ones included.")] = 30,
@@ -446,7 +449,7 @@ def tune_model(
         repeats=repeats,
         seed=seed,
     )
-    given = tune_command.Given(train or [], preset, settings or [])
+    given = tune_command.Given(train or [], preset, settings or [], products or [])
     request = tune_command.request_of(given, plain, _loaded(config, data_dir).settings.models.by_name())
     with progress("tune") as report:
         outcome = tune(request, tune_command.Teller(request, report))

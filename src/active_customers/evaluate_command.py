@@ -17,6 +17,7 @@ from active_customers.evaluation.page import page
 from active_customers.evaluation.protocols import HELD_OUT, LEAVE_ONE_OUT, NEXT_BASKET, NEXT_ITEM, ROLLING
 from active_customers.evaluation.report import ModelReport, Report
 from active_customers.evaluation.rolling import Folds, checked_targets
+from active_customers.importing.described import read_described
 from active_customers.importing.interactions import read_held_out, read_interactions
 from active_customers.realtime.live_index import LiveIndexConfig
 from active_customers.terminal import Report as Progress
@@ -34,6 +35,8 @@ class Files:
     events: Path | None
     heldout: Path | None
     preset: str | None
+    products: tuple[Path, ...] = ()
+    """What is known of products."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ def run(files: Files, options: Options, outputs: Outputs, progress: Progress) ->
         repeats=options.repeats,
         folds=Folds(options.folds, options.horizon_days, checked_targets(options.targets)),
         against=options.against,
+        catalogue=read_described(files.products, files.preset) if files.products else None,
         live=options.live,
     )
     Ledger(outputs.ledger).check()
@@ -93,6 +97,11 @@ def written(report: Report, options: Options, outputs: Outputs, clock: Clock) ->
     settings = {
         "k": report.k,
         "set": list(options.changed),
+        **(
+            {"products": [file["sha256"] for file in report.data["product_files"]]}
+            if "product_files" in report.data
+            else {}
+        ),
         **({"folds": len(report.data["folds"])} if "folds" in report.data else {}),
         **{
             name: report.data[name]

@@ -15,6 +15,7 @@ from active_customers.core.errors import InvalidValueError
 from active_customers.evaluation.contestants import CONTESTANTS
 from active_customers.evaluation.search_space import Range, merged, restricted, space_of, values_of
 from active_customers.evaluation.tuning import Trial, Tuned, TuningRequest
+from active_customers.importing.described import read_described
 from active_customers.importing.interactions import read_interactions
 from active_customers.models.hybrid_model import HybridConfig
 from active_customers.models.registry import entry_named
@@ -29,6 +30,7 @@ class Given:
     files: Sequence[Path]
     preset: str | None
     changed: Sequence[str]
+    products: Sequence[Path] = ()
 
 
 def request_of(given: Given, plain: TuningRequest, configs: dict[str, dict[str, Any]]) -> TuningRequest:
@@ -53,7 +55,9 @@ def request_of(given: Given, plain: TuningRequest, configs: dict[str, dict[str, 
     if not given.files:
         raise InvalidValueError("train", None, "name files to learn from")
     train = tuple(read_interactions(path, given.preset) for path in given.files)
-    return replace(plain, train=train, base=configs.get(plain.model, {}), ranges=ranges, fixed=tuple(fixed))
+    catalogue = read_described(given.products, given.preset) if given.products else None
+    searched = replace(plain, base=configs.get(plain.model, {}), ranges=ranges, fixed=tuple(fixed))
+    return replace(searched, train=train, catalogue=catalogue)
 
 
 class Teller:

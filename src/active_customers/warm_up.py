@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +14,7 @@ from active_customers.config.settings import Settings
 from active_customers.core.clock import SystemClock
 from active_customers.evaluation.simulator import SimulatorConfig, simulate
 from active_customers.importing.events import EventStore, import_events
+from active_customers.importing.products import import_products
 from active_customers.importing.request import ImportRequest
 from active_customers.realtime.hot_routes import Receive
 from active_customers.realtime.schemas import SERVED_CONTEXTS
@@ -38,7 +40,10 @@ def compile_kernels(report: Report) -> None:
             store = EventStore(opened.writer, opened.store.sessions.state_of_number)
             import_events(request, store, clock)
             report(2, _STEPS)
-            Refresh(directory, clock, settings.refresh, settings.models).run(opened.writer, lambda _done, _total: None)
+            import_products(replace(request, files=[shop / "products.jsonl"]), opened.writer, clock)
+            job = Refresh(directory, clock, settings.refresh, settings.models)
+            catalogue = dict(opened.store.catalog.products())
+            job.run(opened.writer, lambda _done, _total: None, catalogue=catalogue)
             report(3, _STEPS)
         _learn(settings, directory)
         report(4, _STEPS)

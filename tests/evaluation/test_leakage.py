@@ -10,12 +10,18 @@ from tests.evaluation.made import BUY, CART, START, VIEW, events
 
 from active_customers.core.clock import MINUTE
 from active_customers.evaluation.contestants import CONTESTANTS
+from active_customers.evaluation.described import DescribedProducts
 from active_customers.evaluation.evaluator import EvaluationRequest, evaluate
 from active_customers.evaluation.rolling import Folds, rolling
+from active_customers.models.product_features import About
 
 CANARY = 999
 GAP = 40
 SESSIONS = 120
+CATALOGUE = DescribedProducts(
+    np.arange(30).astype(np.str_), [[(About.BRAND, str(p // 10)), (About.NAME, str(p % 7))] for p in range(30)]
+)
+"""What shops say of the products that training acts on: without it, a model of contents proposes nothing."""
 
 
 def shop(seed=1):
@@ -44,7 +50,7 @@ def contestant(request):
 
 
 def answers(path, request):
-    evaluate(replace(request, dump=path))
+    evaluate(replace(request, dump=path, catalogue=CATALOGUE))
     return pq.read_table(path).to_pylist()
 
 
@@ -102,7 +108,7 @@ def test_a_product_that_comes_after_a_fold_began_is_never_proposed_in_it(contest
     first, second = rolling([file], folds)
     late = (file.times >= second.until) & (np.arange(len(file)) % 2 == 1)
     canary = replace(file, products=np.where(late, CANARY, file.products))
-    for task in rolling([canary], folds):
+    for task in rolling([canary], folds, catalogue=CATALOGUE):
         assert CANARY not in task.product_ids
         assert task.train.n_products == len(task.product_ids)
     request = EvaluationRequest((canary,), None, (contestant,), "rolling", k=20, folds=folds)

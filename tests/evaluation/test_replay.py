@@ -11,11 +11,13 @@ from tests.evaluation.made import BUY, CART, START, VIEW, events
 from active_customers.core.clock import MINUTE
 from active_customers.core.errors import InvalidValueError
 from active_customers.core.session import EVENTS_KEPT, CustomerState
+from active_customers.evaluation.described import DescribedProducts
 from active_customers.evaluation.evaluator import LIVE, EvaluationRequest, evaluate
 from active_customers.evaluation.page import page
 from active_customers.evaluation.protocols import next_item
 from active_customers.evaluation.replay import SERVED, question_of_session
 from active_customers.evaluation.rolling import Folds
+from active_customers.models.product_features import About
 from active_customers.realtime.live_index import LiveIndexConfig
 
 lightgbm_or_skip()
@@ -134,6 +136,17 @@ def test_only_what_other_customers_did_lets_a_new_product_be_foretold(first, is_
     assert report.models[SERVED].hr == 0.0
     assert report.live[SERVED].hr == (0.5 if is_found else 0.0)
     assert report.live[SERVED].slices["target_popularity"]["unseen"]["targets"] == 2
+
+
+def test_an_untouched_product_is_foretold_by_what_the_catalogue_says_of_it():
+    old = [(f"c{i}", "0", i * place % 7, i + place) for i in range(40) for place in range(4)]
+    file = events(*old, ("a", "1", 3, 101), ("a", "1", 900, 102))
+    train, test = file.where(file.sessions != "a/1"), file.where(file.sessions == "a/1")
+    oak, elm = [(About.BRAND, "oak")], [(About.BRAND, "elm")]
+    said = DescribedProducts(np.array(["3", "900", "5"]), [oak, oak, elm])
+    report = evaluate(EvaluationRequest((train,), test, (), k=8, live=CONFIG, catalogue=said))
+    assert report.models[SERVED].hr == report.live[SERVED].hr == 1.0
+    assert report.live[SERVED].slices["target_popularity"]["unseen"] == {"targets": 1, "found": 1.0}
 
 
 def test_both_tables_and_what_the_second_gained_stand_apart_in_the_report():

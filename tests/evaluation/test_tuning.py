@@ -9,9 +9,11 @@ from tests.evaluation.made import START, events
 
 from active_customers.core.clock import MINUTE
 from active_customers.core.errors import InvalidValueError, MissingLibraryError, NoDataError
+from active_customers.evaluation.described import DescribedProducts
 from active_customers.evaluation.rolling import newest_sessions
 from active_customers.evaluation.search_space import Range
 from active_customers.evaluation.tuning import TuningRequest, tune
+from active_customers.models.product_features import About
 from active_customers.models.session_knn import SessionKnnConfig
 
 SESSIONS, LENGTH = 200, 5
@@ -69,6 +71,16 @@ def test_a_setting_that_is_better_than_the_published_one_is_found_and_confirmed_
     assert tuned.gain.mean == pytest.approx(tuned.best_score - tuned.default_score)
     whole = newest_sessions(HINTS.train, 0.3, repeats="new")
     assert tuned.searched + tuned.confirmed == len(whole.sessions)
+
+
+def test_a_model_of_what_the_catalogue_says_is_tuned_by_a_catalogue():
+    said = [[(About.NAME, str(p // 3)), (About.BRAND, str(p % 2))] for p in range(30)]
+    known = DescribedProducts(np.arange(30).astype(np.str_), said)
+    request = replace(REQUEST, model="content", only=("brand", "query_decay"), repeats="new")
+    assert {trial.score for trial in tune(request).trials} == {0.0}
+    scores = {trial.score for trial in tune(replace(request, catalogue=known)).trials}
+    assert min(scores) > 0
+    assert len(scores) > 1
 
 
 def test_a_gain_by_luck_is_within_noise():

@@ -48,9 +48,7 @@ def test_native_has_every_field():
 
 
 def test_an_unknown_preset_lists_the_known_ones():
-    with pytest.raises(
-        InvalidValueError, match="ga4, google-merchant, native, rees46, retailrocket"
-    ):
+    with pytest.raises(InvalidValueError, match="ga4, google-merchant, native, rees46, retailrocket"):
         preset_named("magento")
 
 

@@ -15,7 +15,7 @@ from active_customers.kernels.answer_rows import LENGTH_BITS, Fragments, Rows, w
 NAMES = ["Pan", "", "käse \u2028", 'say "cheese"', "a" * 300]
 VERSIONS = np.arange(3, dtype=np.uint32)
 """Of the first products; those beyond have not changed."""
-NAMING = (ReasonCode.SESSION, ReasonCode.VIEWED_TOGETHER, ReasonCode.BOUGHT_TOGETHER, ReasonCode.RELATED)
+NAMING = [ReasonCode[name] for name in ("SESSION", "VIEWED_TOGETHER", "BOUGHT_TOGETHER", "RELATED", "SIMILAR")]
 
 
 def fragments():

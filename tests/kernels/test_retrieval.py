@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
@@ -26,6 +27,7 @@ from active_customers.models.hybrid_model import RELATIONS, Hybrid, HybridConfig
 from active_customers.models.item_knn import ItemKnn
 from active_customers.models.kernel_arguments import frozen
 from active_customers.models.popularity import Popularity
+from active_customers.models.product_features import About, features_of
 from active_customers.models.session_knn import own_scratch
 from active_customers.realtime.live_index import LiveIndex, LiveIndexConfig
 from active_customers.realtime.live_reader import LiveReader, Trained, room_of, scratch_of, weighting_of
@@ -48,7 +50,9 @@ def columns_of(rows, start=1):
 
 
 def models_of(columns, watermark=1):
-    log = SessionLog.from_rows(columns, TRAINED_PRODUCTS, NOW)
+    said = [(p, [(About.BRAND, str(p % 4)), (About.NAME, str(p % 3))]) for p in range(TRAINED_PRODUCTS)]
+    features = features_of(said, TRAINED_PRODUCTS)
+    log = replace(SessionLog.from_rows(columns, TRAINED_PRODUCTS, NOW), features=features)
     models = Hybrid(HybridConfig(factorization=FactorizationConfig(passes=1))), ItemKnn(), Popularity()
     for model in models:
         model.fit(log)
@@ -142,7 +146,8 @@ def proposed(sections, models, live, asked, excluded):
             found.append((product, score, ReasonCode.REVISIT, {product}))
         else:
             relations = {relation for relation, _ in sources[product]}
-            reason = ReasonCode.RELATED if relations == {"linear"} else ReasonCode.VIEWED_TOGETHER
+            reason = ReasonCode.VIEWED_TOGETHER if relations & {"after", "beside"} else ReasonCode.RELATED
+            reason = ReasonCode.SIMILAR if relations == {"content"} else reason
             found.append((product, score, reason, {sources[product][0][1]}))
     return sorted((row for row in found if totals[row[0]] > 0), key=lambda row: (-row[1], row[0]))
 

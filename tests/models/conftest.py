@@ -1,5 +1,7 @@
 """Small histories whose answers are known by construction."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from active_customers.core.clock import HOUR
 from active_customers.core.event import EventType
 from active_customers.core.session import SessionQuery
 from active_customers.models.base import SessionLog
+from active_customers.models.product_features import About, features_of
 
 
 def log_of(sessions, n_products, kinds=None, spacing=HOUR):
@@ -50,3 +53,10 @@ def blocks():
     """Sixty sessions over three blocks of ten products that never meet: 0-9, 10-19, 20-29."""
     rng = np.random.default_rng(5)
     return log_of([10 * (i % 3) + rng.permutation(10)[:6] for i in range(60)], 30)
+
+
+@pytest.fixture
+def described_blocks(blocks):
+    """The same, where each block is a brand."""
+    said = [(p, [(About.BRAND, str(p // 10)), (About.NAME, str(p % 7))]) for p in range(30)]
+    return replace(blocks, features=features_of(said, 30))

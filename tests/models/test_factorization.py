@@ -1,10 +1,14 @@
 """Vectors: the gradient is the slope of the loss, and what is acted on together points the same way."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from active_customers.core.identifiers import NO_NUMBER
-from active_customers.kernels.embedding import Moving, add_rows, session_vector, take_step
+from active_customers.kernels.embedding import Moving, TokenRows, add_rows, pass_on, session_vector, take_step
 from active_customers.models.factorization import Factorization, FactorizationConfig, _Questions
+from active_customers.models.product_features import About, features_of
+from active_customers.models.token_vectors import TokenVectors
 
 N, SIZE = 7, 4
 
@@ -69,6 +73,69 @@ def test_a_product_without_acts_is_never_proposed(make_log, ask):
     assert set(model.candidates(ask(0), 9).products.tolist()) <= {0, 1, 2}
     assert model.candidates(ask(4), 9).products.tolist() == []
     assert model.why(ask(4), 0) == NO_NUMBER
+
+
+def test_a_product_without_acts_is_proposed_by_what_it_has_in_common(blocks, ask):
+    """Product 30 is of the brand of products 10 to 19, 31 of a brand of its own."""
+    said = [(p, [(About.BRAND, str(p // 10))]) for p in range(30)] + [
+        (30, [(About.BRAND, "1")]),
+        (31, [(About.BRAND, "x")]),
+    ]
+    log = replace(blocks, n_products=32, features=features_of(said, 32))
+    model = Factorization(FactorizationConfig(passes=60, batch=64, query_depth=5))
+    model.fit(log)
+    near = model.vectors @ model.vectors[30]
+    assert near[10:20].mean() > near[:10].max() + 0.3
+    assert 30 in model.candidates(ask(12, 15), 12).products
+    assert not model.vectors[31].any()
+
+
+def test_features_that_weigh_nothing_change_nothing(blocks, described_blocks):
+    vectors = []
+    for log in (blocks, described_blocks):
+        model = Factorization(FactorizationConfig(passes=1, feature_weight=0))
+        model.fit(log)
+        vectors.append(model.vectors)
+    np.testing.assert_array_equal(*vectors)
+
+
+def test_the_gradient_of_tokens_is_the_slope_of_the_loss():
+    """As above, one step further back: each product is its own vector and those of its tokens."""
+    rng = np.random.default_rng(4)
+    model = Factorization(FactorizationConfig(size=SIZE, query_depth=3, dropout=0, temperature=0.5))
+    own = rng.normal(size=(N + 1, SIZE)).astype(np.float32)
+    own[-1] = 0
+    tokens = rng.normal(size=(3, SIZE)).astype(np.float32)
+    described = TokenRows(
+        np.array([0, 2, 3, 4, 4, 6, 7, 8]),
+        np.array([0, 1, 1, 2, 0, 2, 1, 0], np.uint32),
+        rng.random(8).astype(np.float32) + np.float32(0.5),
+    )
+    questions = _Questions(np.array([[0, 1, -1], [2, 3, 2], [4, -1, -1]]), np.array([5, 1, 0]))
+    wrong, expected = np.array([5, 6, 6, 0]), np.array([0.3, -0.2, -0.2, 0.1], np.float32)
+    learning = TokenVectors(own, described, tokens)
+    rows = np.concatenate((questions.acts.ravel(), questions.targets, wrong))
+    shown = learning.shown(rows)
+    model._learn(shown, questions, (wrong, expected), rng)
+    gradient = np.zeros_like(tokens)
+    pass_on(described, np.unique(rows[rows >= 0]), shown.gradient, gradient)
+
+    def composed(vectors):
+        whole = own.astype(np.float64)
+        for product in range(N):
+            for place in range(described.offsets[product], described.offsets[product + 1]):
+                whole[product] += described.weights[place] * vectors[described.tokens[place]]
+        return whole
+
+    np.testing.assert_allclose(shown.values, composed(tokens), atol=1e-6)
+    for token in range(3):
+        for column in range(SIZE):
+            up, down = tokens.astype(np.float64), tokens.astype(np.float64)
+            up[token, column] += 1e-5
+            down[token, column] -= 1e-5
+            high, low = (loss(composed(moved), questions, wrong, expected, model) for moved in (up, down))
+            slope = (high - low) / 2e-5
+            np.testing.assert_allclose(gradient[token, column], slope, atol=3e-4)
 
 
 def test_adam_goes_down_a_valley():

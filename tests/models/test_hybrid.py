@@ -11,6 +11,7 @@ from active_customers.core.recommendation import Goal
 from active_customers.core.session import SessionQuery
 from active_customers.models.factorization import FactorizationConfig
 from active_customers.models.hybrid_model import SETTINGS, Hybrid, HybridConfig
+from active_customers.models.product_features import About, features_of
 
 lightgbm_or_skip()
 
@@ -80,6 +81,46 @@ def test_a_product_that_only_the_newest_sessions_hold_is_described_as_unknown(ma
     assert not sources.facts[canary, 0]
     assert not sources.vectors[canary].any()
     assert not any((relation.products == canary).any() for relation in sources.relations)
+
+
+def described(log):
+    """Neighbours on the circle have words in common."""
+    said = [(p, [(About.NAME, str(p // 4)), (About.NAME, f"x{(p + 2) // 4}")]) for p in range(N)]
+    return replace(log, features=features_of(said, N))
+
+
+def test_of_products_that_are_withheld_the_sources_of_the_trees_know_what_the_catalogue_says_alone(make_log, history):
+    log = described(make_log(history, N))
+    model = Hybrid(HybridConfig(**QUICK, withheld_share=0.2))
+    shown = model._withholding(log)
+    withheld = np.setdiff1d(log.products, shown.products)
+    assert 0 < len(withheld) < N / 2
+    sources = model._kernel_sources(model._fitted(shown))
+    assert not sources.facts[withheld, 0].any()
+    content, *others = sources.relations
+    assert np.isin(withheld, content.products).all()
+    assert not any(np.isin(withheld, relation.products).any() for relation in others)
+
+
+def test_nothing_is_withheld_where_no_catalogue_describes_products(make_log, history):
+    log = make_log(history, N)
+    assert Hybrid(HybridConfig(**QUICK, withheld_share=0.2))._withholding(log) is log
+
+
+def test_acts_taken_out_of_a_log_take_sessions_without_others_along(make_log):
+    log = described(make_log([[1, 2], [3], [2, 4]], N))
+    left = log.where(log.products != 3)
+    assert [part.tolist() for part in np.split(left.products, left.offsets[1:-1])] == [[1, 2], [2, 4]]
+    assert left.customers.tolist() == [0, 2]
+    assert left.features is log.features
+
+
+def test_what_the_catalogue_describes_alike_is_proposed_without_any_act(make_log, history, ask):
+    untouched = 17
+    model = Hybrid(HybridConfig(**QUICK))
+    model.fit(described(make_log([[p for p in session if p != untouched] or [0] for session in history], N)))
+    assert untouched in model.candidates(ask(16), 12).products
+    assert model.why(ask(16), untouched) == 16
 
 
 def test_without_enough_to_learn_from_the_sources_are_added_up(make_log, ask):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
@@ -27,6 +28,7 @@ from active_customers.models.base import SessionLog
 from active_customers.models.hybrid_model import Hybrid
 from active_customers.models.item_knn import ItemKnn
 from active_customers.models.popularity import Popularity, PopularityConfig
+from active_customers.models.product_features import features_of, tokens_of
 from active_customers.realtime.access import Access, AccessConfig
 from active_customers.realtime.answers import AnswerEncoder
 from active_customers.realtime.engine import Engine
@@ -132,7 +134,9 @@ class Shop:
             "customer": [entry.customer for entry in entries],
         }
         arrays = {name: np.array(values, np.int64) for name, values in columns.items()}
-        return SessionLog.from_rows(arrays, self.store.catalog.n_products(), NOW)
+        n_products, catalog = self.store.catalog.n_products(), self.store.catalog.products()
+        features = features_of(((number, tokens_of(product)) for number, product in catalog), n_products)
+        return replace(SessionLog.from_rows(arrays, n_products, NOW), features=features)
 
 
 def two_worlds() -> Shop:

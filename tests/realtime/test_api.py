@@ -32,8 +32,9 @@ from active_customers.serving.writer_socket import open_for_writing
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.wiring import Services, build
 
-# Schemathesis loads most of itself with its first schema, and pytest parses what it loads to rewrite its assertions. Python 3.11 cannot
-# parse in two threads at once (a traceback that another thread logs is parsed too), so this is done before any other thread runs.
+# Schemathesis loads most of itself with its first schema, and pytest parses what it loads to rewrite its assertions.
+# Python 3.11 cannot parse in two threads at once (a traceback that another thread logs is parsed too), so this is done
+# before any other thread runs.
 schemathesis.openapi.from_dict(
     {"openapi": "3.1.0", "info": {"title": "", "version": ""}, "paths": {"/": {"get": {"responses": {}}}}}
 ).get_all_operations()

@@ -71,7 +71,7 @@ class ModelConfigs(Config):
     def by_name(self) -> dict[str, dict[str, Any]]:
         """Return the parameters of every model by its name, those of the hybrid's sources too."""
         models = self.model_dump(mode="json")
-        sources = {name: models["hybrid"][name] for name in ("session_knn", "linear", "factorization")}
+        sources = {name: models["hybrid"][name] for name in ("session_knn", "linear", "factorization", "content")}
         return {**sources, **models}
 
 
@@ -118,10 +118,11 @@ class Refresh:
     ) -> Manifest:
         """Train on everything logged so far and publish; return what the new version says about itself.
 
-        With `force` whatever the gate says. `catalogue` holds products by number, for what customers' tastes are told
-        by. Raises `RefreshRefusedError` when the gate refuses, `NoDataError` when there is nothing to learn from,
-        `ArtifactError` when a model fails its check, `StorageError` when the archive cannot be read, `StoreLockedError`
-        at once when another refresh is running; then nothing is published and the version in force stays.
+        With `force` whatever the gate says. `catalogue` holds products by number: what it says of them lets models
+        propose those that nobody acted on yet, and tells customers' tastes. Raises `RefreshRefusedError` when the gate
+        refuses, `NoDataError` when there is nothing to learn from, `ArtifactError` when a model fails its check,
+        `StorageError` when the archive cannot be read, `StoreLockedError` at once when another refresh is running; then
+        nothing is published and the version in force stays.
         """
         with self._artifacts.exclusive():
             return self._run(writer, _Steps(progress, len(MODELS)), force=force, catalogue=catalogue)
@@ -138,6 +139,7 @@ class Refresh:
             raise NoDataError(
                 "there are no events on products yet: post some, or run import-events, then refresh again"
             )
+        history = history.described(catalogue, self._clock.now())
         steps.take()
         verdict = self._judge(in_force, history, steps)
         manifest = self._manifest(history, verdict, force=force)
@@ -212,13 +214,13 @@ class Refresh:
         )
 
     def _publish(self, fresh: _Fresh, steps: _Steps, replaced: str | None) -> Manifest:
-        manifest, history = fresh.manifest, fresh.history
-        log = SessionLog.from_rows(history.columns, manifest.n_products, self._clock.now())
+        manifest, log = fresh.manifest, fresh.history.log(self._clock.now())
         fitted, notes = self._fit(log, self._models, steps)
         manifest.facts.update(
             sessions=log.n_sessions,
             customers=len(np.unique(log.customers)),
             products=len(np.unique(log.products)),
+            described=0 if log.features is None else int((np.diff(log.features.offsets) > 0).sum()),
             notes=notes,
         )
         with self._features(fresh) as tables:
@@ -248,7 +250,7 @@ class Refresh:
             created=now,
             watermark=history.watermark,
             holes=history.holes,
-            n_products=int(history.columns["product"].max()) + 1,
+            n_products=history.n_products,
             configs=self._models.model_dump(mode="json"),
             hashes={},
             facts={"acts": len(history), "gate": verdict.as_dict() | {"forced": force}},

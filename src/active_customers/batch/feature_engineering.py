@@ -53,8 +53,8 @@ class Reading:
     @classmethod
     def of_history(cls, history: History) -> Self:
         """Return what a history that is not empty was read from."""
-        as_of, n_products = (int(history.columns[name].max()) + 1 for name in ("time", "product"))
-        return cls(history.first, history.watermark, history.holes, as_of, n_products)
+        as_of = int(history.columns["time"].max()) + 1
+        return cls(history.first, history.watermark, history.holes, as_of, history.n_products)
 
     @classmethod
     def of_version(cls, manifest: Manifest) -> Self | None:

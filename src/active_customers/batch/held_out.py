@@ -71,9 +71,7 @@ def _prefixes(log: SessionLog) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def log_of(history: History, rows: NDArray[np.bool_]) -> SessionLog:
     """Return some rows of a history as sessions, as they were known when the last of them ended."""
-    columns = {name: column[rows] for name, column in history.columns.items()}
-    as_of = int(columns["time"].max(initial=0))
-    return SessionLog.from_rows(columns, int(history.columns["product"].max(initial=0)) + 1, as_of)
+    return history.log(int(history.columns["time"][rows].max(initial=0)), rows)
 
 
 def _newest(history: History, rows: NDArray[np.bool_], n: int) -> NDArray[np.generic]:

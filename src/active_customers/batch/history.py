@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 
 import duckdb
 import numpy as np
@@ -16,6 +16,9 @@ from pydantic import Field
 from active_customers.core.config import Config
 from active_customers.core.errors import StorageError
 from active_customers.core.event import TASTE_TYPES
+from active_customers.core.product import Product
+from active_customers.models.base import SessionLog
+from active_customers.models.product_features import ProductFeatures, features_of, tokens_of
 from active_customers.storage.archive import Archive, Part, check_part
 
 
@@ -51,7 +54,7 @@ class History:
     """Acts by column (`COLUMNS`), in order of log position; `watermark` and `holes` as in a `Manifest`.
 
     The last `n_unseen` of them stand at or above the watermark that was asked about; `first` is the first one's
-    position.
+    position. `features` says what the catalogue knows of products, acted on or not.
     """
 
     columns: Mapping[str, NDArray[Any]]
@@ -59,9 +62,27 @@ class History:
     holes: list[tuple[int, int]]
     n_unseen: int = 0
     first: int = 1
+    features: ProductFeatures | None = None
 
     def __len__(self) -> int:
         return len(self.columns["product"])
+
+    @property
+    def n_products(self) -> int:
+        """A number above those of all products, acted on or described."""
+        described = 0 if self.features is None else self.features.n_products
+        return max(described, int(self.columns["product"].max(initial=0)) + 1)
+
+    def described(self, catalogue: Mapping[int, Product], now: int) -> Self:
+        """Return the same with what is said of products by number, but of those that are on sale only after `now`."""
+        said = ((number, tokens_of(entry)) for number, entry in catalogue.items() if (entry.released or 0) <= now)
+        features = features_of(said, max(self.n_products, max(catalogue, default=-1) + 1))
+        return replace(self, features=features) if features.n_tokens else self
+
+    def log(self, as_of: int, rows: NDArray[np.bool_] | None = None) -> SessionLog:
+        """Return all rows, or some, as sessions."""
+        columns = self.columns if rows is None else {name: column[rows] for name, column in self.columns.items()}
+        return replace(SessionLog.from_rows(columns, self.n_products, as_of), features=self.features)
 
 
 def read_history(

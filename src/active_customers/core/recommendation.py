@@ -29,6 +29,8 @@ class ReasonCode(Word):
     """Nothing is known of it yet but that it is in the catalogue."""
     RELATED = 8
     """The history relates it to the evidence: directly, or over products between them."""
+    SIMILAR = 9
+    """The catalogue describes it and the evidence alike; the history relates it to nothing in the session."""
 
 
 class Goal(Word):

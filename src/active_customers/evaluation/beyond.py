@@ -42,10 +42,15 @@ class Catalogue:
         return _looked_up(self.percentiles, products)
 
     def tiers(self, products: NDArray[np.uint32]) -> NDArray[np.str_]:
-        """Return the popularity class of each product, by rank among all products; ties share theirs."""
+        """Return the popularity class of each product, by rank among all products; ties share theirs.
+
+        One that training holds no act on is unseen, whether or not a catalogue knows it.
+        """
         percentile = self.popularity(products)
         return np.select(
-            [percentile == 0, percentile > 1 - HEAD_SHARE, percentile > 1 - MIDDLE_SHARE], [UNSEEN, HEAD, MIDDLE], TAIL
+            [_looked_up(self.acts, products) == 0, percentile > 1 - HEAD_SHARE, percentile > 1 - MIDDLE_SHARE],
+            [UNSEEN, HEAD, MIDDLE],
+            TAIL,
         )
 
     def figures(
@@ -74,7 +79,7 @@ class Catalogue:
             return 0.0
         first, second = first[both], second[both]
         shared = np.asarray(self._together[first, second]).ravel()
-        return 1 - _mean(shared / np.sqrt(self._sessions_of[first] * self._sessions_of[second]))
+        return 1 - _mean(shared / np.sqrt(np.maximum(self._sessions_of[first] * self._sessions_of[second], 1)))
 
 
 def gini(shown: NDArray[Any]) -> float:
@@ -103,7 +108,7 @@ def _together(train: SessionLog) -> tuple[csr_array, NDArray[np.float64]]:
     return csr_array(held.T @ held), counts
 
 
-def _looked_up(table: NDArray[np.float64], products: NDArray[np.uint32]) -> NDArray[np.float64]:
+def _looked_up(table: NDArray[Any], products: NDArray[np.uint32]) -> NDArray[np.float64]:
     known = products < len(table)
     return np.where(known, table[np.where(known, products, 0)], 0.0)
 

@@ -38,6 +38,7 @@ LINES: Mapping[str, str] = MappingProxyType(
         "session_knn": "what similar sessions went on to",
         "linear": "ridge regressions between products, walked over (after SLIST and S-Walk, Choi et al. 2021, 2022)",
         "factorization": "products as vectors, the session as their decayed sum (after CORE, Hou et al. 2022)",
+        "content": "what the catalogue describes alike, acted on or not; needs --products",
         "hybrid": "all of these, ranked by gradient-boosted trees; what the service answers with",
         "sequential_rules": "baseline: what came after the newest product (SR, Ludewig et al. 2021)",
         "vsknn": "baseline: VS-kNN (Ludewig and Jannach 2018)",

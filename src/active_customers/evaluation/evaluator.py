@@ -15,6 +15,7 @@ from active_customers.core.clock import format_time
 from active_customers.core.errors import InvalidValueError
 from active_customers.evaluation.comparison import Comparison, corrected, differences
 from active_customers.evaluation.contestants import CONTESTANTS
+from active_customers.evaluation.described import DescribedProducts
 from active_customers.evaluation.dump import PredictionDump
 from active_customers.evaluation.held_out import held_out
 from active_customers.evaluation.interactions import Interactions
@@ -72,6 +73,8 @@ class EvaluationRequest:
     """How rolling cuts the file; next-basket takes its `days`."""
     against: str | None = None
     """The model that the others are compared with; the first one if None."""
+    catalogue: DescribedProducts | None = None
+    """What is known of products by themselves: models may propose all of them, acted on in training or not."""
     live: LiveIndexConfig | None = None
     """Asks what the service answers with, too, as it was fitted and beside a live index of these bounds."""
 
@@ -87,7 +90,7 @@ def evaluate(request: EvaluationRequest, progress: Progress | None = None) -> Re
     scored = _scored(request, tasks, progress)
     live = scored.pop(LIVE, None)
     models = {name: summary(parts, request.k, request.seed) for name, parts in scored.items()}
-    data = {**described(request.train, request.test, tasks), **_split(request, tasks)}
+    data = {**described(request.train, request.test, tasks), **_of_catalogue(request, tasks), **_split(request, tasks)}
     report = Report(request.protocol, request.k, data, models, _compared(request, scored))
     if live is None:
         return report
@@ -133,15 +136,16 @@ def _check_live(request: EvaluationRequest) -> None:
 
 
 def _tasks(request: EvaluationRequest) -> list[Task]:
-    train, test, repeats = request.train, request.test, checked_repeats(request.repeats)
+    train, test, catalogue = request.train, request.test, request.catalogue
+    repeats = checked_repeats(request.repeats)
     if request.protocol == ROLLING:
-        return rolling(train, request.folds, repeats)
+        return rolling(train, request.folds, repeats, catalogue)
     if request.protocol == NEXT_BASKET:
-        return [next_basket(train, request.folds.days)]
+        return [next_basket(train, request.folds.days, catalogue)]
     if request.protocol == LEAVE_ONE_OUT or test is None:
-        return [leave_one_out(train, loose=request.loose, repeats=repeats)]
+        return [leave_one_out(train, loose=request.loose, repeats=repeats, catalogue=catalogue)]
     setters = {NEXT_ITEM: next_item, REST_OF_SESSION: rest_of_session, HELD_OUT: held_out}
-    return [setters[request.protocol](train, test, repeats)]
+    return [setters[request.protocol](train, test, repeats, catalogue)]
 
 
 def _scored(request: EvaluationRequest, tasks: Sequence[Task], progress: Progress | None) -> dict[str, list[Scored]]:
@@ -196,6 +200,17 @@ def _comparison(ours: tuple[str, list[Scored]], theirs: tuple[str, list[Scored]]
         for measure, difference in apart.items()
     }
     return Comparison(name, against, apart, agreeing)
+
+
+def _of_catalogue(request: EvaluationRequest, tasks: Sequence[Task]) -> dict[str, Any]:
+    """Return which files described products, and how many training did not act on (in folds: in the last)."""
+    if request.catalogue is None:
+        return {}
+    train = tasks[-1].train
+    return {
+        "product_files": [{"name": source.name, "sha256": source.sha256} for source in request.catalogue.sources],
+        "n_untouched_products": train.n_products - len(np.unique(train.products)),
+    }
 
 
 def _split(request: EvaluationRequest, tasks: Sequence[Task]) -> dict[str, Any]:

@@ -12,12 +12,18 @@ from numpy.typing import NDArray
 from active_customers.core.errors import InvalidValueError, NoDataError
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import Goal
+from active_customers.evaluation.described import DescribedProducts
 from active_customers.evaluation.interactions import Interactions, joined
 from active_customers.evaluation.questions import Repeats, without_repeats
 from active_customers.evaluation.task import Questions, Task, all_numbers, numbered, numbers
 
 
-def held_out(files: Sequence[Interactions], heldout: Interactions, repeats: Repeats = "keep") -> Task:
+def held_out(
+    files: Sequence[Interactions],
+    heldout: Interactions,
+    repeats: Repeats = "keep",
+    catalogue: DescribedProducts | None = None,
+) -> Task:
     """Set the held-out task: one question a customer, which shows all they did and must not be answered with it.
 
     Models learn from all of `files`. Raises `InvalidValueError` when a customer did nothing there, and for files
@@ -32,7 +38,7 @@ def held_out(files: Sequence[Interactions], heldout: Interactions, repeats: Repe
     rows = joined(files)
     histories = rows.as_sessions(rows.session_ids[rows.codes] if rows.customers is None else rows.customers)
     asked = _codes(heldout.sessions, histories.session_ids)
-    logs = numbered(rows, histories.where(np.isin(histories.codes, asked)))
+    logs = numbered(rows, histories.where(np.isin(histories.codes, asked)), catalogue)
     if repeats == "drop":
         logs = logs._replace(train=without_repeats(logs.train), test=without_repeats(logs.test))
     customers = rows.customer_of_sessions()

@@ -13,6 +13,7 @@ from active_customers.core.clock import DAY
 from active_customers.core.errors import InvalidValueError, NoDataError
 from active_customers.core.event import EventType
 from active_customers.core.recommendation import Goal
+from active_customers.evaluation.described import DescribedProducts
 from active_customers.evaluation.interactions import Interactions, SessionRows, encoded, joined
 from active_customers.evaluation.task import Numbered, Questions, Task, log_of, numbered
 from active_customers.models.base import SessionLog
@@ -30,7 +31,9 @@ class _Baskets(NamedTuple):
     customer_ids: NDArray[Any]
 
 
-def next_basket(files: Sequence[Interactions], days: float | None = None) -> Task:
+def next_basket(
+    files: Sequence[Interactions], days: float | None = None, catalogue: DescribedProducts | None = None
+) -> Task:
     """Set the next-basket task.
 
     A basket is what a customer bought in one order, or in one session where orders have no names; a product counts once
@@ -48,7 +51,7 @@ def next_basket(files: Sequence[Interactions], days: float | None = None) -> Tas
     asked_rows = _rows_of_the_asked(bought, until)
     if not asked_rows.any():
         raise NoDataError("no customer has a basket before one in the window: name more days")
-    return replace(_task(bought, times < until, asked_rows), until=until)
+    return replace(_task(bought, times < until, asked_rows, catalogue), until=until)
 
 
 def _baskets(files: Sequence[Interactions]) -> _Baskets:
@@ -86,10 +89,12 @@ def _rows_of_the_asked(bought: _Baskets, until: int) -> NDArray[np.bool_]:
     return (earlier & (bought.rows.times[last_row] >= until))[bought.customers]
 
 
-def _task(bought: _Baskets, learned: NDArray[np.bool_], asked: NDArray[np.bool_]) -> Task:
+def _task(
+    bought: _Baskets, learned: NDArray[np.bool_], asked: NDArray[np.bool_], catalogue: DescribedProducts | None
+) -> Task:
     by_basket = bought.rows.as_sessions(bought.baskets)
     by_customer = replace(bought.rows, codes=bought.customers, session_ids=bought.customer_ids)
-    logs = numbered(by_basket.where(learned), by_customer.where(asked))
+    logs = numbered(by_basket.where(learned), by_customer.where(asked), catalogue)
     logs = logs._replace(train=_with_customers(logs.train, by_basket, bought.customers))
     return logs.task(_questions(logs, bought, asked), np.arange(logs.test.n_sessions), several=True, goal=Goal.RETURN)
 

@@ -10,9 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_customers.core.errors import InvalidValueError, NoDataError
+from active_customers.evaluation.described import DescribedProducts
 from active_customers.evaluation.interactions import Interactions, joined
 from active_customers.evaluation.questions import Repeats, next_acts, rest_of_sessions, without_repeats
-from active_customers.evaluation.task import Numbered, Questions, Task, log_of, numbered, numbers
+from active_customers.evaluation.task import (
+    Numbered,
+    Questions,
+    Task,
+    features_by_number,
+    log_of,
+    numbered,
+    numbers,
+    with_catalogue,
+)
 from active_customers.models.base import SessionLog
 
 NEXT_ITEM = "next-item"
@@ -46,33 +56,54 @@ _LEAST_ACTS = 3
 """Acts of a customer who is asked about; what others did is learned from as a whole."""
 
 
-def next_item(train: Sequence[Interactions], test: Interactions, repeats: Repeats = "keep") -> Task:
+def next_item(
+    train: Sequence[Interactions],
+    test: Interactions,
+    repeats: Repeats = "keep",
+    catalogue: DescribedProducts | None = None,
+) -> Task:
     """Set the next-item task; raises `NoDataError` when there is nothing to learn from or nothing to ask."""
-    logs = session_logs(train, test, repeats)
+    logs = session_logs(train, test, repeats, catalogue)
     everywhere = np.ones(len(logs.test.products), bool)
     return _session_task(logs, next_acts(logs.test, everywhere, only_new=repeats == "new"), repeats)
 
 
-def rest_of_session(train: Sequence[Interactions], test: Interactions, repeats: Repeats = "keep") -> Task:
+def rest_of_session(
+    train: Sequence[Interactions],
+    test: Interactions,
+    repeats: Repeats = "keep",
+    catalogue: DescribedProducts | None = None,
+) -> Task:
     """Set the rest-of-session task; raises `NoDataError` when there is nothing to learn from or nothing to ask."""
-    logs = session_logs(train, test, repeats)
+    logs = session_logs(train, test, repeats, catalogue)
     everywhere = np.ones(len(logs.test.products), bool)
     asked = rest_of_sessions(logs.test, everywhere, everywhere, only_new=repeats == "new")
     return replace(_session_task(logs, asked, repeats), several=True)
 
 
-def session_logs(train: Sequence[Interactions], test: Interactions, repeats: Repeats) -> Numbered:
+def session_logs(
+    train: Sequence[Interactions],
+    test: Interactions,
+    repeats: Repeats,
+    catalogue: DescribedProducts | None = None,
+) -> Numbered:
     """Return what is learned from and what is asked about, with repeats left out of both if they are to be dropped."""
-    logs = numbered(joined(train), joined([test]))
+    logs = numbered(joined(train), joined([test]), catalogue)
     if repeats == "drop":
         return logs._replace(train=without_repeats(logs.train), test=without_repeats(logs.test))
     return logs
 
 
-def leave_one_out(files: Sequence[Interactions], *, loose: bool = False, repeats: Repeats = "keep") -> Task:
+def leave_one_out(
+    files: Sequence[Interactions],
+    *,
+    loose: bool = False,
+    repeats: Repeats = "keep",
+    catalogue: DescribedProducts | None = None,
+) -> Task:
     """Set the leave-one-out task; raises `NoDataError` when nobody has enough acts."""
     rows = joined(files)
-    product_ids = np.unique(rows.products)
+    product_ids = with_catalogue(np.unique(rows.products), catalogue)
     whole = log_of(rows, numbers(rows.products, product_ids), len(product_ids))
     if repeats == "drop":
         whole = without_repeats(whole)
@@ -89,6 +120,7 @@ def leave_one_out(files: Sequence[Interactions], *, loose: bool = False, repeats
         session_ids=rows.session_ids[whole.customers],
         unseen_ids=product_ids[:0],
         customers_of_test=whole.customers.astype(np.int64),
+        features=features_by_number(catalogue, product_ids),
     )
     questions = Questions(asked, lengths, np.arange(len(asked) + 1), targets)
     return logs.task(questions, np.arange(whole.n_sessions), masks_history=True)

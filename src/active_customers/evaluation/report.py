@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 
 from active_customers.evaluation.comparison import Comparison
@@ -121,7 +122,7 @@ def described(train: Sequence[Interactions], test: Interactions | None, tasks: S
         "n_train_events": len(last.train.products),
         "n_test_sessions": sum(task.test.n_sessions for task in tasks),
         "n_test_events": sum(len(task.test.products) for task in tasks),
-        "n_unseen_targets": sum(int((task.targets >= task.train.n_products).sum()) for task in tasks),
+        "n_unseen_targets": sum(int((~np.isin(task.targets, task.train.products)).sum()) for task in tasks),
         "train_files": [_file(part) for part in train],
         "test_files": [] if test is None else [_file(test)],
     }

@@ -13,6 +13,7 @@ from active_customers.core.clock import DAY
 from active_customers.core.errors import InvalidValueError, NoDataError
 from active_customers.core.event import EventType
 from active_customers.core.recommendation import Goal
+from active_customers.evaluation.described import DescribedProducts
 from active_customers.evaluation.interactions import Interactions, SessionRows, joined
 from active_customers.evaluation.questions import Repeats, next_acts, rest_of_sessions, without_repeats
 from active_customers.evaluation.task import Numbered, Questions, Task, numbered
@@ -35,7 +36,12 @@ class Folds:
     targets: Targets = "any"
 
 
-def rolling(files: Sequence[Interactions], folds: Folds, repeats: Repeats = "keep") -> list[Task]:
+def rolling(
+    files: Sequence[Interactions],
+    folds: Folds,
+    repeats: Repeats = "keep",
+    catalogue: DescribedProducts | None = None,
+) -> list[Task]:
     """Set one task for each fold, earliest first.
 
     A fold that begins at T is learned from the acts before T alone (a session that goes on after T is cut), and asked
@@ -48,11 +54,16 @@ def rolling(files: Sequence[Interactions], folds: Folds, repeats: Repeats = "kee
     _check_kinds(files, folds.targets)
     rows = joined(files)
     starts = _first_times(rows)
-    return [_fold(rows, starts, window, (folds.targets, repeats)) for window in _windows(rows.times, folds)]
+    how = (folds.targets, repeats, catalogue)
+    return [_fold(rows, starts, window, how) for window in _windows(rows.times, folds)]
 
 
 def newest_sessions(
-    files: Sequence[Interactions], share: float, targets: Targets = "any", repeats: Repeats = "keep"
+    files: Sequence[Interactions],
+    share: float,
+    targets: Targets = "any",
+    repeats: Repeats = "keep",
+    catalogue: DescribedProducts | None = None,
 ) -> Task:
     """Set the task of the newest sessions, by when they begin: learned is what was done before the first of them.
 
@@ -67,7 +78,7 @@ def newest_sessions(
         raise NoDataError("the files hold no acts of taste: give views, carts or purchases")
     starts = _first_times(rows)
     begin = int(np.quantile(starts, 1 - share, method="higher"))
-    return _fold(rows, starts, (begin, int(rows.times.max()) + 1), (targets, repeats))
+    return _fold(rows, starts, (begin, int(rows.times.max()) + 1), (targets, repeats, catalogue))
 
 
 def checked_targets(name: str) -> Targets:
@@ -105,12 +116,17 @@ def _windows(times: NDArray[np.int64], folds: Folds) -> list[tuple[int, int]]:
     return [(end - place * length, end - (place - 1) * length) for place in range(folds.count, 0, -1)]
 
 
-def _fold(rows: SessionRows, starts: NDArray[np.int64], window: tuple[int, int], how: tuple[Targets, Repeats]) -> Task:
+def _fold(
+    rows: SessionRows,
+    starts: NDArray[np.int64],
+    window: tuple[int, int],
+    how: tuple[Targets, Repeats, DescribedProducts | None],
+) -> Task:
     begin, end = window
-    targets, repeats = how
+    targets, repeats, catalogue = how
     kinds = () if targets in ("any", "view") else (int(EventType[targets.upper()]),)
     begins = starts[rows.codes]
-    logs = numbered(rows.where(rows.times < begin), rows.where((begins >= begin) & (begins < end)))
+    logs = numbered(rows.where(rows.times < begin), rows.where((begins >= begin) & (begins < end)), catalogue)
     if repeats == "drop":
         logs = logs._replace(train=without_repeats(logs.train, kinds), test=without_repeats(logs.test, kinds))
     asked = _questions(logs.test, targets, only_new=repeats == "new")

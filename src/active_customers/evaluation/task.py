@@ -14,8 +14,10 @@ from active_customers.core.errors import NoDataError
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import Goal
 from active_customers.core.session import SessionQuery
+from active_customers.evaluation.described import DescribedProducts
 from active_customers.evaluation.interactions import SessionRows
 from active_customers.models.base import NO_PRODUCTS, Model, SessionLog
+from active_customers.models.product_features import ProductFeatures, features_of
 
 PROGRESS_STEP = 1_000
 
@@ -128,8 +130,8 @@ class Numbered(NamedTuple):
     """Rows learned from and rows asked about as logs with one numbering of products.
 
     In `test` what training has not seen has numbers from `train.n_products` on, named by `unseen_ids`, so that two such
-    products are two; the `customers` of a test session are its code in the rows it was made of. Its real customer, if
-    one is known, is in `customers_of_test`.
+    products are two; those of a catalogue are numbered in `train` in any case. The `customers` of a test session are
+    its code in the rows it was made of. Its real customer, if one is known, is in `customers_of_test`.
     """
 
     train: SessionLog
@@ -138,6 +140,7 @@ class Numbered(NamedTuple):
     session_ids: NDArray[Any]
     unseen_ids: NDArray[Any]
     customers_of_test: NDArray[np.int64]
+    features: ProductFeatures | None = None
 
     def task(
         self,
@@ -150,7 +153,7 @@ class Numbered(NamedTuple):
     ) -> Task:
         """Return the task of these questions; `clusters` holds one for each test session."""
         return Task(
-            train=self.train,
+            train=replace(self.train, features=self.features),
             test=self._without_unseen(),
             unfolding=self._unfolding(),
             product_ids=self.product_ids,
@@ -180,14 +183,14 @@ class Numbered(NamedTuple):
         )
 
 
-def numbered(learned: SessionRows, asked: SessionRows) -> Numbered:
+def numbered(learned: SessionRows, asked: SessionRows, catalogue: DescribedProducts | None = None) -> Numbered:
     """Give the products of two sets of rows numbers; raises `NoDataError` when there is nothing to learn from.
 
-    Only what is learned from decides about numbers and about the size of the catalogue.
+    Only what is learned from and the catalogue decide about numbers and about how many products there are.
     """
     if not len(learned.products):
         raise NoDataError("the training files hold no acts of taste: give files with views, carts or purchases")
-    product_ids = np.unique(learned.products)
+    product_ids = with_catalogue(np.unique(learned.products), catalogue)
     asked_numbers = all_numbers(asked.products, product_ids)
     test = log_of(asked, asked_numbers, len(product_ids))
     return Numbered(
@@ -197,7 +200,21 @@ def numbered(learned: SessionRows, asked: SessionRows) -> Numbered:
         session_ids=asked.session_ids[test.customers],
         unseen_ids=np.unique(asked.products[asked_numbers >= len(product_ids)]),
         customers_of_test=asked.customer_of_sessions()[test.customers],
+        features=features_by_number(catalogue, product_ids),
     )
+
+
+def with_catalogue(product_ids: NDArray[Any], catalogue: DescribedProducts | None) -> NDArray[Any]:
+    """Return ids with those that only the catalogue has behind them."""
+    return product_ids if catalogue is None else np.concatenate((product_ids, catalogue.beyond(product_ids)))
+
+
+def features_by_number(catalogue: DescribedProducts | None, product_ids: NDArray[Any]) -> ProductFeatures | None:
+    """Return what the catalogue says of the products with these ids; None without a catalogue."""
+    if catalogue is None:
+        return None
+    places = numbers(catalogue.ids, product_ids).tolist()
+    return features_of(zip(places, catalogue.tokens, strict=True), len(product_ids))
 
 
 def log_of(rows: SessionRows, products: NDArray[Any], n_products: int) -> SessionLog:
@@ -243,20 +260,21 @@ def question_of(task: Task, row: int) -> SessionQuery:
 
 
 def numbers(ids: NDArray[Any], known: NDArray[Any]) -> NDArray[np.uint32]:
-    """Return the place of each id among the (ascending) `known`, `NO_NUMBER` for those that are not there.
+    """Return the place of each id among the `known`, `NO_NUMBER` for those that are not there.
 
     >>> numbers(np.array([7, 3]), np.array([3, 5])).tolist()
     [4294967295, 0]
     """
     if ids.dtype.kind != known.dtype.kind:
-        ids, texts = ids.astype(np.str_), known.astype(np.str_)
-        order = np.argsort(texts)
-        return _places(ids, texts[order], order)
-    return _places(ids, known, np.arange(len(known)))
+        ids, known = ids.astype(np.str_), known.astype(np.str_)
+    order = np.argsort(known, kind="stable")
+    ascending = known[order]
+    found = np.minimum(np.searchsorted(ascending, ids), len(ascending) - 1)
+    return np.where(ascending[found] == ids, order[found], NO_NUMBER).astype(np.uint32)
 
 
 def all_numbers(ids: NDArray[Any], known: NDArray[Any]) -> NDArray[np.uint32]:
-    """Return the place of each id among the (ascending) `known`; others are numbered from there on.
+    """Return the place of each id among the `known`; others are numbered from there on.
 
     >>> all_numbers(np.array([7, 3, 9]), np.array([3, 5])).tolist()
     [2, 0, 3]
@@ -276,11 +294,6 @@ def _was_shown(test: SessionLog, asked: Questions) -> NDArray[np.bool_]:
     ends = np.repeat(test.offsets[asked.sessions] + asked.lengths, counts)
     places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     return np.asarray((keys[places] == wanted) & (first[places] < ends))
-
-
-def _places(ids: NDArray[Any], ascending: NDArray[Any], at: NDArray[np.int64]) -> NDArray[np.uint32]:
-    found = np.minimum(np.searchsorted(ascending, ids), len(ascending) - 1)
-    return np.where(ascending[found] == ids, at[found], NO_NUMBER).astype(np.uint32)
 
 
 def _seen(products: NDArray[Any], n_products: int) -> NDArray[np.uint32]:

@@ -12,6 +12,7 @@ import numpy as np
 from active_customers.core.errors import InvalidValueError, MissingLibraryError, NoDataError
 from active_customers.evaluation.comparison import Difference, differences
 from active_customers.evaluation.contestants import CONTESTANTS
+from active_customers.evaluation.described import DescribedProducts
 from active_customers.evaluation.interactions import Interactions
 from active_customers.evaluation.questions import checked_repeats
 from active_customers.evaluation.rolling import checked_targets, newest_sessions
@@ -49,6 +50,8 @@ class TuningRequest:
     repeats: str = "keep"
     seed: int = 0
     """Of the search, of which sessions steer it, and of the bootstrap."""
+    catalogue: DescribedProducts | None = None
+    """What is known of products by themselves."""
 
 
 class Trial(NamedTuple):
@@ -149,7 +152,7 @@ def _space(request: TuningRequest) -> Space:
 def _halves(request: TuningRequest) -> tuple[Task, Task]:
     """Return the questions that steer the search, and those that do not."""
     targets, repeats = checked_targets(request.targets), checked_repeats(request.repeats)
-    task = newest_sessions(request.train, request.share, targets, repeats)
+    task = newest_sessions(request.train, request.share, targets, repeats, request.catalogue)
     clusters = np.unique(task.clusters)
     if len(clusters) < 2:
         raise NoDataError("the newest sessions are of one customer: give more of them, or a larger --share")

@@ -7,7 +7,7 @@ replaces the one that the catalogue has, or is merged into it. A full feed makes
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,8 +19,8 @@ from active_customers.importing.product_table import ProductTable
 from active_customers.importing.readers import read_batches
 from active_customers.importing.rejects import RejectsFile
 from active_customers.importing.report import ImportReport
-from active_customers.importing.request import ImportRequest, Progress, no_progress
-from active_customers.importing.scratch import scratch_database
+from active_customers.importing.request import ImportRequest, Progress, chosen_preset, no_progress
+from active_customers.importing.scratch import ScratchConfig, scratch_database
 from active_customers.importing.source import Reject
 from active_customers.storage.base import CatalogStore, StoreWriter
 
@@ -51,6 +51,26 @@ def check_products(request: ImportRequest, progress: Progress = no_progress) -> 
     """Report what `import_products` would do; nothing is changed and nothing left behind."""
     with TemporaryDirectory(prefix="active-customers-") as folder:
         return _ProductImport(request, progress, None).run(Path(folder), None)
+
+
+def read_products(files: Sequence[Path], preset: str | None = None) -> Iterator[Product]:
+    """Yield the products that files describe; no store is needed, and rows that cannot be read are left out.
+
+    Raises `InvalidValueError` when a file cannot be read at all.
+    """
+    chosen = chosen_preset(files, preset, "products")
+    maps = chosen.product_maps()
+    with (
+        TemporaryDirectory(prefix="active-customers-") as folder,
+        scratch_database(Path(folder), ScratchConfig()) as connection,
+    ):
+        table = ProductTable(connection, maps)
+        for path in files:
+            rows = ProductRows(chosen)
+            for raw in read_batches(path, maps.wanted()):
+                table.add(rows.of(raw)[0])
+        for products in table.products(_PRODUCTS_PER_CALL):
+            yield from products
 
 
 class _ProductImport:

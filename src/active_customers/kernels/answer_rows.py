@@ -25,6 +25,7 @@ _SESSION = int(ReasonCode.SESSION)
 _VIEWED_TOGETHER = int(ReasonCode.VIEWED_TOGETHER)
 _BOUGHT_TOGETHER = int(ReasonCode.BOUGHT_TOGETHER)
 _RELATED = int(ReasonCode.RELATED)
+_SIMILAR = int(ReasonCode.SIMILAR)
 
 
 class Rows(NamedTuple):
@@ -68,7 +69,7 @@ def write_rows(fragments: Fragments, versions: Versions, rows: Rows, size: int, 
         filled = _copy(fragments.text, fragments.heads[product], out, filled)
         filled = _write_score(rows.scores[row], out, filled)
         filled = _copy(fragments.text, fragments.reasons[reason], out, filled)
-        if reason in (_SESSION, _VIEWED_TOGETHER, _BOUGHT_TOGETHER, _RELATED):
+        if reason in (_SESSION, _VIEWED_TOGETHER, _BOUGHT_TOGETHER, _RELATED, _SIMILAR):
             if not _is_current(fragments, versions, evidence):
                 return -1 - int(evidence)
             filled = _copy(fragments.text, fragments.names[evidence], out, filled)

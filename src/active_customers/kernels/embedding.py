@@ -48,6 +48,43 @@ def take_step(moving: Moving, rate: float, step: int) -> None:
         gradient[i] = 0.0
 
 
+class TokenRows(NamedTuple):
+    """Weighted tokens by product: `p` has `tokens[offsets[p]:offsets[p + 1]]`, each weighing its place in `weights`."""
+
+    offsets: NDArray[np.int64]
+    tokens: NDArray[np.uint32]
+    weights: NDArray[np.float32]
+
+
+@kernel
+def compose_rows(
+    described: TokenRows,
+    rows: NDArray[np.int64],
+    own: NDArray[np.float32],
+    vectors: NDArray[np.float32],
+    composed: NDArray[np.float32],
+) -> None:
+    """Make the named rows of `composed` the products' own vectors plus those of their tokens."""
+    for row in rows:
+        composed[row] = own[row]
+        for place in range(described.offsets[row], described.offsets[row + 1]):
+            token, weight = described.tokens[place], described.weights[place]
+            for i in range(composed.shape[1]):
+                composed[row, i] += weight * vectors[token, i]
+
+
+@kernel
+def pass_on(
+    described: TokenRows, rows: NDArray[np.int64], gradient: NDArray[np.float32], sums: NDArray[np.float32]
+) -> None:
+    """Add the gradient of the named products to those of their tokens."""
+    for row in rows:
+        for place in range(described.offsets[row], described.offsets[row + 1]):
+            token, weight = described.tokens[place], described.weights[place]
+            for i in range(sums.shape[1]):
+                sums[token, i] += weight * gradient[row, i]
+
+
 @kernel
 def session_vector(
     vectors: NDArray[np.float32], by_act: NDArray[np.float64], query: NDArray[np.uint32]

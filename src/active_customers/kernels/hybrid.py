@@ -24,9 +24,10 @@ from active_customers.kernels.jit import kernel
 from active_customers.kernels.top_n import Wanted, top_n
 from active_customers.kernels.trees import Forest, add_trees
 
-LINEAR, AFTER, BESIDE = range(3)
-"""Relations of product to product: by regression, by what came after, by what stood in the same session."""
-N_RELATIONS = 3
+CONTENT, LINEAR, AFTER, BESIDE = range(4)
+"""Relations of product to product: by what the catalogue says of them, by regression, by what came after, by what stood
+in the same session. The later one has the word on evidence, so content speaks only where the history is silent."""
+N_RELATIONS = 4
 
 KNN, KNN_AFTER, N_VOTES, STRONGEST, OWN = range(5)
 """What is gathered of near sessions: the sum of their votes, that of those which went on to the product, how many
@@ -67,7 +68,8 @@ for _strength, _types in enumerate(
 ):
     STRENGTHS[list(_types)] = _strength
 
-_SESSION, _TOGETHER, _RELATED = int(ReasonCode.SESSION), int(ReasonCode.VIEWED_TOGETHER), int(ReasonCode.RELATED)
+_SESSION, _TOGETHER = int(ReasonCode.SESSION), int(ReasonCode.VIEWED_TOGETHER)
+_RELATED, _SIMILAR = int(ReasonCode.RELATED), int(ReasonCode.SIMILAR)
 
 
 class Acts(NamedTuple):
@@ -232,7 +234,9 @@ def reason_of(scratch: HybridScratch, slot: int) -> int:
     if gathered[slot, N_VOTES] > 0:
         return _SESSION
     beside, after = gathered[slot, FIRST_RELATION + 2 * BESIDE], gathered[slot, FIRST_RELATION + 2 * AFTER]
-    return _TOGETHER if beside > 0 or after > 0 else _RELATED
+    if beside > 0 or after > 0:
+        return _TOGETHER
+    return _RELATED if gathered[slot, FIRST_RELATION + 2 * LINEAR] > 0 else _SIMILAR
 
 
 @kernel

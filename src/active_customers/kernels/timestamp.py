@@ -18,6 +18,7 @@ _MINUS, _PLUS, _COLON, _DOT, _SPACE, _T, _SMALL_T, _Z, _SMALL_Z = (ord(sign) for
 _U, _C = ord("U"), ord("C")
 _ZERO = ord("0")
 _MICROSECONDS = 1_000_000
+_NO_DAY = -1_000_000
 
 
 @kernel
@@ -36,15 +37,15 @@ def _digits(data: Bytes, at: int, count: int, end: int) -> int:
 
 @kernel
 def _days(year: int, month: int, day: int) -> int:
-    """Return days since 1970-01-01 in the Gregorian calendar, or -1 when there is no such day from 1970 on."""
+    """Return days since 1970-01-01 in the Gregorian calendar, or `_NO_DAY` when there is no such day from 1969 on."""
     leap = (year % 4 == 0 and year % 100 != 0) or year % 400 == 0
-    if year < 1970 or month < 1 or month > 12 or day < 1:
-        return -1
+    if year < 1969 or month < 1 or month > 12 or day < 1:
+        return _NO_DAY
     last = 31 - (month - 1) % 7 % 2
     if month == 2:
         last = 29 if leap else 28
     if day > last:
-        return -1
+        return _NO_DAY
     # Count from March, so that the leap day is the last of its year.
     shifted_year, shifted_month = (year, month - 3) if month > 2 else (year - 1, month + 9)
     day_of_year = (153 * shifted_month + 2) // 5 + day - 1
@@ -119,7 +120,7 @@ def _time(data: Bytes, begin: int, end: int) -> int:
     days = _days(year, month, day)
     clock, at = _clock(data, begin + 10, end)
     ahead = _zone(data, at, end) if clock >= 0 else 1_000_000_000
-    if days < 0 or ahead == 1_000_000_000:
+    if days == _NO_DAY or ahead == 1_000_000_000:
         return -1
     return max(-1, (days * 86_400 - ahead) * _MICROSECONDS + clock)
 

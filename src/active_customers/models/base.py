@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from active_customers.core.session import SessionQuery
+from active_customers.models.product_features import ProductFeatures
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -24,7 +25,8 @@ class SessionLog:
     Sessions are ordered by the time of their last act, acts within a session by time. Shapes: `offsets` int64[s + 1],
     `products` uint32[n], `event_types` uint8[n], `times` int64[n] (microseconds), `customers` uint32[s]. Session `j` is
     rows `offsets[j]:offsets[j + 1]`. Product numbers lie in 0..n_products-1. `as_of` is the time the log was read at;
-    decay counts from min(as_of, newest act), so that an old history is as alive as it was.
+    decay counts from min(as_of, newest act), so that an old history is as alive as it was. `features` says what the
+    catalogue knows of each of the `n_products`, where there is one.
     """
 
     offsets: NDArray[np.int64]
@@ -34,6 +36,7 @@ class SessionLog:
     customers: NDArray[np.uint32]
     n_products: int
     as_of: int
+    features: ProductFeatures | None = None
 
     @property
     def n_sessions(self) -> int:
@@ -56,7 +59,20 @@ class SessionLog:
             customers=self.customers[:n],
             n_products=self.n_products,
             as_of=int(self.times[:end].max()) if end else self.as_of,
+            features=self.features,
         )
+
+    def where(self, acts: NDArray[np.bool_]) -> Self:
+        """Return the log with these acts alone; sessions that have none left are gone."""
+        sessions = np.repeat(np.arange(self.n_sessions), np.diff(self.offsets))[acts]
+        columns: dict[str, NDArray[Any]] = {
+            "session": sessions,
+            "product": self.products[acts],
+            "event_type": self.event_types[acts],
+            "time": self.times[acts],
+            "customer": self.customers[sessions],
+        }
+        return replace(type(self).from_rows(columns, self.n_products, self.as_of), features=self.features)
 
     @classmethod
     def from_rows(

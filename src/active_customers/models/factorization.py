@@ -12,10 +12,11 @@ from pydantic import Field
 from active_customers.core.config import Config
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.session import SessionQuery
-from active_customers.kernels.embedding import Moving, add_rows, cosines, session_vector, take_step
+from active_customers.kernels.embedding import Moving, add_rows, cosines, session_vector
 from active_customers.kernels.top_n import top_n
 from active_customers.models.base import NO_PRODUCTS, Arrays, Candidates, SessionLog
 from active_customers.models.kernel_arguments import PerThread, frozen, question, wanted
+from active_customers.models.token_vectors import OwnVectors, TokenVectors, Vectors
 
 _WARM_UP = 100
 """Steps over which the learning rate rises to its full height."""
@@ -44,6 +45,8 @@ class FactorizationConfig(Config):
     """Length of a step."""
     batch: Annotated[int, Field(ge=1)] = 1024
     """Questions learned from at once."""
+    feature_weight: Annotated[float, Field(ge=0)] = 2.0
+    """What the vectors of a product's tokens weigh together, where a catalogue describes it; at 0 it does without."""
     seed: int = 0
     """Of everything that is drawn by chance."""
 
@@ -61,6 +64,8 @@ class Factorization:
     One vector for each product, on both sides, so that the session stays in the space of products (CORE; Hou et al.,
     SIGIR 2022, with decay in place of attention); trained by softmax over drawn wrong answers with the correction for
     how often each is drawn (Yi et al., RecSys 2019). The evidence is the product of the session that is nearest itself.
+
+    Where a catalogue describes products, the vectors of their tokens are part of theirs: untouched ones have one, too.
     """
 
     def __init__(self, config: FactorizationConfig | None = None) -> None:
@@ -68,17 +73,17 @@ class Factorization:
         self._open(np.empty((0, self.config.size), np.float32))
 
     def fit(self, log: SessionLog) -> None:
-        """Learn the vectors; a product that nobody acted on has one of length 0."""
+        """Learn the vectors; one that nobody acted on, nor on anything it has a token in common with, has length 0."""
         counts = np.bincount(log.products, minlength=log.n_products)
         questions = self._questions(log)
         rng = np.random.default_rng(self.config.seed)
         vectors = rng.standard_normal((log.n_products + 1, self.config.size), np.float32)
         vectors *= 1 / np.sqrt(self.config.size)
         vectors[-1] = 0.0  # that of no product, where a session has fewer acts
+        learning = self._vectors(log, vectors, counts, rng)
         if len(questions.targets):
-            self._train(Moving(vectors, *(np.zeros_like(vectors) for _ in range(3))), questions, counts, rng)
-        vectors = vectors[:-1]
-        vectors[counts == 0] = 0.0
+            self._train(learning, questions, counts, rng)
+        vectors = learning.whole()
         self._open(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12))
 
     def candidates(self, session: SessionQuery, n: int, excluded: NDArray[np.uint32] = NO_PRODUCTS) -> Candidates:
@@ -146,8 +151,15 @@ class Factorization:
             acts[inside, place] = log.products[earlier[inside]]
         return _Questions(acts, log.products[rows].astype(np.int64))
 
+    def _vectors(
+        self, log: SessionLog, own: NDArray[np.float32], counts: NDArray[np.int64], rng: np.random.Generator
+    ) -> Vectors:
+        if log.features is None or not self.config.feature_weight or not len(log.products):
+            return OwnVectors(own, counts)
+        return TokenVectors.of(own, counts, (log.features, self.config.feature_weight), rng)
+
     def _train(
-        self, moving: Moving, questions: _Questions, counts: NDArray[np.int64], rng: np.random.Generator
+        self, learning: Vectors, questions: _Questions, counts: NDArray[np.int64], rng: np.random.Generator
     ) -> None:
         config = self.config
         chances = counts.astype(np.float64) ** config.popularity_power * (counts > 0)
@@ -161,9 +173,11 @@ class Factorization:
             for first in range(0, len(order), config.batch):
                 chosen = order[first : first + config.batch]
                 drawn = np.minimum(np.searchsorted(bounds, rng.random(config.wrong_answers)), len(counts) - 1)
-                self._learn(moving, _Questions(*(part[chosen] for part in questions)), (drawn, expected[drawn]), rng)
+                asked = _Questions(*(part[chosen] for part in questions))
+                shown = learning.shown(np.concatenate((asked.acts.ravel(), asked.targets, drawn)))
+                self._learn(shown, asked, (drawn, expected[drawn]), rng)
                 step += 1
-                take_step(moving, config.learning_rate * min(1.0, step / _WARM_UP), step)
+                learning.step(config.learning_rate * min(1.0, step / _WARM_UP), step)
 
     def _learn(
         self,

@@ -14,6 +14,7 @@ from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import Goal
 from active_customers.core.session import SessionQuery
 from active_customers.kernels.hybrid import (
+    CONTENT,
     MOST_OWN,
     MOST_RANKED,
     N_FEATURES,
@@ -29,6 +30,7 @@ from active_customers.kernels.top_n import Wanted
 from active_customers.kernels.trees import Forest
 from active_customers.models import session_knn
 from active_customers.models.base import NO_PRODUCTS, Arrays, Candidates, SessionLog
+from active_customers.models.content import Content, ContentConfig
 from active_customers.models.factorization import Factorization, FactorizationConfig
 from active_customers.models.item_knn import make_baskets, no_relation, relate
 from active_customers.models.kernel_arguments import PerThread, Prepared, frozen, longest_row, wanted
@@ -38,7 +40,7 @@ from active_customers.models.ranker import Lists, RankerConfig, no_forest, train
 from active_customers.models.ranker_questions import Questions, make_acts
 from active_customers.models.session_knn import SessionKnn, SessionKnnConfig, own_scratch
 
-RELATIONS = ("linear", "after", "beside")
+RELATIONS = ("content", "linear", "after", "beside")
 """In the order of `kernels.hybrid`."""
 
 _KNN = "session_knn_"
@@ -72,6 +74,9 @@ class HybridConfig(Config):
     """Windows of that length, the newest first, that the trees learn from until it is enough: small shops need them."""
     label_questions: Annotated[int, Field(ge=1)] = 20_000
     """Questions that the trees learn from, at most; drawn by chance from those sessions."""
+    withheld_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of the products whose acts are kept from the sources that describe what the trees learn from, so that they
+    learn what a product is worth that nobody acted on; only where a catalogue describes products."""
     query_depth: Annotated[int, Field(ge=1, le=256)] = 10
     """Newest distinct products of the session that sources are asked about."""
     query_decay: Annotated[float, Field(gt=0)] = 2.0
@@ -85,6 +90,7 @@ class HybridConfig(Config):
     session_knn: SessionKnnConfig = SessionKnnConfig()
     linear: LinearConfig = LinearConfig()
     factorization: FactorizationConfig = FactorizationConfig()
+    content: ContentConfig = ContentConfig()
     ranker: RankerConfig = RankerConfig()
 
 
@@ -108,7 +114,7 @@ class Hybrid:
 
     Scores are the first guess and the trees' sums through the logistic function. The evidence is the act's product that
     near sessions share with the strongest vote, else the product itself where the customer acted on it, else the newest
-    that is related.
+    that is related. What nobody acted on comes in by what the catalogue says of it, where the log has features.
     """
 
     def __init__(self, config: HybridConfig | None = None) -> None:
@@ -124,17 +130,20 @@ class Hybrid:
 
         Raises `MissingLibraryError` where the library that trains cannot be loaded; `fit_sources` does without it.
         """
+        alike = self._alike(log)
+        lists = {
+            goal: found for goal, found in self._all_lists(log, alike).items() if len(found.sizes) >= _LISTS_AT_LEAST
+        }
         forests = _no_forests()
-        lists = {goal: found for goal, found in self._all_lists(log).items() if len(found.sizes) >= _LISTS_AT_LEAST}
         if Goal.NEXT in lists:
             forests = _forests(train(lists, self.config.ranker, SETTINGS[self.config.setting].trees))
-        self._open(self._fitted(log), forests)
+        self._open(self._fitted(log, alike), forests)
 
     def fit_sources(self, log: SessionLog) -> None:
         """Fit the sources alone; the first guess is the answer."""
         self._open(self._fitted(log), _no_forests())
 
-    def _all_lists(self, log: SessionLog) -> dict[Goal, Lists]:
+    def _all_lists(self, log: SessionLog, alike: Relation) -> dict[Goal, Lists]:
         """Return what the trees learn from, window by window into the past until it is enough."""
         length = round(log.n_sessions * self.config.label_share)
         windows: list[dict[Goal, Lists]] = []
@@ -143,16 +152,30 @@ class Hybrid:
             end = log.n_sessions - len(windows) * length
             if end <= length:
                 break
-            windows.insert(0, self.lists(log.first(end), end - length))
+            windows.insert(0, self.lists(log.first(end), end - length, alike))
             n_lists += len(windows[0][Goal.NEXT].sizes)
         return {goal: Lists.end_to_end([window[goal] for window in windows]) for goal in Goal} if windows else {}
 
-    def lists(self, log: SessionLog, n_before: int) -> dict[Goal, Lists]:
-        """Return what the trees learn from: the sessions after the first `n_before`, described by those before."""
-        fitted = self._fitted(log.first(n_before))
+    def lists(self, log: SessionLog, n_before: int, alike: Relation | None = None) -> dict[Goal, Lists]:
+        """Return what the trees learn from: the sessions after the first `n_before`, described by those before.
+
+        `alike` is what the catalogue describes alike, where that is known already.
+        """
+        fitted = self._fitted(self._withholding(log.first(n_before)), alike)
         sources = self._kernel_sources(fitted)
         scratch = _scratch(self.config.query_depth, sources, own_scratch(fitted.sessions))
         return {goal: self._lists(sources, scratch, Questions.of(log, n_before, goal)) for goal in Goal}
+
+    def _withholding(self, log: SessionLog) -> SessionLog:
+        """Return a log without the acts on some products, drawn by chance, which only the catalogue tells of then.
+
+        Volkovs et al., "DropoutNet: addressing cold start in recommender systems", NeurIPS 2017: what is to rank
+        untouched products has to meet some. Else each that it was taught with and knew nothing of was a wrong answer.
+        """
+        if log.features is None:
+            return log
+        withheld = np.random.default_rng(self.config.ranker.seed).random(log.n_products) < self.config.withheld_share
+        return log.where(~withheld[log.products])
 
     def _lists(self, sources: HybridSources, scratch: HybridScratch, asked: Questions) -> Lists:
         """Describe the candidates of questions, drawn by chance, that have a right one among them."""
@@ -189,7 +212,7 @@ class Hybrid:
 
     def _ranked(self, session: SessionQuery, n: int, excluded: NDArray[np.uint32] = NO_PRODUCTS) -> Candidates:
         known = session.products < len(self.sources.facts)
-        known[known] = self.sources.facts[session.products[known], 0] > 0  # something was done with it
+        known[known] = self._knows(session.products[known])
         if not known.any():
             return Candidates(NO_PRODUCTS, np.empty(0, np.float32), NO_PRODUCTS)
         scratch = self._scratch.get()
@@ -198,6 +221,12 @@ class Hybrid:
         slots = self._rank(self.sources, self.forests[session.goal], scratch, acts, wish)
         found, scores = scratch.knn.candidates, scratch.scores[: len(slots)].astype(np.float32)
         return Candidates(found.products[slots], scores, found.evidence[slots])
+
+    def _knows(self, products: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """Return of which products something is known: that something was done with them, or what they are like."""
+        acts, alike = self._fitted_sources.facts[products, 0], self._fitted_sources.relations[CONTENT].offsets
+        # Without a catalogue no product has a row.
+        return np.asarray((acts > 0) | (alike.take(products + 1, mode="clip") > alike.take(products, mode="clip")))
 
     def arrays(self) -> Arrays:
         """Return what every source and the trees have learned, each name after that of its part."""
@@ -236,7 +265,13 @@ class Hybrid:
         )
         return model
 
-    def _fitted(self, log: SessionLog) -> _Sources:
+    def _alike(self, log: SessionLog) -> Relation:
+        """Return what the catalogue describes alike, which no act changes: found once for all fits of the others."""
+        content = Content(self.config.content)
+        content.fit(log)
+        return content.related
+
+    def _fitted(self, log: SessionLog, alike: Relation | None = None) -> _Sources:
         """Fit every source."""
         config = self.config
         knn, linear, factorization = (
@@ -246,7 +281,8 @@ class Hybrid:
         )
         for model in (knn, linear, factorization):
             model.fit(log)
-        relations = (linear.related, self._related(log, after=True), self._related(log, after=False))
+        together = (self._related(log, after=after) for after in (True, False))
+        relations = (alike or self._alike(log), linear.related, *together)
         return _sources(knn, relations, factorization.vectors, product_facts(log))
 
     def _related(self, log: SessionLog, *, after: bool) -> Relation:
@@ -269,7 +305,7 @@ class Hybrid:
     def _kernel_sources(self, fitted: _Sources) -> HybridSources:
         config = self.config
         places = np.arange(config.query_depth)
-        decays = [config.linear.query_decay, *[config.query_decay] * (len(RELATIONS) - 1)]
+        decays = [config.content.query_decay, config.linear.query_decay, config.query_decay, config.query_decay]
         acts = config.factorization
         return HybridSources(
             sessions=fitted.sessions.index,

@@ -6,19 +6,16 @@ from collections.abc import Mapping
 from typing import Annotated, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from active_customers.core.config import Config
-from active_customers.core.session import SessionQuery
-from active_customers.kernels.candidate_set import Room, evidence_of, make_room, scores_of
-from active_customers.kernels.item_knn import Relation, RelationScratch, collect, recommend
+from active_customers.kernels.item_knn import Relation
 from active_customers.kernels.ridge import Regression, no_residuals, regress
 from active_customers.kernels.strongest import nothing_kept, ranked_rows
 from active_customers.kernels.walk import Walk, WalkScratch, no_visits, walk_rows
-from active_customers.models.base import NO_PRODUCTS, Arrays, Candidates, SessionLog
-from active_customers.models.kernel_arguments import PerThread, frozen, longest_row, question, wanted
+from active_customers.models.base import NO_PRODUCTS, Arrays, SessionLog
 from active_customers.models.linear_problem import SMALLEST_WEIGHT, Penalty, make_acts, make_gram, session_counts
+from active_customers.models.one_relation import OneRelation
 
 
 class LinearConfig(Config):
@@ -58,7 +55,7 @@ class LinearConfig(Config):
     """How fast older products of the customer's session lose weight, in distinct products."""
 
 
-class Linear:
+class Linear(OneRelation):
     """Proposes what the products of a session add up to; the evidence is the one that adds most.
 
     The weights minimise the squared error of explaining every session by its own products (SLIS) and what follows by
@@ -66,6 +63,7 @@ class Linear:
     changes no ranking that matters, and a walk has no use for them. Walks over the rest reach what was never seen
     together. Rows are pruned to the largest `neighbours`. Sessions of one act say nothing.
 
+    >>> from active_customers.core.session import SessionQuery
     >>> log = SessionLog.from_rows(
     ...     {
     ...         "session": np.array([1, 1, 2, 2]),
@@ -93,28 +91,6 @@ class Linear:
         related = self._regressed(log)
         self._open(self._walked(related) if self.config.onward > 0 else related)
 
-    def candidates(self, session: SessionQuery, n: int, excluded: NDArray[np.uint32] = NO_PRODUCTS) -> Candidates:
-        """Return at most `n` products that those of the session speak for, best first."""
-        scratch = self._scratch.get()
-        asked = question(session.products)
-        return Candidates(*recommend(self.related, self.by_place, scratch, asked, wanted(n, excluded)))
-
-    def score(self, session: SessionQuery, products: NDArray[np.uint32]) -> NDArray[np.float32]:
-        """Return what the session's products add up to for each given one; 0 where they say nothing."""
-        scratch = self._scratch.get()
-        count = collect(self.related, self.by_place, scratch, question(session.products))
-        return scores_of(scratch.candidates, count, question(products))
-
-    def why(self, session: SessionQuery, product: int) -> int:
-        """Return the product of the session that adds most to this one, or `NO_NUMBER`."""
-        scratch = self._scratch.get()
-        count = collect(self.related, self.by_place, scratch, question(session.products))
-        return evidence_of(scratch.candidates, count, int(product))
-
-    def arrays(self) -> Arrays:
-        """Return the rows of weights: `offsets`, `products`, `weights`."""
-        return {"offsets": self.related.offsets, "products": self.related.products, "weights": self.related.weights}
-
     @classmethod
     def from_arrays(cls, arrays: Arrays, config: Mapping[str, object]) -> Self:
         """Make the model again from what `arrays` returned and its configuration."""
@@ -123,15 +99,7 @@ class Linear:
         return model
 
     def _open(self, related: Relation) -> None:
-        self.related = Relation(*(frozen(array) for array in related))
-        self.by_place = np.exp(-np.arange(self.config.query_depth) / self.config.query_decay)
-        self._scratch = PerThread(lambda: RelationScratch(*make_room(self.room)))
-
-    @property
-    def room(self) -> Room:
-        """The scratch memory that a question needs."""
-        offsets = self.related.offsets
-        return Room(self.config.query_depth * longest_row(offsets), len(offsets) - 1)
+        self._hold(related, np.exp(-np.arange(self.config.query_depth) / self.config.query_decay))
 
     def _regressed(self, log: SessionLog) -> Relation:
         """Return the positive weights of the regressions by source; `support` stays empty."""

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from active_customers.core.config import Config
 from active_customers.core.errors import InvalidValueError
 from active_customers.models.base import Arrays, Model
+from active_customers.models.content import Content, ContentConfig
 from active_customers.models.factorization import Factorization, FactorizationConfig
 from active_customers.models.hybrid_model import Hybrid, HybridConfig
 from active_customers.models.item_knn import ItemKnn, ItemKnnConfig
@@ -44,6 +45,7 @@ EVALUATED: Mapping[str, Entry] = MappingProxyType(
         "session_knn": Entry(SessionKnn, SessionKnn.from_arrays, SessionKnnConfig),
         "linear": Entry(Linear, Linear.from_arrays, LinearConfig),
         "factorization": Entry(Factorization, Factorization.from_arrays, FactorizationConfig),
+        "content": Entry(Content, Content.from_arrays, ContentConfig),
     }
 )
 """Those that `refresh` fits and publishes, and those that can be measured."""

@@ -29,6 +29,7 @@ SENTENCES = {
     ReasonCode.SEEN: b"Looked at by other customers of this shop",
     ReasonCode.CATALOG: b"From the catalogue of this shop",
     ReasonCode.RELATED: b"Related to ",
+    ReasonCode.SIMILAR: b"Similar to ",
 }
 
 
