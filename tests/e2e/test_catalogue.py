@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import orjson
 import pytest
@@ -50,6 +53,23 @@ def test_what_is_sold_out_or_hidden_leaves_every_workers_answers_within_a_second
     wait_until(clients, lambda rows: rows.keys() == {"pot"} and rows["pot"]["price"] == 7.5)
     change(clients[4], "DELETE", "pot")
     wait_until(clients, lambda rows: not rows)
+
+
+def test_the_example_of_the_docs_runs(service):
+    """Every request of the page is answered as the comment under it says."""
+    page = (Path(__file__).parents[2] / "docs" / "catalogue.md").read_text()
+    example = re.search(r"```sh\n(.*?)```", page, re.DOTALL)[1].replace("\\\n", " ")
+    client, compared = service.client(), 0
+    for request, told in re.findall(r"^curl (.*)\n# (.*)$", example, re.MULTILINE):
+        words = shlex.split(request)
+        method = words[words.index("-X") + 1] if "-X" in words else "GET"
+        [path] = [word.removeprefix("http://127.0.0.1:8000") for word in words if word.startswith("http")]
+        body = words[words.index("-d") + 1].encode() if "-d" in words else None
+        status, document = client.send(method, path, body)
+        found = f"{status}: {document['detail']}" if status != 200 else orjson.dumps(document).decode()
+        assert re.fullmatch(re.escape(told).replace(re.escape("..."), ".*"), found), (request, found)
+        compared += 1
+    assert compared == 5
 
 
 def test_a_change_that_was_answered_outlives_the_committer_and_the_service(service):

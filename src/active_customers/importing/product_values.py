@@ -105,7 +105,7 @@ def attributes_of(fields: RawFields, check: RowCheck, named: Mapping[str, str]) 
         if found is None:
             check.refuse_one(row, fields.label("attributes"), shown(value), _ATTRIBUTES_REMEDY)
             found = {}
-        found |= {each[row]: values[row] for each, values in names if each[row] and values[row]}
+        found |= {name: values[row] for each, values in names if (name := each[row]) and values[row]}
         objects.append(orjson.dumps(found).decode() if found else None)
     return pa.array(objects, pa.string())
 
