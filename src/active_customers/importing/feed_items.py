@@ -32,7 +32,7 @@ _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BO
 _GOOGLE = "{http://base.google.com/ns/1.0}"
 _UNREADABLE = "\ufffd"
 
-CUT_OFF = "an item ends: the file is cut off within this one"
+CUT_OFF = "write the file whole: it is cut off within this item"
 NO_FEED = "a feed has <item> or <entry> elements"
 
 
@@ -148,7 +148,7 @@ class _Feed:
         try:
             root = fromstring(f"<feed{self._declared}>{text}</feed>", forbid_dtd=True)
         except (ParseError, DefusedXmlException) as error:
-            return Reject(number, "item", text[:200], f"it is well-formed XML ({error})")
+            return Reject(number, "item", text[:200], f"write it as well-formed XML ({error})")
         return _values(root[0])
 
 
