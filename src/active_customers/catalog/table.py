@@ -84,16 +84,15 @@ class CatalogTable:
     def _rebuild(self) -> None:
         """Write all rows anew; those of products that the catalogue does not know are as if it never had."""
         make_folder(self._folder)
-        self._table = self._grown(self._catalog.n_products())
+        self._table = self._grown(0)  # products that only events name need no row, and may come on a full disk
         deleted = self._catalog.deleted_products()
+        known = list(deleted)
         entries = self._catalog.products()
-        unknown = self._table.standing > 0
-        unknown[deleted] = False
         while chunk := list(islice(entries, _ROWS_AT_ONCE)):
             self._write(chunk)
-            unknown[[number for number, _ in chunk]] = False
+            known += [number for number, _ in chunk]
         self._write([(number, None) for number in deleted])
-        gone = np.flatnonzero(unknown)
+        gone = np.setdiff1d(np.flatnonzero(self._table.standing), np.array(known, np.int64))
         self._table.standing[gone] = Standing.UNKNOWN
         self._table.versions[gone] += np.uint32(1)
         self._count()
