@@ -32,8 +32,15 @@ $(VENV)/.compiled: $(VENV)/.installed $(wildcard src/active_customers/kernels/*.
 demo: setup
 	@exec $(BIN)/active-customers demo --data-dir "$(DATA_DIR)" --port $(PORT)
 
+# First what shares the cores: each of its processes starts one BLAS thread, for those wait for each other without rest. Then, alone,
+# what starts services, kills processes and waits for deadlines. TESTS="tests/core -x" runs those, in one process.
 test: setup $(VENV)/.installed-dev
+ifdef TESTS
 	@$(BIN)/python -m pytest $(TESTS)
+else
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --ignore tests/e2e --numprocesses auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest tests/e2e
+endif
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .

@@ -17,6 +17,7 @@ from active_customers.importing.events import EventStore, import_events
 from active_customers.importing.products import import_products
 from active_customers.importing.request import ImportRequest
 from active_customers.models.artifacts import ArtifactStore, Manifest
+from active_customers.models.factorization import FactorizationConfig
 from active_customers.models.hybrid_model import HybridConfig
 from active_customers.models.linear import LinearConfig
 from active_customers.models.session_knn import SessionKnnConfig
@@ -27,12 +28,18 @@ from active_customers.storage.embedded import StorageConfig
 END = "2025-02-01T00:00:00Z"
 NEWEST_DAYS = 2
 
+_SHORT = HybridConfig(label_windows=1, factorization=FactorizationConfig(passes=1))
+SHORT = ModelConfigs(hybrid=_SHORT)
+"""Settings that learn less and much faster: what is tested is what becomes of versions, not how good they are."""
+
 WORSE = ModelConfigs(
-    hybrid=HybridConfig(
-        session_knn=SessionKnnConfig(neighbours=1, sessions_per_product=1),
-        linear=LinearConfig(neighbours=1),
-        neighbours=1,
-        query_depth=1,
+    hybrid=_SHORT.model_copy(
+        update={
+            "session_knn": SessionKnnConfig(neighbours=1, sessions_per_product=1),
+            "linear": LinearConfig(neighbours=1),
+            "neighbours": 1,
+            "query_depth": 1,
+        }
     )
 )
 """Settings with which every source has one product to propose."""
@@ -83,6 +90,6 @@ class Shop:
         progress: Callable[[int, int], None] = nothing,
         **config: object,
     ) -> Manifest:
-        job = Refresh(self.directory, self.clock, RefreshConfig(**config), models or ModelConfigs())
+        job = Refresh(self.directory, self.clock, RefreshConfig(**config), models or SHORT)
         with open_for_writing(self.directory, StorageConfig()) as opened:
             return job.run(opened.writer, progress, force=force, catalogue=dict(opened.store.catalog.products()))

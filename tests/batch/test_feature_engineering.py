@@ -28,16 +28,6 @@ from active_customers.storage.memory import MemoryStore
 LATER = NOW + DAY
 
 
-@pytest.fixture(scope="module")
-def published(tmp_path_factory, simulated):
-    """A shop with a version, and two more days logged since; for reading only."""
-    shop = Shop(tmp_path_factory.mktemp("published") / "data")
-    shop.take(simulated[0])
-    shop.refresh()
-    shop.take(simulated[1])
-    return shop
-
-
 @contextmanager
 def sheet_of(shop):
     store = EmbeddedStore(shop.directory.store).open()

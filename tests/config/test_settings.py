@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 
 import pytest
@@ -101,9 +102,11 @@ def test_a_section_set_to_a_value_elsewhere_is_named(config_file):
 
 @pytest.mark.parametrize("content", [b"server: [", b"- 1\n- 2\n", b"\xff\xfe\x00", b"just text"])
 def test_a_file_that_is_no_settings_file_is_refused(tmp_path, content):
-    path = tmp_path / "config.yaml"
+    """It is named in full, however long its path is."""
+    path = tmp_path / ("folder" * 30) / "config.yaml"
+    path.parent.mkdir()
     path.write_bytes(content)
-    with pytest.raises(SettingsError, match=r"config\.yaml"):
+    with pytest.raises(SettingsError, match=re.escape(str(path))):
         load_settings(path, {})
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from active_customers.core.event import EventType
 from active_customers.features.acts import PRODUCTS, SCHEMA
-from active_customers.features.compute import sql_of
+from active_customers.features.compute import say, sql_of
 
 _NUMBERS = {"float64": pa.float64(), "string": pa.string()}
 
@@ -32,12 +32,13 @@ def make_acts():
 
 @pytest.fixture
 def computed():
-    """Computes a definition; returns its rows, in order."""
+    """Computes a definition with the numbers it asks for; returns its rows, in order."""
 
-    def compute(definition, acts, products=()):
+    def compute(definition, acts, products=(), **numbers):
         with duckdb.connect() as connection:
             connection.register("acts", acts)
             connection.register("products", table_of(list(products), PRODUCTS))
+            say(connection, **numbers)
             return connection.sql(sql_of(definition)).order("ALL").to_arrow_table().to_pylist()
 
     return compute

@@ -9,6 +9,7 @@ import pytest
 from active_customers.core.clock import DAY, parse_time
 from active_customers.core.event import EventType
 from active_customers.features.acts import acts_table, products_table
+from active_customers.features.compute import number
 from active_customers.features.customer import customer_features, customer_taste, pair_features
 
 NOON = parse_time("2025-01-15T12:00:00Z")
@@ -73,12 +74,19 @@ def test_without_a_catalogue_there_are_no_tastes(visits, computed):
     assert computed(customer_taste(acts_table(), products_table(), NOON), visits) == []
 
 
-@pytest.mark.parametrize(
-    "define",
-    [customer_features, pair_features, lambda acts, as_of: customer_taste(acts, products_table(), as_of)],
-)
+DEFINITIONS = [customer_features, pair_features, lambda acts, as_of: customer_taste(acts, products_table(), as_of)]
+
+
+@pytest.mark.parametrize("define", DEFINITIONS)
 def test_acts_from_the_time_asked_about_on_change_nothing(define, visits, computed):
     early = NOON - 11 * DAY
     known = computed(define(acts_table(), early), visits.filter(visits["time"].to_numpy() < early), SHOP)
     assert computed(define(acts_table(), early), visits, SHOP) == known != []
     assert computed(define(acts_table(), NOON), visits, SHOP) != known
+
+
+@pytest.mark.parametrize("define", DEFINITIONS)
+@pytest.mark.parametrize("as_of", [NOON - 11 * DAY, NOON])
+def test_a_time_said_when_a_definition_runs_is_as_one_written_into_it(define, as_of, visits, computed):
+    said = computed(define(acts_table(), number("as_of")), visits, SHOP, as_of=as_of)
+    assert said == computed(define(acts_table(), as_of), visits, SHOP)

@@ -17,6 +17,7 @@ from active_customers.core.recommendation import Goal, ReasonCode
 from active_customers.core.session import MAX_WORDS, empty_state
 from active_customers.kernels import live_knn, session_knn
 from active_customers.kernels.candidate_set import insert_query, make_room
+from active_customers.kernels.hybrid import BESIDE
 from active_customers.kernels.retrieval import Asked
 from active_customers.kernels.session_state import fold
 from active_customers.kernels.state_sections import read_sections
@@ -75,22 +76,22 @@ def answered(recommender, state, asked):
 def votes_of(sections, models, live, asked):
     """Return the votes (product, amount, evidence) of all near sessions, trained and live; there are few, all count."""
     sessions, query = models.hybrid.sessions, numbers(sections.products)
-    scratch = own_scratch(sessions)
-    n_query = insert_query(scratch.candidates, query, 10)
+    scratch, depth = own_scratch(sessions), 20 if asked.goal == Goal.NEW else 10
+    n_query = insert_query(scratch.candidates, query, depth)
     n_votes = session_knn.cast_votes(
         sessions.index,
         sessions.weighting,
         scratch,
         n_query,
-        session_knn.find_sessions(sessions.index, sessions.weighting, scratch, n_query),
+        session_knn.find_sessions(sessions.index, sessions.weighting, scratch, min(n_query, 10)),
     )
     arrays, weighting = (
         live.arrays(),
         weighting_of(live.arrays(), sessions.config, Trained.of(sessions, models.manifest.watermark)),
     )
     mine = scratch_of(arrays, sessions.config, make_room(room_of(arrays, sessions.config)))
-    n_query = insert_query(mine.knn.candidates, query, 10)
-    n_found = live_knn.find_sessions(arrays, weighting, mine, n_query, asked.customer)
+    n_query = insert_query(mine.knn.candidates, query, depth)
+    n_found = live_knn.find_sessions(arrays, weighting, mine, min(n_query, 10), asked.customer)
     n_live = live_knn.cast_votes(arrays, weighting.knn, mine, n_query, (n_found, 0))
     return [
         row
@@ -99,14 +100,25 @@ def votes_of(sections, models, live, asked):
     ]
 
 
-def said(hybrid, query, votes):
+WORTH = {EventType.VIEW: 0.2, EventType.CART_ADD: 0.5, EventType.PURCHASE: 1.0}
+
+
+def weights_of(hybrid, sections, query, asked):
+    """Return what each product of the query weighs in each relation: by its place, or by the most done with it."""
+    if asked.goal != Goal.NEW:
+        return hybrid.sources.by_place.tolist()
+    done = list(zip(sections.products.tolist(), sections.event_types.tolist(), strict=True))
+    return [[max(WORTH[kind] for acted, kind in done if acted == product) for product in query]] * len(RELATIONS)
+
+
+def said(hybrid, query, votes, weights):
     """Return by source what it says of each product, and which relations lead to each, from which products."""
     columns = [defaultdict(float) for _ in range(1 + len(RELATIONS))]
     for product, amount, _ in votes:
         columns[0][product] += amount
     sources = defaultdict(list)
     for place, relation in reversed(list(enumerate(hybrid.sources.relations))):
-        for weight, product in zip(hybrid.sources.by_place[place], query, strict=False):
+        for weight, product in zip(weights[place], query, strict=False):
             rows = slice(*relation.offsets[product : product + 2])
             for other, strength in zip(relation.products[rows].tolist(), relation.weights[rows].tolist(), strict=True):
                 columns[1 + place][other] += weight * strength
@@ -120,23 +132,33 @@ def proposed(sections, models, live, asked, excluded):
     for product in sections.products.tolist()[::-1]:
         query += [product] if product not in query else []
     votes = votes_of(sections, models, live, asked)
-    columns, sources = said(hybrid, query, votes)
+    only_new = asked.goal == Goal.NEW
+    columns, sources = said(hybrid, query, votes, weights_of(hybrid, sections, query, asked))
     own = defaultdict(set)
     for product, time in zip(sections.products.tolist(), sections.times.tolist(), strict=True):
         own[product].add(time)
     columns.append(defaultdict(float, {product: len(times) for product, times in own.items()}))
-    columns[-1][query[0]] *= hybrid.sources.knn.repeat
+    is_next_visit = asked.goal == Goal.RETURN
+    columns[-1][query[0]] *= 1 if is_next_visit else hybrid.sources.knn.repeat
     for product in columns[0]:
         columns[0][product] *= rarity_of(models, live, product)
         columns[0][product] *= hybrid.sources.knn.repeat if product == query[0] else 1
+    if only_new:
+        columns = [defaultdict(float, {p: x for p, x in column.items() if p not in own}) for column in columns]
+    deciding = 1 + BESIDE if only_new else len(columns) - 1 if is_next_visit else 0
+    most = [10 if place == deciding and (only_new or is_next_visit) else 1 for place in range(len(columns))]
     totals = {
-        product: sum(column[product] / max(column.values()) for column in columns if any(column.values()))
+        product: sum(
+            times * column[product] / max(column.values())
+            for times, column in zip(most, columns, strict=True)
+            if any(column.values())
+        )
         for product in {product for column in columns for product in column} - excluded
     }
-    best = max((columns[0][product] for product in totals), default=0) or 1
+    best = max((columns[deciding][product] for product in totals), default=0) or 1
     found = []
     for product, total in totals.items():
-        guess = 0.01 + columns[0][product] / best + 0.001 * total
+        guess = 0.01 + columns[deciding][product] / best + 0.001 * total
         score = guess / (1 + guess)
         strongest = max((amount for voted, amount, _ in votes if voted == product), default=0)
         if strongest:
@@ -159,9 +181,10 @@ def rarity_of(models, live, product):
 
 def one_by_one(models, live, state, asked):
     """The twin: each source asked through its own interface, the answer put together from lists."""
-    sections = read_sections(state, asked.products, asked.now, asked.goal == Goal.RETURN)
-    page = sections.products[-1:] if asked.last_is_page else asked.products
-    bought = set(sections.bought.tolist()) - set(asked.replenishable.tolist())
+    only_new = asked.goal == Goal.NEW
+    sections = read_sections(state, asked.products, asked.now, asked.goal == Goal.RETURN or only_new)
+    page = sections.products if only_new else sections.products[-1:] if asked.last_is_page else asked.products
+    bought = set(sections.bought.tolist()) - (set() if only_new else set(asked.replenishable.tolist()))
     groups = (sections.cart, sections.hidden, page, asked.excluded)
     closed = [product for product, standing in enumerate(asked.standing.tolist()) if standing > Standing.OPEN]
     excluded = bought.union(closed, *(group.tolist() for group in groups))

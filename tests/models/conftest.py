@@ -48,15 +48,23 @@ def ask():
     return query
 
 
-@pytest.fixture
-def blocks():
-    """Sixty sessions over three blocks of ten products that never meet: 0-9, 10-19, 20-29."""
+def three_blocks():
+    """Return sixty sessions over three blocks of ten products that never meet: 0-9, 10-19, 20-29."""
     rng = np.random.default_rng(5)
     return log_of([10 * (i % 3) + rng.permutation(10)[:6] for i in range(60)], 30)
 
 
 @pytest.fixture
-def described_blocks(blocks):
-    """The same, where each block is a brand."""
+def blocks():
+    return three_blocks()
+
+
+def described(blocks):
+    """Return blocks of products of which each is a brand."""
     said = [(p, [(About.BRAND, str(p // 10)), (About.NAME, str(p % 7))]) for p in range(30)]
     return replace(blocks, features=features_of(said, 30))
+
+
+@pytest.fixture
+def described_blocks(blocks):
+    return described(blocks)

@@ -1,10 +1,12 @@
 """What every registered model promises, on data whose answer is known by construction."""
 
 import threading
+from functools import cache
 
 import numpy as np
 import pytest
 from tests.conftest import lightgbm_or_skip
+from tests.models.conftest import described, three_blocks
 
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.models.registry import EVALUATED, new_model
@@ -19,17 +21,27 @@ def name(request):
     return request.param
 
 
-@pytest.fixture
-def log(name, blocks, described_blocks):
-    """What models learn from; those that live by features have them."""
-    return described_blocks if name in ("content", "factorization") else blocks
+@cache
+def learned(name):
+    """Fit a model once for all tests: asking changes nothing."""
+    model = new_model(name)
+    model.fit(log_for(name))
+    return model
+
+
+def log_for(name):
+    """Return what models learn from; those that live by features have them."""
+    return described(three_blocks()) if name in ("content", "factorization") else three_blocks()
 
 
 @pytest.fixture
-def model(name, log):
-    fitted = new_model(name)
-    fitted.fit(log)
-    return fitted
+def log(name):
+    return log_for(name)
+
+
+@pytest.fixture
+def model(name):
+    return learned(name)
 
 
 def listed(candidates):

@@ -9,6 +9,7 @@ from tests.conftest import lightgbm_or_skip
 from active_customers.core.event import EventType
 from active_customers.core.recommendation import Goal
 from active_customers.core.session import SessionQuery
+from active_customers.kernels.hybrid import BESIDE
 from active_customers.models.factorization import FactorizationConfig
 from active_customers.models.hybrid_model import SETTINGS, Hybrid, HybridConfig
 from active_customers.models.product_features import About, features_of
@@ -187,10 +188,75 @@ def test_what_a_customer_buys_at_the_next_visit_is_learned_from_the_visits_befor
     customers = np.concatenate([np.arange(400), np.arange(400)]).astype(np.uint32)
     model = Hybrid(HybridConfig(**QUICK | {"label_share": 0.4}))
     model.fit(replace(log, event_types=types, customers=customers))
-    assert len(model.forests[Goal.RETURN].values) > len(model.forests[Goal.PURCHASE].values)
+    assert len(model.forests[Goal.RETURN].values) > 0
     kinds = np.array([EventType.PURCHASE, EventType.VIEW], np.uint8)
     first = [
         model.candidates(SessionQuery(np.array(pair, np.uint32), kinds, np.zeros(2, np.int64), 0, Goal.RETURN), 1)
         for pair in pairs[:100]
     ]
     assert np.mean([found.products[0] == pair[0] for found, pair in zip(first, pairs, strict=False)]) > 0.8
+
+
+def test_without_visits_to_learn_from_what_was_acted_on_most_often_comes_first_at_the_next(make_log, ask):
+    model = Hybrid(HybridConfig(**QUICK))
+    model.fit_sources(make_log([[0, 1], [1, 2], [2, 3], [0, 3]], 4))
+    query = ask(3, 0, 3, 1)
+    at_the_next = model.candidates(query._replace(times=np.arange(4), goal=Goal.RETURN), 4).products
+    assert at_the_next[0] == 3
+    assert set(at_the_next[1:3].tolist()) == {0, 1}
+
+
+def test_what_is_bought_at_every_visit_is_a_candidate_after_many_products_that_are_newer(make_log, ask):
+    """The oldest of 400 products was bought at ten visits, the others at one: more than are described."""
+    n = 400
+    others = list(range(1, n))
+    model = Hybrid(HybridConfig(**QUICK))
+    model.fit_sources(make_log([[place, place + 1] for place in range(n - 1)], n))
+    query = ask(*[0] * 10, *others)
+    times = np.concatenate((np.arange(10), np.full(len(others), 10)))
+    assert model.candidates(query._replace(times=times, goal=Goal.RETURN), 1).products.tolist() == [0]
+
+
+def test_trees_of_the_next_visit_learn_from_as_many_windows_as_a_small_shop_needs(make_log):
+    """One window is enough for the next product; customers are asked but once a visit, so all windows are for them."""
+    rng = np.random.default_rng(3)
+    n_customers, n_visits = 50, 8
+    log = make_log(rng.integers(N, size=(n_customers * n_visits, 5)).tolist(), N)
+    customers = np.tile(np.arange(n_customers), n_visits).astype(np.uint32)
+    log = replace(log, event_types=np.full(len(log.products), EventType.PURCHASE, np.uint8), customers=customers)
+    config = QUICK | {"label_share": 0.125, "ranker": {"least_in_leaf": 10, "threads": 1, "lists_enough": 120}}
+    model = Hybrid(HybridConfig(**config))
+    one_window = model.lists(log, len(customers) - n_customers)
+    learned = model._all_lists(log, model._alike(log))
+    assert len(one_window[Goal.RETURN].sizes) <= n_customers < len(learned[Goal.RETURN].sizes)
+    assert len(learned[Goal.NEXT].sizes) == len(one_window[Goal.NEXT].sizes)
+
+
+def asked_for_new(products, kinds):
+    times = np.arange(len(products), dtype=np.int64)
+    return SessionQuery(np.array(products, np.uint32), np.array(kinds, np.uint8), times, len(products), Goal.NEW)
+
+
+def test_what_is_new_follows_from_what_was_bought_however_long_ago(hybrid):
+    """Views of the newest products lead elsewhere: they decide what comes next, not what is bought first."""
+    far = [20, 22, 24, 26, 28, 30, 32, 34, 36]
+    query = asked_for_new([3, *far], [EventType.PURCHASE, *[EventType.VIEW] * len(far)])
+    related = hybrid.sources.relations[BESIDE]
+    nearest = set(related.products[related.offsets[3] :][:2].tolist())
+    assert set(hybrid.candidates(query, 2).products.tolist()) == nearest
+    assert not nearest & set(hybrid.candidates(query._replace(goal=Goal.NEXT), 5).products.tolist())
+
+
+def test_what_is_new_is_nothing_that_the_customer_acted_on(hybrid):
+    query = asked_for_new([3, 4, 6, 5], [EventType.VIEW, EventType.VIEW, EventType.CART_ADD, EventType.VIEW])
+    found = hybrid.candidates(query, N).products.tolist()
+    assert found
+    assert not {3, 4, 5, 6} & set(found)
+
+
+def test_all_of_a_long_history_says_what_is_new(hybrid):
+    """More products than the sources are asked about elsewhere: the oldest one still brings its own in."""
+    depth = hybrid.config.query_depth
+    newest = [20 + place for place in range(depth)]
+    query = asked_for_new([3, *newest], [EventType.VIEW] * (depth + 1))
+    assert {2, 4} & set(hybrid.candidates(query, N).products.tolist())

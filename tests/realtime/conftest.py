@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
@@ -24,7 +25,7 @@ from active_customers.core.event import TASTE_TYPES, Event, Receipt
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.product import Product
 from active_customers.models.artifacts import Manifest
-from active_customers.models.base import SessionLog
+from active_customers.models.base import Arrays, SessionLog
 from active_customers.models.hybrid_model import Hybrid
 from active_customers.models.item_knn import ItemKnn
 from active_customers.models.popularity import Popularity, PopularityConfig
@@ -42,6 +43,21 @@ from active_customers.storage.memory import MemoryStore
 KITCHEN = ["k0", "k1", "k2", "k3", "k4"]
 GARDEN = ["g0", "g1", "g2", "g3", "g4"]
 SIGNER = TokenSigner({0: b"k" * 32})
+
+
+CONFIGS = ModelConfigs(popularity=PopularityConfig(popular_sessions=3))
+
+
+def fitted(log: SessionLog) -> dict[str, Arrays]:
+    """Return what each model learns from a log."""
+    models = {
+        "popularity": Popularity(CONFIGS.popularity),
+        "item_knn": ItemKnn(CONFIGS.item_knn),
+        "hybrid": Hybrid(CONFIGS.hybrid),
+    }
+    for model in models.values():
+        model.fit(log)
+    return {name: model.arrays() for name, model in models.items()}
 
 
 class Shop:
@@ -110,17 +126,11 @@ class Shop:
 
     def learn(self, version: str = "v1") -> None:
         """Train on everything posted so far and put it in force."""
-        configs = ModelConfigs(popularity=PopularityConfig(popular_sessions=3))
-        models = {
-            "popularity": Popularity(configs.popularity),
-            "item_knn": ItemKnn(configs.item_knn),
-            "hybrid": Hybrid(configs.hybrid),
-        }
-        log = self.history()
-        for model in models.values():
-            model.fit(log)
-        arrays = {name: model.arrays() for name, model in models.items()}
-        manifest = Manifest(version, NOW, 1, log.n_products, configs.model_dump(mode="json"), {}, {})
+        self.put_in_force(version, fitted(self.history()))
+
+    def put_in_force(self, version: str, arrays: dict[str, Arrays]) -> None:
+        """Answer by models that were fitted before."""
+        manifest = Manifest(version, NOW, 1, self.store.catalog.n_products(), CONFIGS.model_dump(mode="json"), {}, {})
         self.engine.recommender = SessionRecommender(load_models(manifest, arrays))
 
     def history(self) -> SessionLog:
@@ -139,7 +149,7 @@ class Shop:
         return replace(SessionLog.from_rows(arrays, n_products, NOW), features=features)
 
 
-def two_worlds() -> Shop:
+def _untrained() -> Shop:
     """Kitchen and garden products that never meet in a session; whoever buys k0 buys k4; one product is rare."""
     shop = Shop()
     for number in range(1, 11):
@@ -149,7 +159,18 @@ def two_worlds() -> Shop:
         shop.session(number + 50, ["k0", "k4"], "purchase")
     shop.session(70, ["rare"])
     shop.sell(Product("k1", name="Pan"), Product("g1", name="Rake", replenishable=True))
-    shop.learn()
+    return shop
+
+
+@cache
+def _learned() -> dict[str, Arrays]:
+    return fitted(_untrained().history())
+
+
+def two_worlds() -> Shop:
+    """The shop of `_untrained` with the models of its history, which are fitted once: nothing writes into them."""
+    shop = _untrained()
+    shop.put_in_force("v1", _learned())
     return shop
 
 

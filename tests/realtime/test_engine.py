@@ -74,6 +74,14 @@ def test_a_replenishable_product_may_be_proposed_again(shop):
     assert "g1" in shop.products("anna", n=MAX_N)
 
 
+def test_where_customers_discover_nothing_is_shown_that_they_looked_at_in_any_visit(shop):
+    shop.act("anna", "view", "k2", timestamp=format_time(NOW - 3 * HOUR))
+    shop.act("anna", "purchase", "g1")
+    found = shop.products("anna", context="discover", n=MAX_N)
+    assert set(found) == EVERYTHING - {"k2", "g1"}
+    assert set(found[:4]) == set(GARDEN) - {"g1"}
+
+
 def test_hidden_and_excluded_products_are_not_proposed(shop):
     shop.act("anna", "hide", "k1")
     products = shop.products("anna", n=MAX_N, exclude=["g2", "k3", "unheard-of"])
@@ -116,7 +124,7 @@ def test_the_reasons_evidence_is_named_as_the_catalogue_names_it(shop):
 def test_scores_never_rise_and_begin_with_one(shop):
     shop.act("anna", "view", "k0")
     shop.act("anna", "cart_add", "g0")
-    for context in ("home", "browse", "cart", "checkout"):
+    for context in ("home", "browse", "cart", "checkout", "discover"):
         scores = [shown["score"] for shown in shop.ask("anna", n=MAX_N, context=context)["recommendations"]]
         assert scores == sorted(scores, reverse=True)
         assert scores[0] == 1
@@ -196,7 +204,7 @@ histories = st.lists(
     max_size=8,
 )
 queries = st.fixed_dictionaries(
-    {"n": st.integers(1, 15), "context": st.sampled_from(["home", "browse", "cart", "checkout"])},
+    {"n": st.integers(1, 15), "context": st.sampled_from(["home", "browse", "cart", "checkout", "discover"])},
     optional={
         "product_id": st.lists(products, min_size=1, max_size=2),
         "exclude": st.lists(products, min_size=1, max_size=4),
@@ -225,7 +233,8 @@ def _forbidden(history: list[tuple[str, str]], query: dict) -> set[str]:
     kept = {p for p, quantity in cart.items() if quantity} | {
         p for p, quantity in bought.items() if quantity and p != "g1"
     }
-    return kept | hidden | {*query.get("exclude", []), *query.get("product_id", [])}
+    known = {product for kind, product in history if kind in TASTES and query["context"] == "discover"}
+    return kept | hidden | known | {*query.get("exclude", []), *query.get("product_id", [])}
 
 
 @settings(max_examples=150)

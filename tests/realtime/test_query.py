@@ -26,7 +26,7 @@ def test_every_parameter_is_read():
     assert (query.product_id, query.exclude, query.deadline_ms) == (("a", "b&c"), ("1", "1"), 3)
 
 
-@pytest.mark.parametrize("context", ["home", "browse", "cart", "checkout"])
+@pytest.mark.parametrize("context", ["home", "browse", "cart", "checkout", "discover"])
 def test_the_four_contexts_are_served(context):
     assert parse_query(f"customer_id=1&context={context}".encode()).context.name.lower() == context
 
@@ -47,8 +47,8 @@ def test_the_four_contexts_are_served(context):
         ("customer_id=1&n=", "n", "integer"),
         ("customer_id=1&n=NaN", "n", "integer"),
         ("customer_id=1&n=1&n=2", "n", "send it once"),
-        ("customer_id=1&context=email", "context", "home, browse, cart, checkout"),
-        ("customer_id=1&context=Home", "context", "home, browse, cart, checkout"),
+        ("customer_id=1&context=email", "context", "home, browse, cart, checkout, discover"),
+        ("customer_id=1&context=Home", "context", "home, browse, cart, checkout, discover"),
         ("customer_id=1&context=home&context=cart", "context", "send it once"),
         ("customer_id=1&channel=fax", "channel", "web, mobile, email, push"),
         ("customer_id=1&channel=web&channel=web", "channel", "send it once"),

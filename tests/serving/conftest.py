@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from contextlib import asynccontextmanager
 
 import pytest
@@ -30,9 +31,10 @@ def publish(directory: DataDirectory, writer: DirectWriter, clock: ManualClock) 
     return job.run(writer, lambda _done, _total: None).version
 
 
-@pytest.fixture
-def trained(directory, clock) -> DataDirectory:
-    """A data directory with a few sessions and a published model."""
+@pytest.fixture(scope="session")
+def published(tmp_path_factory) -> DataDirectory:
+    """A data directory with a few sessions and a published model; for reading only."""
+    directory = DataDirectory(tmp_path_factory.mktemp("published") / "data")
     directory.prepare()
     store = EmbeddedStore(directory.store, writer=True).open()
     store.events.append(
@@ -43,8 +45,15 @@ def trained(directory, clock) -> DataDirectory:
         ],
         NOW,
     )
-    publish(directory, DirectWriter(directory, store), clock)
+    publish(directory, DirectWriter(directory, store), ManualClock(NOW))
     store.close()
+    return directory
+
+
+@pytest.fixture
+def trained(directory, published) -> DataDirectory:
+    """A copy of it, for changing."""
+    shutil.copytree(published.root, directory.root)
     return directory
 
 

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -88,7 +89,7 @@ class FeatureEngineering:
         """
         with self._computing(reading, catalogue, erased) as connection:
             files = []
-            for name, definition in _definitions(reading).items():
+            for name, definition in definitions().items():
                 files.append(self._scratch / f"{name}.parquet")
                 connection.sql(definition).order(_ORDERS[name]).write_parquet(str(files[-1]), compression="zstd")
             yield files
@@ -96,13 +97,15 @@ class FeatureEngineering:
     def products(self, reading: Reading, erased: Sequence[int] = ()) -> dict[str, NDArray[Any]]:
         """Return the table of products by column, in order of product number; raises as `tables` does."""
         with self._computing(reading, {}, erased) as connection:
-            found = connection.sql(_definitions(reading)[PRODUCTS]).order(_ORDERS[PRODUCTS]).fetchnumpy()
+            found = connection.sql(definitions()[PRODUCTS]).order(_ORDERS[PRODUCTS]).fetchnumpy()
             return {name: np.asarray(column) for name, column in found.items()}
 
     @contextmanager
     def _computing(
         self, reading: Reading, catalogue: Mapping[int, Product], erased: Sequence[int]
     ) -> Iterator[duckdb.DuckDBPyConnection]:
+        from active_customers.features.compute import say  # noqa: PLC0415 - whoever serves does without Ibis
+
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{self._config.memory_mb}MB",
             "threads": self._config.threads,
@@ -121,6 +124,7 @@ class FeatureEngineering:
                     "archive"
                 )
                 connection.execute(_ACTS.format(first=reading.first, watermark=reading.watermark, but_holes=holes))
+                say(connection, as_of=reading.as_of, n_products=reading.n_products)
                 yield connection
         except duckdb.Error as error:
             remedy = "see that the archive can be read and the disk has room, then try again"
@@ -129,13 +133,14 @@ class FeatureEngineering:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
 
-def _definitions(reading: Reading) -> dict[str, str]:
-    """Return the SQL of each table."""
+@cache
+def definitions() -> dict[str, str]:
+    """Return the SQL of each table, which asks for the numbers `as_of` and `n_products`."""
     from active_customers.features import customer, product  # noqa: PLC0415 - whoever serves does without Ibis
     from active_customers.features.acts import acts_table, products_table  # noqa: PLC0415
-    from active_customers.features.compute import sql_of  # noqa: PLC0415
+    from active_customers.features.compute import number, sql_of  # noqa: PLC0415
 
-    acts, as_of, n = acts_table(), reading.as_of, reading.n_products
+    acts, as_of, n = acts_table(), number("as_of"), number("n_products")
     facts, profile = product.product_facts(acts, as_of, n), product.product_profile(acts, as_of, n)
     tables: dict[str, Table] = {
         PRODUCTS: facts.join(profile, "product"),

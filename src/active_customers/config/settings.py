@@ -103,11 +103,11 @@ def _read(file: Path) -> dict[str, Any]:
         found = yaml.safe_load(file.read_text())
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         why = " ".join(str(error).split())
-        raise SettingsError("config", str(file), f"it cannot be read as YAML ({why}): mend it") from error
+        raise SettingsError("config", str(file), f"it cannot be read as YAML ({why}): mend {file}") from error
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise SettingsError("config", str(file), "write sections with names, as in config/config.yaml")
+        raise SettingsError("config", str(file), f"write sections with names into {file}, as in config/config.yaml")
     return found
 
 

@@ -177,6 +177,7 @@ class Context(Word):
     OUT_OF_STOCK = 6
     EMAIL = 7
     PUSH = 8
+    DISCOVER = 9
 
 
 class Channel(Word):

@@ -44,6 +44,8 @@ class Goal(Word):
     """One that the customer buys later in the session."""
     RETURN = 3
     """One that the customer buys at the next visit that ends with a purchase."""
+    NEW = 4
+    """One that the customer buys some time and has not looked at yet; what they know is not shown."""
 
 
 class Recommendation(NamedTuple):

@@ -50,7 +50,7 @@ def held_out(
     offsets = np.concatenate(([0], np.cumsum(np.bincount(pairs[0])))).astype(np.int64)
     everyone = np.arange(logs.test.n_sessions)
     questions = Questions(everyone, np.diff(logs.test.offsets), offsets, pairs[1])
-    return logs.task(questions, everyone, masks_history=True, several=True, goal=Goal.NEXT)
+    return logs.task(questions, everyone, masks_history=True, several=True, goal=Goal.NEW)
 
 
 def _codes(customers: NDArray[Any], known: NDArray[Any]) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import ibis
 from ibis import _
-from ibis.expr.types import FloatingValue, IntegerColumn, NumericValue, Table
+from ibis.expr.types import FloatingValue, IntegerColumn, IntegerValue, NumericValue, Table
 
 from active_customers.core.event import TASTE_TYPES, EventType
 
@@ -44,7 +44,7 @@ def products_table() -> Table:
     return ibis.table(dict(PRODUCTS), name="products")
 
 
-def before(acts: Table, as_of: int) -> Table:
+def before(acts: Table, as_of: IntegerValue | int) -> Table:
     """Return the acts strictly before a time (microseconds): all that a definition may know."""
     return acts.filter(acts.time < as_of)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ibis
 from ibis import _
-from ibis.expr.types import NumericValue, Table
+from ibis.expr.types import IntegerValue, NumericValue, Table
 
 from active_customers.core.clock import DAY
 from active_customers.core.event import EventType
@@ -13,7 +13,7 @@ from active_customers.features.acts import VIEWS, before, number_of, of_taste
 _ATTRIBUTES = ("category", "brand")
 
 
-def customer_features(acts: Table, as_of: int) -> Table:
+def customer_features(acts: Table, as_of: IntegerValue | int) -> Table:
     """Return a row for each customer with acts of taste before `as_of`.
 
     `customer`; how many `sessions`, `views`, `carts` and `purchases`; `visit_gap` and `purchase_gap`, the mean days
@@ -47,7 +47,7 @@ def customer_features(acts: Table, as_of: int) -> Table:
     )
 
 
-def pair_features(acts: Table, as_of: int) -> Table:
+def pair_features(acts: Table, as_of: IntegerValue | int) -> Table:
     """Return a row for each customer and product that met before `as_of`.
 
     `customer`, `product`; how often it was `viewed`, put into the cart (`carts`) and `bought`; `met`, the days since
@@ -63,7 +63,7 @@ def pair_features(acts: Table, as_of: int) -> Table:
     return counted.mutate(met=_days(as_of - counted.last)).drop("last")
 
 
-def customer_taste(acts: Table, products: Table, as_of: int) -> Table:
+def customer_taste(acts: Table, products: Table, as_of: IntegerValue | int) -> Table:
     """Return what each customer's acts of taste go to: `customer`, `attribute`, `value`, `share`.
 
     The attributes are category and brand by the catalogue: `share` of the customer's acts on products that have one.

@@ -27,7 +27,7 @@ PARTS = ("night", "morning", "afternoon", "evening", "weekend", "spring", "summe
 """Parts of the day (six hours each, UTC), of the week and of the year that products can have an affinity to."""
 
 
-def product_facts(acts: Table, as_of: int, n_products: int) -> Table:
+def product_facts(acts: Table, as_of: IntegerValue | int, n_products: IntegerValue | int) -> Table:
     """Return what models know of each product number below `n_products`: `product`, then `PRODUCT_FACTS`.
 
     Acts as ln(1 + n), their trend as ln(recent share / share expected) shrunken by one act, those of the very newest
@@ -62,7 +62,7 @@ def product_facts(acts: Table, as_of: int, n_products: int) -> Table:
     ).select("product", *PRODUCT_FACTS)
 
 
-def product_profile(acts: Table, as_of: int, n_products: int) -> Table:
+def product_profile(acts: Table, as_of: IntegerValue | int, n_products: IntegerValue | int) -> Table:
     """Return how each product number below `n_products` is sold, and when: `product` and the columns below.
 
     `cart_rate` and `conversion` are cart adds and purchases for each view, `return_rate` pieces given back for each
@@ -134,7 +134,7 @@ def _first_of(share: float) -> IntegerValue:
     return (_.n_sessions * (1 - share) + 0.5).floor()
 
 
-def _for_each(counts: Table, n_products: int, without: dict[str, float | None]) -> Table:
+def _for_each(counts: Table, n_products: IntegerValue | int, without: dict[str, float | None]) -> Table:
     """Return a row for each product number; counts of those without acts are 0, or as `without` says."""
     numbers = ibis.range(n_products).unnest().name("product").as_table()
     joined = numbers.left_join(counts, "product").drop("product_right")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from active_customers.core.clock import DAY
 from active_customers.core.event import EventType
 from active_customers.core.identifiers import NO_NUMBER
-from active_customers.core.recommendation import ReasonCode
+from active_customers.core.recommendation import Goal, ReasonCode
 from active_customers.kernels import session_knn
 from active_customers.kernels.candidate_set import CandidateSet, Votes, insert_query
 from active_customers.kernels.embedding import add_cosines, session_vector
@@ -44,13 +44,21 @@ MOST_OWN = 512
 """Products of a customer's acts that may come back, at most: the newest."""
 
 GUESS = 6
-"""The column of the first guess: near sessions decide, as they are the best source by far, and the sum of what all say
-where they are silent. Trees learn what is wrong with it, so that few of them, or none, are no loss."""
+"""The column of the first guess: the best source decides, and the sum of what all say where it is silent. Trees learn
+what is wrong with it, so that few of them, or none, are no loss."""
+
+_SAID = np.array([KNN, OWN, *(FIRST_RELATION + 2 * relation for relation in range(N_RELATIONS))])
+"""The columns of what the sources say."""
+_DECIDING = np.array([0, 0, 0, 1, 2 + BESIDE])
+"""The source that decides in the first guess, by `Goal`: near sessions within a visit, at the next one what the
+customer acted on most often, and where only what is new is asked for what stood beside that."""
+_MOST = np.array([1.0, 1.0, 1.0, 10.0, 10.0])
+"""What it counts in the sum of all sources, each other at most 1."""
 
 _SILENT = 0.001
-"""What the sum of all sources counts in the first guess, beside the share of the best one's votes."""
+"""What the sum of all sources counts in the first guess, beside the share of the best one's votes or moments."""
 _LEAST = 0.01
-"""The share of the best one's votes that no votes count as."""
+"""The share of the best one's that none count as."""
 
 MOST_RANKED = 1024
 """Products that are described, at most."""
@@ -70,14 +78,21 @@ for _strength, _types in enumerate(
 
 _SESSION, _TOGETHER = int(ReasonCode.SESSION), int(ReasonCode.VIEWED_TOGETHER)
 _RELATED, _SIMILAR = int(ReasonCode.RELATED), int(ReasonCode.SIMILAR)
+_RETURN, _NEW = int(Goal.RETURN), int(Goal.NEW)
 
 
 class Acts(NamedTuple):
-    """What a customer did, oldest first: product numbers, `EventType`s and times in microseconds, [n] each."""
+    """What a customer did, oldest first: product numbers, `EventType`s and times in microseconds, [n] each.
+
+    `goal` is what the answer is for. Where that is what is new, all these products are evidence, by how far each act
+    went towards buying and not by how long ago it was, and none is a candidate: what comes next in a visit follows from
+    its newest acts; what somebody will buy for the first time, from all that they ever bought.
+    """
 
     products: NDArray[np.uint32]
     event_types: NDArray[np.uint8]
     times: NDArray[np.int64]
+    goal: int
 
 
 class Counts(NamedTuple):
@@ -95,7 +110,8 @@ class HybridSources(NamedTuple):
     """What proposes and what is known, read-only.
 
     Row `r` of `by_place` weighs the i-th newest distinct product of the acts in relation `r`; `facts`
-    float32[n_products, f] is known of each product. Products may be missing from any of them.
+    float32[n_products, f] is known of each product. Products may be missing from any of them. `worth` float64[256]
+    says by `EventType` what an act tells of what the customer will want for the first time.
     """
 
     sessions: session_knn.SessionIndex
@@ -105,6 +121,7 @@ class HybridSources(NamedTuple):
     vectors: NDArray[np.float32]
     by_act: NDArray[np.float64]
     facts: NDArray[np.float32]
+    worth: NDArray[np.float64]
 
 
 class HybridScratch(NamedTuple):
@@ -136,10 +153,16 @@ def rank(
 def propose(sources: HybridSources, scratch: HybridScratch, acts: Acts, wanted: Wanted) -> NDArray[np.int64]:
     """Return the slots of the most promising products, the most promising first, described in `scratch.columns`."""
     n_own = insert_query(scratch.knn.candidates, acts.products, MOST_OWN)
-    n_asked = min(n_own, sources.by_place.shape[1])
+    n_asked = n_evidence(sources, acts, n_own)
     n_votes = _ask_sessions(sources, scratch.knn, n_asked)
     counts = count_votes(sources, scratch, acts, Counts(n_asked, n_own, n_own), n_votes)
     return promising(sources, scratch, acts, counts, wanted)
+
+
+@kernel
+def n_evidence(sources: HybridSources, acts: Acts, n_own: int) -> int:
+    """Return how many of the acts' products the sources are asked with."""
+    return n_own if acts.goal == _NEW else min(n_own, sources.by_place.shape[1])
 
 
 @kernel
@@ -165,7 +188,7 @@ def count_votes(sources: HybridSources, scratch: HybridScratch, acts: Acts, coun
             weigh_votes(gathered, slot, rarity[products[slot]])
     if counts.own > 0 and products[0] == acts.products[-1]:
         weigh_votes(gathered, 0, sources.knn.repeat)
-        gathered[0, OWN] *= np.float32(sources.knn.repeat)
+        gathered[0, OWN] *= np.float32(1.0 if acts.goal == _RETURN else sources.knn.repeat)
     return Counts(counts.asked, counts.own, count)
 
 
@@ -201,12 +224,23 @@ def promising(
     candidates, gathered = scratch.knn.candidates, scratch.gathered
     for relation in range(N_RELATIONS - 1, -1, -1):  # so that the evidence is what stood beside it, if anything did
         column = FIRST_RELATION + 2 * relation
-        count = _add_relation(
-            sources.relations[relation], sources.by_place[relation], candidates, gathered, (n_asked, count, column)
-        )
-    slots = _choose(scratch, count, wanted)
+        weights = _by_worth(sources.worth, candidates, acts, n_own) if acts.goal == _NEW else sources.by_place[relation]
+        count = _add_relation(sources.relations[relation], weights, candidates, gathered, (n_asked, count, column))
+    slots = _choose(scratch, acts.goal, (n_own if acts.goal == _NEW else 0, count), wanted)
     _describe(sources, scratch, acts, n_own, slots)
     return slots
+
+
+@kernel
+def _by_worth(worth: NDArray[np.float64], candidates: CandidateSet, acts: Acts, n_own: int) -> NDArray[np.float64]:
+    """Return what each of the acts' products says by the most that was done with it."""
+    weights = np.zeros(n_own)
+    for act in range(len(acts.products)):
+        product = acts.products[act]
+        slot = candidates.slots[product] if product < len(candidates.slots) else n_own
+        if slot < n_own and candidates.products[slot] == product:
+            weights[slot] = max(weights[slot], worth[acts.event_types[act]])
+    return weights
 
 
 @kernel
@@ -298,11 +332,13 @@ def _add_relation(
 
 
 @kernel
-def _choose(scratch: HybridScratch, count: int, wanted: Wanted) -> NDArray[np.int64]:
-    """Return the slots of the most promising products: each source says at most 1."""
+def _choose(scratch: HybridScratch, goal: int, slots: tuple[int, int], wanted: Wanted) -> NDArray[np.int64]:
+    """Return the most promising of the `slots`, given as first and end: the source that decides says most."""
+    first, count = slots
     gathered, scores = scratch.gathered, scratch.knn.candidates.scores
     best = np.zeros(2 + N_RELATIONS, np.float32)
-    for slot in range(count):
+    scores[:first] = 0.0
+    for slot in range(first, count):
         best[0] = max(best[0], gathered[slot, KNN])
         best[1] = max(best[1], gathered[slot, OWN])
         for relation in range(N_RELATIONS):
@@ -310,7 +346,8 @@ def _choose(scratch: HybridScratch, count: int, wanted: Wanted) -> NDArray[np.in
     factors = np.zeros(len(best))
     for source in range(len(best)):
         factors[source] = 1.0 / best[source] if best[source] > 0.0 else 0.0
-    for slot in range(count):
+    factors[_DECIDING[goal]] *= _MOST[goal]
+    for slot in range(first, count):
         score = factors[0] * gathered[slot, KNN] + factors[1] * gathered[slot, OWN]
         for relation in range(N_RELATIONS):
             score += factors[2 + relation] * gathered[slot, FIRST_RELATION + 2 * relation]
@@ -324,6 +361,7 @@ def _describe(sources: HybridSources, scratch: HybridScratch, acts: Acts, n_own:
     """Write what is known of the chosen products into the first places of `scratch.columns`."""
     gathered, columns, products = scratch.gathered, scratch.columns, scratch.knn.candidates.products
     _describe_sessions(scratch, slots)
+    _guess(scratch, slots, _SAID[_DECIDING[acts.goal]])
     first = _OF_SESSIONS
     for relation in range(N_RELATIONS):
         _describe_relation(gathered, columns, slots, (FIRST_RELATION + 2 * relation, first))
@@ -343,11 +381,8 @@ def _describe(sources: HybridSources, scratch: HybridScratch, acts: Acts, n_own:
 
 @kernel
 def _describe_sessions(scratch: HybridScratch, slots: NDArray[np.int64]) -> None:
-    """Write what near sessions say, and the first guess.
-
-    That is: relative to the best, in full, what came after, votes, the strongest, the place.
-    """
-    gathered, columns, totals = scratch.gathered, scratch.columns, scratch.knn.candidates.scores
+    """Write what near sessions say: relative to the best, in full, what came after, votes, the strongest, the place."""
+    gathered, columns = scratch.gathered, scratch.columns
     best = np.float32(1e-30)
     values = np.empty(len(slots), np.float32)
     for place in range(len(slots)):
@@ -360,8 +395,19 @@ def _describe_sessions(scratch: HybridScratch, slots: NDArray[np.int64]) -> None
         columns[2, place] = gathered[slot, KNN_AFTER] / best
         columns[3, place] = gathered[slot, N_VOTES]
         columns[4, place] = gathered[slot, STRONGEST] / best
-        columns[GUESS, place] = math.log(_LEAST + values[place] / best + _SILENT * totals[slot])
     _write_places(values, columns[5])
+
+
+@kernel
+def _guess(scratch: HybridScratch, slots: NDArray[np.int64], column: int) -> None:
+    """Write the first guess, in which what is gathered in one column decides."""
+    gathered, guesses, totals = scratch.gathered, scratch.columns[GUESS], scratch.knn.candidates.scores
+    best = np.float32(1e-30)
+    for slot in slots:
+        best = max(best, gathered[slot, column])
+    for place in range(len(slots)):
+        slot = slots[place]
+        guesses[place] = math.log(_LEAST + gathered[slot, column] / best + _SILENT * totals[slot])
 
 
 @kernel

@@ -23,7 +23,7 @@ from active_customers.kernels.top_n import ALL_OPEN, Wanted, is_closed, is_exclu
 from active_customers.kernels.trees import Forest
 
 _REVISIT = int(ReasonCode.REVISIT)
-_RETURN = int(Goal.RETURN)
+_RETURN, _NEW = int(Goal.RETURN), int(Goal.NEW)
 _BOUGHT_TOGETHER = int(ReasonCode.BOUGHT_TOGETHER)
 
 _LEAST_SHARE = 0.1
@@ -95,7 +95,7 @@ def retrieve(handed: Any, state: State, asked: Asked) -> int:
     together comes first, then as elsewhere what the hybrid ranks; what is popular follows.
     """
     sources, scratch = handed.content
-    sections = read_sections(state, asked.products, asked.now, asked.goal == _RETURN)
+    sections = read_sections(state, asked.products, asked.now, _of_all_sessions(asked))
     wanted = Wanted(asked.n, _excluded(sections, asked), asked.standing)
     candidates, rows = scratch.relation.candidates, scratch.rows
     size = 0
@@ -111,13 +111,24 @@ def retrieve(handed: Any, state: State, asked: Asked) -> int:
 @kernel
 def kept_out(state: State, asked: Asked) -> Numbers:
     """Return what must not be in the answer, ascending."""
-    return _excluded(read_sections(state, asked.products, asked.now, asked.goal == _RETURN), asked)
+    return _excluded(read_sections(state, asked.products, asked.now, _of_all_sessions(asked)), asked)
+
+
+@kernel
+def _of_all_sessions(asked: Asked) -> bool:
+    """Whether what the customer did in earlier sessions counts, too."""
+    return asked.goal in (_RETURN, _NEW)
 
 
 @kernel
 def _excluded(sections: StateSections, asked: Asked) -> Numbers:
-    """Return what is in the cart, hidden, bought for good, on the page or excluded by the shop, ascending."""
+    """Return what is in the cart, hidden, bought for good, on the page or excluded by the shop, ascending.
+
+    Where only what is new is asked for, all that the customer acted on, too.
+    """
+    only_new = asked.goal == _NEW
     page = sections.products[-1:] if asked.last_is_page else asked.products
+    page = sections.products if only_new else page
     n_most = len(sections.cart) + len(sections.hidden) + len(sections.bought) + len(page) + len(asked.excluded)
     excluded = np.empty(n_most, np.uint32)
     size = 0
@@ -126,7 +137,7 @@ def _excluded(sections: StateSections, asked: Asked) -> Numbers:
             excluded[size] = product
             size += 1
     for product in sections.bought:
-        if not np.any(asked.replenishable == product):
+        if only_new or not np.any(asked.replenishable == product):
             excluded[size] = product
             size += 1
     excluded = excluded[:size]
@@ -149,16 +160,16 @@ def _ranked(
     """
     sections, asked = about
     trained, weighting = scratch.knn, sources.weighting
-    knn, depth = weighting.knn, sources.hybrid.by_place.shape[1]
+    knn = weighting.knn
+    acts = hybrid.Acts(sections.products, sections.event_types, sections.times, asked.goal)
     n_own = insert_query(trained.candidates, sections.products, hybrid.MOST_OWN)
-    n_query = min(n_own, depth)
+    n_query = hybrid.n_evidence(sources.hybrid, acts, n_own)
     n_shared = min(n_query, len(knn.by_place))
     n_trained = session_knn.find_sessions(sources.hybrid.sessions, knn, trained, n_shared)
     n_live = live_knn.find_sessions(sources.live, weighting, live, n_shared, asked.customer)
     n_trained, n_live = _keep_nearest(trained, live.knn, (n_trained, n_live), knn.neighbours)
     n_votes = session_knn.cast_votes(sources.hybrid.sessions, knn, trained, n_query, n_trained)
     n_votes = live_knn.cast_votes(sources.live, knn, live, n_query, (n_live, n_votes))
-    acts = hybrid.Acts(sections.products, sections.event_types, sections.times)
     counts = hybrid.count_votes(sources.hybrid, scratch, acts, hybrid.Counts(n_query, n_own, n_own), n_votes)
     for slot in range(counts.found):
         product = trained.candidates.products[slot]

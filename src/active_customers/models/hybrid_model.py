@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -31,6 +31,7 @@ from active_customers.kernels.trees import Forest
 from active_customers.models import session_knn
 from active_customers.models.base import NO_PRODUCTS, Arrays, Candidates, SessionLog
 from active_customers.models.content import Content, ContentConfig
+from active_customers.models.event_weights import EventWeights
 from active_customers.models.factorization import Factorization, FactorizationConfig
 from active_customers.models.item_knn import make_baskets, no_relation, relate
 from active_customers.models.kernel_arguments import PerThread, Prepared, frozen, longest_row, wanted
@@ -46,6 +47,9 @@ RELATIONS = ("content", "linear", "after", "beside")
 _KNN = "session_knn_"
 CUSTOMERS = f"{_KNN}customers"
 """The array that tells whose sessions a model holds."""
+
+_TAUGHT = (Goal.NEXT, Goal.CART, Goal.PURCHASE, Goal.RETURN)
+"""What trees are trained for. For `NEW` the first guess is the answer: the next act of a visit says nothing of it."""
 
 _LISTS_AT_LEAST = 20
 """Questions with a right answer among the candidates below which nothing is learned from them."""
@@ -85,6 +89,12 @@ class HybridConfig(Config):
     """Products kept for each product in `after` and `beside`."""
     after_decay: Annotated[float, Field(gt=0)] = 2.0
     """How fast a pair loses weight with the acts between, in `after`."""
+    beside_decay: Annotated[float, Field(gt=0)] = 3.0
+    """The same, in `beside`."""
+    first_time: EventWeights = EventWeights(
+        view=0.2, click=0.2, wishlist_add=0.3, cart_add=0.5, purchase=1.0, email_click=0.2, push_click=0.2
+    )
+    """How much an act on a product says of what the customer will want for the first time, however long ago it was."""
     window: Annotated[int, Field(ge=1)] = 20
     """Acts between two products beyond which they do not count as a pair."""
     session_knn: SessionKnnConfig = SessionKnnConfig()
@@ -109,8 +119,8 @@ class Hybrid:
     The trees are trained on questions from the newest sessions, with sources fitted on the sessions before these only,
     so that what is learned from never knows what it is to foresee; then the sources are fitted on everything. Every
     candidate of a question is learned from: a sample by one source would teach to trust the others. For each `Goal` the
-    trees of the next product are followed by some that learned what leads to it. They start from a first guess, which
-    is the answer where there is too little to learn from.
+    trees of the next product are followed by some that learned what leads to it; the next visit has trees of its own.
+    They start from a first guess, which is the answer where there is too little to learn from.
 
     Scores are the first guess and the trees' sums through the logistic function. The evidence is the act's product that
     near sessions share with the strongest vote, else the product itself where the customer acted on it, else the newest
@@ -154,9 +164,16 @@ class Hybrid:
                 break
             windows.insert(0, self.lists(log.first(end), end - length, alike))
             n_lists += len(windows[0][Goal.NEXT].sizes)
-        return {goal: Lists.end_to_end([window[goal] for window in windows]) for goal in Goal} if windows else {}
+        lists = {goal: Lists.end_to_end([window[goal] for window in windows]) for goal in _TAUGHT} if windows else {}
+        is_cut_short = 0 < len(windows) < self.config.label_windows and n_lists >= self.config.ranker.lists_enough
+        if is_cut_short and 0 < len(lists[Goal.RETURN].sizes) < self.config.ranker.lists_enough:
+            n_before = max(log.n_sessions - length * self.config.label_windows, length)
+            lists |= self.lists(log, n_before, alike, (Goal.RETURN,))  # a customer is asked but once a visit
+        return lists
 
-    def lists(self, log: SessionLog, n_before: int, alike: Relation | None = None) -> dict[Goal, Lists]:
+    def lists(
+        self, log: SessionLog, n_before: int, alike: Relation | None = None, goals: Iterable[Goal] = _TAUGHT
+    ) -> dict[Goal, Lists]:
         """Return what the trees learn from: the sessions after the first `n_before`, described by those before.
 
         `alike` is what the catalogue describes alike, where that is known already.
@@ -164,7 +181,7 @@ class Hybrid:
         fitted = self._fitted(self._withholding(log.first(n_before)), alike)
         sources = self._kernel_sources(fitted)
         scratch = _scratch(self.config.query_depth, sources, own_scratch(fitted.sessions))
-        return {goal: self._lists(sources, scratch, Questions.of(log, n_before, goal)) for goal in Goal}
+        return {goal: self._lists(sources, scratch, Questions.of(log, n_before, goal)) for goal in goals}
 
     def _withholding(self, log: SessionLog) -> SessionLog:
         """Return a log without the acts on some products, drawn by chance, which only the catalogue tells of then.
@@ -216,7 +233,7 @@ class Hybrid:
         if not known.any():
             return Candidates(NO_PRODUCTS, np.empty(0, np.float32), NO_PRODUCTS)
         scratch = self._scratch.get()
-        acts = make_acts(session.products[known], session.event_types[known], session.times[known])
+        acts = make_acts(session.products[known], session.event_types[known], session.times[known], session.goal)
         wish = wanted(max(SETTINGS[self.config.setting].candidates, n), excluded)
         slots = self._rank(self.sources, self.forests[session.goal], scratch, acts, wish)
         found, scores = scratch.knn.candidates, scratch.scores[: len(slots)].astype(np.float32)
@@ -289,9 +306,9 @@ class Hybrid:
         """Return what came after each product, or what stood in the same session."""
         config, length = self.config, self.config.session_knn.session_length
         steps = np.arange(config.window + 1)
-        by_distance = np.exp(-(steps - 1) / config.after_decay) if after else np.ones(len(steps))
+        by_distance = np.exp(-(steps - 1) / (config.after_decay if after else config.beside_decay))
         weights = np.ones(log.n_sessions, np.float32)
-        pairing = Pairing(by_distance, weights, 0.3 if after else 0.5, config.neighbours, 0, after)
+        pairing = Pairing(by_distance, weights, 0.3 if after else 0.2, config.neighbours, 0, after)
         return relate(make_baskets(log, np.ones(len(log.products), np.float32), length), pairing, log.n_products)
 
     def _open(self, sources: _Sources, forests: tuple[Forest, ...]) -> None:
@@ -315,6 +332,7 @@ class Hybrid:
             vectors=fitted.vectors,
             by_act=np.exp(-np.arange(acts.query_depth) / acts.query_decay),
             facts=fitted.facts,
+            worth=config.first_time.table(),
         )
 
     def scratch(self, knn: KnnScratch) -> HybridScratch:
@@ -345,14 +363,16 @@ def _no_forests() -> tuple[Forest, ...]:
 
 
 def _forests(trained: Mapping[Goal, Forest]) -> tuple[Forest, ...]:
-    """Return a forest for each goal: where nothing was learned for it, that of the nearest goal that has one."""
-    of_purchase = trained.get(Goal.PURCHASE, trained[Goal.NEXT])
-    rest = {Goal.PURCHASE: of_purchase, Goal.RETURN: of_purchase, Goal.CART: trained[Goal.NEXT]}
-    return tuple(trained.get(goal) or rest[goal] for goal in Goal)
+    """Return a forest for each goal: where nothing was learned for it, that of the next product.
+
+    Those of the next visit and of what is new start from other first guesses, which none of theirs could correct.
+    """
+    of_this_visit = {Goal.CART: trained[Goal.NEXT], Goal.PURCHASE: trained[Goal.NEXT]}
+    return tuple(trained.get(goal) or of_this_visit.get(goal) or no_forest() for goal in Goal)
 
 
 def _scratch(query_depth: int, sources: HybridSources, knn: KnnScratch) -> HybridScratch:
-    related = query_depth * sum(longest_row(relation.offsets) for relation in sources.relations)
+    related = max(query_depth, MOST_OWN) * sum(longest_row(relation.offsets) for relation in sources.relations)
     n_touched = min(len(knn.candidates.slots), MOST_OWN + len(knn.votes.products) + related)
     return HybridScratch(
         knn,

@@ -11,7 +11,6 @@ from pydantic import Field
 
 from active_customers.core.clock import DAY
 from active_customers.core.config import Config
-from active_customers.core.event import TASTE_TYPES
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import ReasonCode
 from active_customers.core.session import SessionQuery
@@ -19,38 +18,11 @@ from active_customers.kernels.retrieval import Ranking
 from active_customers.kernels.sessions import last_acts
 from active_customers.kernels.top_n import first_n
 from active_customers.models.base import NO_PRODUCTS, Arrays, Candidates, SessionLog
+from active_customers.models.event_weights import EventWeights
 from active_customers.models.kernel_arguments import frozen, question, wanted
-
-Weight = Annotated[float, Field(ge=0)]
 
 RANKED = 2_000
 """Popular products that are kept at hand: more than one customer can have bought, hidden and excluded."""
-
-
-class EventWeights(Config):
-    """How much one act of each type says about a product."""
-
-    view: Weight = 1.0
-    """Looking at it."""
-    click: Weight = 1.0
-    """Choosing it from a list."""
-    wishlist_add: Weight = 3.0
-    """Keeping it in mind."""
-    cart_add: Weight = 3.0
-    """Putting it into the cart."""
-    purchase: Weight = 5.0
-    """Buying it."""
-    email_click: Weight = 1.0
-    """Following it from an email."""
-    push_click: Weight = 1.0
-    """Following it from a push message."""
-
-    def table(self) -> NDArray[np.float64]:
-        """Return the weights by event type number, 0 for types that say nothing."""
-        weights = np.zeros(256)
-        for kind in TASTE_TYPES:
-            weights[kind] = getattr(self, kind.word)
-        return weights
 
 
 class PopularityConfig(Config):

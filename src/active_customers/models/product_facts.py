@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -20,17 +22,24 @@ def product_facts(log: SessionLog) -> NDArray[np.float32]:
 
     A million acts take about a second.
     """
-    from active_customers.features import product  # noqa: PLC0415 - serving does without Ibis
-    from active_customers.features.acts import acts_table  # noqa: PLC0415
-    from active_customers.features.compute import as_columns  # noqa: PLC0415
+    from active_customers.features.compute import as_columns  # noqa: PLC0415 - serving does without Ibis
 
     as_of = int(log.times.max(initial=0)) + 1
-    definition = product.product_facts(acts_table(), as_of, log.n_products)
-    columns = as_columns(definition, _acts(log), THREADS)
+    columns = as_columns(definition(), _acts(log), THREADS, as_of=as_of, n_products=log.n_products)
     facts = np.empty((log.n_products, len(FACTS)), np.float32)
     for place, name in enumerate(FACTS):
         facts[columns["product"], place] = columns[name]
     return facts
+
+
+@cache
+def definition() -> str:
+    """Return the SQL of the facts, compiled once however often models are fitted."""
+    from active_customers.features import product  # noqa: PLC0415 - serving does without Ibis
+    from active_customers.features.acts import acts_table  # noqa: PLC0415
+    from active_customers.features.compute import number, sql_of  # noqa: PLC0415
+
+    return sql_of(product.product_facts(acts_table(), number("as_of"), number("n_products")))
 
 
 def _acts(log: SessionLog) -> pa.Table:

@@ -71,13 +71,14 @@ class Lists(NamedTuple):
 def train(lists: Mapping[Goal, Lists], config: RankerConfig, n_trees: int) -> dict[Goal, Forest]:
     """Learn to put the right answers first (LambdaMART: Burges, "From RankNet to LambdaRank to LambdaMART", 2010).
 
-    Up to `n_trees` are learned from the lists of the next product, of which there are most; for each other goal some
-    more are put on top. Raises `MissingLibraryError` where LightGBM cannot be loaded.
+    Up to `n_trees` are learned from the lists of the next product, of which there are most; for other goals of the same
+    visit some more are put on top. What is bought at the next visit is another question with another first guess: up
+    to `n_trees` are learned for it alone. Raises `MissingLibraryError` where LightGBM cannot be loaded.
     """
-    learned = lists[Goal.NEXT]
-    forests = {Goal.NEXT: _boosted(learned, learned.guesses, config, n_trees)}
+    alone: list[Goal] = [goal for goal in lists if goal in (Goal.NEXT, Goal.RETURN)]
+    forests: dict[Goal, Forest] = {goal: _boosted(lists[goal], lists[goal].guesses, config, n_trees) for goal in alone}
     for goal in lists:
-        if goal is not Goal.NEXT:
+        if goal not in forests:
             below = _said(forests[Goal.NEXT], lists[goal])
             forests[goal] = joined(forests[Goal.NEXT], _boosted(lists[goal], below, config, config.goal_trees))
     return forests

@@ -71,7 +71,7 @@ class Questions(NamedTuple):
     def acts(self, place: int) -> Acts:
         """Return what is known in a question."""
         known, log = slice(self.starts[place], self.rows[place]), self.log
-        return make_acts(log.products[known], log.event_types[known], log.times[known])
+        return make_acts(log.products[known], log.event_types[known], log.times[known], self.goal)
 
     def answers(self, place: int) -> NDArray[np.uint32]:
         """Return the right products; one is enough, and they may repeat."""
@@ -83,9 +83,11 @@ class Questions(NamedTuple):
         return later
 
 
-def make_acts(products: NDArray[np.uint32], event_types: NDArray[np.uint8], times: NDArray[np.int64]) -> Acts:
+def make_acts(
+    products: NDArray[np.uint32], event_types: NDArray[np.uint8], times: NDArray[np.int64], goal: Goal
+) -> Acts:
     """Return acts in the kernels' form, whatever they came in."""
-    return Acts(question(products), np.array(event_types, np.uint8), np.array(times, np.int64))
+    return Acts(question(products), np.array(event_types, np.uint8), np.array(times, np.int64), int(goal))
 
 
 def _begins(customers: NDArray[np.uint32]) -> NDArray[np.bool_]:

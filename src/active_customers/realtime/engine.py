@@ -37,6 +37,7 @@ GOALS = {
     Context.CHECKOUT: Goal.PURCHASE,
     Context.EMAIL: Goal.RETURN,
     Context.PUSH: Goal.RETURN,
+    Context.DISCOVER: Goal.NEW,
 }
 """What an answer is for, by where it is shown; elsewhere the product to look at next."""
 

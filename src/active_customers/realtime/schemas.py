@@ -43,7 +43,7 @@ MAX_N = 100
 """Products in one answer."""
 MAX_PRODUCTS = 1000
 """Products in one request that changes the catalogue."""
-SERVED_CONTEXTS = (Context.HOME, Context.BROWSE, Context.CART, Context.CHECKOUT)
+SERVED_CONTEXTS = (Context.HOME, Context.BROWSE, Context.CART, Context.CHECKOUT, Context.DISCOVER)
 
 
 def _metadata(value: object) -> object:
