@@ -20,6 +20,7 @@ from active_customers.core.clock import parse_time
 from active_customers.models.artifacts import ArtifactStore
 from active_customers.storage.archive import Archive
 from active_customers.storage.data_dir import DataDirectory
+from active_customers.storage.embedded import EmbeddedStore
 from active_customers.storage.simulated_clock import SimulatedClock
 
 
@@ -172,6 +173,25 @@ def test_products_are_imported(command, tmp_path):
     code, out, err = command("import-products", "products.jsonl", "--data-dir", "d")
     assert (code, err) == (0, "")
     assert "2" in out
+
+
+def test_a_full_feed_of_products_makes_the_others_unavailable(command, tmp_path):
+    (tmp_path / "both.jsonl").write_text('{"product_id":1,"name":"Pan","price":2}\n{"product_id":2,"name":"Pot"}\n')
+    (tmp_path / "one.jsonl").write_text('{"product_id":1,"stock":0}\n')
+    command("import-products", "both.jsonl", "--data-dir", "d")
+    code, out, err = command("import-products", "one.jsonl", "--full", "--merge", "--data-dir", "d")
+    assert (code, err) == (0, "")
+    assert "1 others are unavailable now" in out
+    store = EmbeddedStore(tmp_path / "d" / "store").open()
+    found = [(product.name, product.price, product.told_availability) for _, product in store.catalog.products()]
+    store.close()
+    assert found == [("Pan", 2.0, "out_of_stock"), ("Pot", None, "out_of_stock")]
+
+
+def test_an_address_that_gives_nothing_is_said(command):
+    code, _, err = command("import-products", "http://127.0.0.1:9/feed.xml", "--data-dir", "d")
+    assert code == 2
+    assert "it cannot be fetched" in err
 
 
 def test_without_events_there_is_nothing_to_train_on_and_it_is_said(command):

@@ -11,6 +11,7 @@ import pytest
 import typer
 from prometheus_client import REGISTRY
 
+from active_customers.catalog.product_schema import ProductIn
 from active_customers.cli import app
 from active_customers.config.settings import Settings, default_yaml, explain, load_settings
 from active_customers.core.event import PUBLIC_WORDS
@@ -80,6 +81,11 @@ def test_every_metric_is_documented():
 @pytest.mark.parametrize("name", [*EventIn.model_fields, *RecommendationQuery.model_fields, *PUBLIC_WORDS])
 def test_every_field_parameter_and_event_type_is_documented(name):
     assert re.search(rf"\b{name}\b", page("api"))
+
+
+@pytest.mark.parametrize("name", ProductIn.model_fields)
+def test_every_field_of_a_product_is_documented(name):
+    assert f"`{name}`" in page("catalogue")
 
 
 @pytest.mark.parametrize("status", sorted({status for status, _ in STATUSES.values()}))

@@ -28,7 +28,7 @@ class Application:
         self._hot = {("GET", RECOMMENDATIONS): services.hot.recommendations, ("POST", EVENTS): services.hot.events}
         self.at_once = {RECOMMENDATIONS.encode(): self._answer_at_once}
         """What a server may call instead, where it can (see `serving.http_protocol`)."""
-        self._api = build_api(services.hot, services.access, services.health, services.eraser, services.clock)
+        self._api = build_api(services)
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Serve one request, or the lifespan of the process."""

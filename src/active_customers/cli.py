@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import orjson
@@ -27,6 +28,7 @@ from active_customers.evaluation.contestants import LINES
 from active_customers.evaluation.protocols import PROTOCOLS
 from active_customers.evaluation.simulator import SimulatorConfig, simulate
 from active_customers.evaluation.tuning import MEASURES, TuningRequest, tune
+from active_customers.importing.download import Downloads
 from active_customers.importing.events import EventStore, check_events, import_events
 from active_customers.importing.products import check_products, import_products
 from active_customers.importing.report import ImportReport
@@ -185,21 +187,32 @@ def import_events_command(
 
 @app.command("import-products")
 def import_products_command(
-    files: Files,
+    files: Annotated[list[str], typer.Argument(help="CSV, TSV, XML, JSONL (also .gz, .zst) or Parquet, or addresses.")],
     preset: Preset = None,
     data_dir: DataDir = DEFAULT_DATA,
     config: ConfigFile = None,
     dry_run: DryRun = False,
+    full: Annotated[bool, typer.Option("--full", help="What the files lack becomes unavailable.")] = False,
+    merge: Annotated[bool, typer.Option("--merge", help="Keep what the files say nothing of.")] = False,
 ) -> None:
     """Import catalogue entries; those with a known id are replaced."""
-    settings = _loaded(config, data_dir).settings
-    request = ImportRequest(files, data_dir, preset, settings.imports)
-    with progress("import-products") as report:
-        if dry_run:
-            outcome = check_products(request, report)
-        else:
-            with _opened(request.directory, settings) as opened:
-                outcome = import_products(request, opened.writer, opened.clock, report)
+    settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
+    with TemporaryDirectory(prefix="active-customers-") as folder:
+        downloads = Downloads(Path(folder), directory.feeds)
+        paths = downloads.paths(files, whole=full)
+        if len(paths) < len(files):
+            say(f"{len(files) - len(paths)} of {len(files)} have not changed since they were imported")
+        if not paths:
+            return
+        request = ImportRequest(paths, data_dir, preset, settings.imports, full, merge)
+        with progress("import-products") as report:
+            if dry_run:
+                outcome = check_products(request, report)
+            else:
+                with _opened(directory, settings) as opened:
+                    writer, catalog = opened.writer, opened.store.catalog
+                    outcome = import_products(request, writer, opened.clock, report, catalog)
+                downloads.remember()
     _report(outcome)
 
 
@@ -473,7 +486,7 @@ def demo(data_dir: DataDir = Path(".demo"), port: int = 8000) -> None:
     if ArtifactStore(directory.models).current() is None:
         now = SystemClock().now()
         simulate_command(shop, end=format_time(now - now % DAY))
-        import_products_command([shop / "products.jsonl"], data_dir=data_dir)
+        import_products_command([str(shop / "products.jsonl")], data_dir=data_dir)
         import_events_command([shop / "events.parquet"], data_dir=data_dir)
         refresh(data_dir)
     serve(data_dir, port=port)

@@ -11,6 +11,8 @@ from typing import Protocol
 
 from active_customers.batch.refresh_reports import RefreshWatch
 from active_customers.batch.schedule import Schedule
+from active_customers.catalog.products import Products
+from active_customers.catalog.table import CatalogTable, TableReader
 from active_customers.config.settings import Settings
 from active_customers.core.attribution import TokenSigner
 from active_customers.core.clock import Clock, SystemClock, format_time
@@ -38,7 +40,7 @@ from active_customers.serving.live_watch import LiveWatch
 from active_customers.serving.refresh_process import RefreshTask
 from active_customers.serving.retention import Retention
 from active_customers.serving.updater import ModelFollower, Updater, Work
-from active_customers.serving.writer_socket import WriterServer, erase_remotely
+from active_customers.serving.writer_socket import WriterServer, change_products_remotely, erase_remotely
 from active_customers.storage.archive import Archive
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore
@@ -139,6 +141,7 @@ class Services:
     store: EmbeddedStore
     eraser: Eraser
     clock: ClockControl
+    products: Products
 
 
 def service_clock(settings: Settings, directory: DataDirectory) -> Clock:
@@ -165,7 +168,7 @@ def build(settings: Settings, directory: DataDirectory, clock: Clock | None = No
 
     Raises `StoreLockedError` when another process owns it, `NewerDataError` when a newer version wrote it.
     """
-    lock, store, writer = _own(settings, directory, clock)
+    lock, store, writer, table = _own(settings, directory, clock)
     clock = writer.clock
     answering, works = _answering(settings, directory, store, clock)
     live, learning = build_live(settings, directory, store)
@@ -174,22 +177,27 @@ def build(settings: Settings, directory: DataDirectory, clock: Clock | None = No
     owner = Owner(
         store,
         committer,
-        Updater([*works, *_upkeep(settings, (directory, store, writer), clock), *refreshing, *learning]),
+        Updater(
+            [*_kept(settings, table), *works, *_upkeep(settings, (directory, store, writer)), *refreshing, *learning]
+        ),
         WriterServer(directory.socket, writer),
         schedule,
         lock,
         live,
     )
     eraser = Eraser(writer.erase, store.erasures, directory.models, settings.retention)
-    return _services(settings, clock, answering, (committer, owner), eraser)
+    return _services(
+        settings, answering, (committer, owner), eraser, Products(store.catalog, writer.change_products, clock)
+    )
 
 
 def build_owner(settings: Settings, directory: DataDirectory, beat: Work) -> Owner:
     """Put the committer's process together; raises as `build` does."""
-    lock, store, writer = _own(settings, directory)
+    lock, store, writer, table = _own(settings, directory)
     committer = AppendServer(directory.appends, store.events, writer.clock, settings.committer)
     schedule, refreshing = _scheduled(settings, directory, store)
-    updater = Updater([*_upkeep(settings, (directory, store, writer), writer.clock), *refreshing, beat])
+    upkeep = _upkeep(settings, (directory, store, writer))
+    updater = Updater([*_kept(settings, table), *upkeep, *refreshing, beat])
     return Owner(store, committer, updater, WriterServer(directory.socket, writer), schedule, lock)
 
 
@@ -216,15 +224,17 @@ def build_worker(settings: Settings, directory: DataDirectory, beat: Work) -> Se
     link = AppendLink(directory.appends, settings.committer)
     reader = Reader(store, link, Updater([*works, beat]))
     eraser = Eraser(partial(erase_remotely, directory), store.erasures, directory.models, settings.retention)
-    return _services(settings, clock, answering, (link, reader), eraser)
+    products = Products(store.catalog, partial(change_products_remotely, directory), clock)
+    return _services(settings, answering, (link, reader), eraser, products)
 
 
 _Answering = tuple[EmbeddedStore, Engine, AnswerEncoder, Counts]
 
 
-def _own(
-    settings: Settings, directory: DataDirectory, clock: Clock | None = None
-) -> tuple[int, EmbeddedStore, DirectWriter]:
+_Owned = tuple[int, EmbeddedStore, DirectWriter, CatalogTable]
+
+
+def _own(settings: Settings, directory: DataDirectory, clock: Clock | None = None) -> _Owned:
     """Become the owner of a directory and complete what a crash interrupted."""
     directory.prepare()
     with ExitStack() as undo:
@@ -234,17 +244,24 @@ def _own(
         store = EmbeddedStore(directory.store, settings.storage, writer=True).open()
         undo.callback(store.close)
         store.sessions.load_fold()
-        writer = DirectWriter(directory, store, clock or service_clock(settings, directory))
+        clock = clock or service_clock(settings, directory)
+        table = CatalogTable(directory.catalog_table, store.catalog, clock)
+        writer = DirectWriter(directory, store, clock, table.update)
         writer.resume()
         undo.pop_all()
-    return lock, store, writer
+    return lock, store, writer, table
+
+
+def _kept(settings: Settings, table: CatalogTable) -> list[Work]:
+    """Return the work that keeps the table of products true; before it is done once, nothing is answered."""
+    return [Work(table.follow, settings.updater.poll_seconds, at_start=True)]
 
 
 def _answering(
     settings: Settings, directory: DataDirectory, store: EmbeddedStore, clock: Clock
 ) -> tuple[_Answering, list[Work]]:
     """Return what answers are made with, and the work that keeps it up to date."""
-    cards = ProductCards(store.catalog)
+    cards = ProductCards(store.catalog, TableReader(directory.catalog_table))
     engine = Engine(store, cards, clock)
     encoder = AnswerEncoder(cards, TokenSigner(load_keys(directory.keys)))
     live = LiveReader(directory.live, settings.models.hybrid.session_knn, settings.models.popularity)
@@ -257,11 +274,11 @@ def _answering(
         engine.standing = watch.look()
 
     counts = Counts()
-    works = [Work(work, pause, at_start=True) for work in (follower.follow, cards.refresh, look, counts.publish)]
+    works = [Work(work, pause, at_start=True) for work in (follower.follow, look, counts.publish)]
     return (store, engine, encoder, counts), works
 
 
-def _upkeep(settings: Settings, owned: tuple[DataDirectory, EmbeddedStore, DirectWriter], clock: Clock) -> list[Work]:
+def _upkeep(settings: Settings, owned: tuple[DataDirectory, EmbeddedStore, DirectWriter]) -> list[Work]:
     """Return the work that the owner does beside committing."""
     directory, store, writer = owned
 
@@ -274,7 +291,7 @@ def _upkeep(settings: Settings, owned: tuple[DataDirectory, EmbeddedStore, Direc
 
     archive: Callable[[], None] = writer.archive_and_compact
     rejects_days = settings.imports.rejects_days
-    retention = Retention(writer, store, directory, settings.retention, clock, rejects_days)
+    retention = Retention(writer, store, directory, settings.retention, writer.clock, rejects_days)
     return [
         Work(measure, settings.updater.poll_seconds, at_start=True),
         Work(archive, settings.updater.archive_seconds),
@@ -294,11 +311,16 @@ def _scheduled(settings: Settings, directory: DataDirectory, store: EmbeddedStor
 
 
 def _services(
-    settings: Settings, clock: Clock, answering: _Answering, appending: tuple[Appender, Lifecycle], eraser: Eraser
+    settings: Settings,
+    answering: _Answering,
+    appending: tuple[Appender, Lifecycle],
+    eraser: Eraser,
+    products: Products,
 ) -> Services:
     store, engine, encoder, counts = answering
     appender, parts = appending
+    clock = products.clock
     access = Access(settings.access)
     hot = HotRoutes(access, clock, (engine, encoder), appender, counts)
     health, control = Health(store, engine, appender), ClockControl(clock, store.events)
-    return Services(hot, access, health, parts, store, eraser, control)
+    return Services(hot, access, health, parts, store, eraser, control, products)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from active_customers.core.clock import ManualClock
-from active_customers.core.product import Product
+from active_customers.core.product import Changed, Product, ProductChange
 from active_customers.importing.events import EventStore, check_events, import_events
 from active_customers.importing.report import ImportReport
 from active_customers.importing.request import ImportConfig, ImportRequest
@@ -41,6 +41,9 @@ class MemoryShop:
 
     def put_products(self, products: Sequence[Product]) -> int:
         return self.store.catalog.put_products(products)
+
+    def change_products(self, changes: Sequence[ProductChange]) -> list[Changed]:
+        return self.store.catalog.change_products(changes)
 
     def archive_log(self) -> None:
         entries = self.store.events.read(1, 1_000_000)

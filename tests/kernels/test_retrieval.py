@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from active_customers.core.clock import DAY, HOUR
 from active_customers.core.event import EventType
 from active_customers.core.identifiers import NO_NUMBER
+from active_customers.core.product import Standing
 from active_customers.core.recommendation import Goal, ReasonCode
 from active_customers.core.session import MAX_WORDS, empty_state
 from active_customers.kernels import live_knn, session_knn
@@ -26,6 +27,7 @@ from active_customers.models.base import NO_PRODUCTS, SessionLog
 from active_customers.models.factorization import FactorizationConfig
 from active_customers.models.hybrid_model import RELATIONS, Hybrid, HybridConfig
 from active_customers.models.item_knn import ItemKnn
+from active_customers.models.kernel_arguments import frozen
 from active_customers.models.popularity import Popularity
 from active_customers.models.product_features import About, features_of
 from active_customers.models.ranker_questions import Questions
@@ -193,7 +195,8 @@ def one_by_one(models, live, state, asked):
     page = sections.products if only_new else sections.products[-1:] if asked.last_is_page else asked.products
     bought = set(sections.bought.tolist()) - (set() if only_new else set(asked.replenishable.tolist()))
     groups = (sections.cart, sections.hidden, page, asked.excluded)
-    excluded = bought.union(*(group.tolist() for group in groups))
+    closed = [product for product, standing in enumerate(asked.standing.tolist()) if standing > Standing.OPEN]
+    excluded = bought.union(closed, *(group.tolist() for group in groups))
     rows = []
 
     def take(found):
@@ -230,6 +233,9 @@ acts = st.lists(st.tuples(st.sampled_from(KINDS), anything), max_size=8)
 few = st.lists(st.integers(0, N_PRODUCTS + 2), max_size=3).map(numbers)
 
 
+standings = st.lists(st.sampled_from([0, 1, 1, 2, 3, 4, 5]), max_size=N_PRODUCTS)
+
+
 @st.composite
 def questions(draw):
     return Asked(
@@ -243,6 +249,7 @@ def questions(draw):
         products=numbers(draw(st.lists(anything, max_size=3))),
         excluded=draw(few),
         replenishable=draw(few),
+        standing=frozen(np.array(draw(standings), np.uint8)),
     )
 
 
@@ -313,6 +320,21 @@ def test_whoever_is_late_gets_what_is_popular():
     assert int(ReasonCode.SESSION) in in_time[2]
     assert set(late[2]) == {int(ReasonCode.SEEN)}
     assert set(late[0]) == {0, 1}
+
+
+def test_what_is_closed_makes_way_for_what_comes_next():
+    """Whether the customer's own acts or what is popular proposed it, early or late."""
+    recommender = SessionRecommender(models_of(columns_of([(1, 0, 1), (1, 1, 1), (2, 0, 1), (2, 2, 1)])))
+    state, standing = state_of([(EventType.VIEW, 0)]), np.zeros(2, np.uint8)
+    standing[0], standing[1] = Standing.OPEN, Standing.SOLD_OUT
+    for is_late in (False, True):
+        asked = asking(is_late=is_late)
+        everything, _, _, _ = answered(recommender, state, asked)
+        without, _, _, _ = answered(recommender, state, asked._replace(standing=frozen(standing)))
+        assert {0, 1, 2} <= set(everything)
+        assert {0, 2} <= set(without)
+        assert 1 not in without
+        assert is_late or len(without) == len(everything)
 
 
 def test_without_a_model_the_live_index_answers_alone(tmp_path):

@@ -66,3 +66,11 @@ def test_kth_largest_equals_sorting(seed):
     values = rng.integers(0, 20, rng.integers(1, 200)).astype(np.float64)
     k = int(rng.integers(1, len(values) + 1))
     assert kth_largest(values.copy(), k) == np.sort(values)[-k]
+
+
+def test_closed_products_make_way_for_the_next_best():
+    products, scores = np.arange(5, dtype=np.uint32), np.array([1.0, 5.0, 3.0, 4.0, 2.0])
+    standing = np.array([0, 2, 1, 5], np.uint8)
+    wanted = Wanted(2, ascending(), standing)
+    assert top_n(products, scores, wanted).tolist() == [2, 4]
+    assert first_n(products, wanted).tolist() == [0, 2]

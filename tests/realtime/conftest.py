@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any
 from urllib.parse import urlencode
+from weakref import finalize
 
 import numpy as np
 import orjson
@@ -14,6 +18,7 @@ import pytest
 from tests.conftest import NOW
 
 from active_customers.batch.daily_refresh import ModelConfigs
+from active_customers.catalog.table import CatalogTable, TableReader
 from active_customers.core.attribution import TokenSigner
 from active_customers.core.clock import HOUR, SECOND, ManualClock, format_time
 from active_customers.core.event import TASTE_TYPES, Event, Receipt
@@ -61,7 +66,11 @@ class Shop:
     def __init__(self, access: AccessConfig | None = None) -> None:
         self.clock = ManualClock(NOW)
         self.store = MemoryStore()
-        self.cards = ProductCards(self.store.catalog)
+        folder = Path(mkdtemp(prefix="active-customers-test-"))
+        finalize(self, rmtree, folder)
+        self.table = CatalogTable(folder, self.store.catalog, self.clock)
+        self.table.follow()
+        self.cards = ProductCards(self.store.catalog, TableReader(folder))
         self.engine = Engine(self.store, self.cards, self.clock)
         encoder = AnswerEncoder(self.cards, SIGNER)
         self.hot = HotRoutes(Access(access or AccessConfig()), self.clock, (self.engine, encoder), self)
@@ -104,6 +113,11 @@ class Shop:
         """Return the ids in the answer to a query, in order."""
         return [shown["product_id"] for shown in self.ask(customer, **parameters)["recommendations"]]
 
+    def sell(self, *products: Product) -> None:
+        """Put products into the catalogue."""
+        self.store.catalog.put_products(products)
+        self.table.update([product.product_id for product in products])
+
     def session(self, number: int, products: list[str], kind: str = "view") -> None:
         """Post a session of a customer of its own; higher numbers lie further back."""
         for place, product in enumerate(products):
@@ -144,7 +158,7 @@ def _untrained() -> Shop:
     for number in range(1, 6):
         shop.session(number + 50, ["k0", "k4"], "purchase")
     shop.session(70, ["rare"])
-    shop.store.catalog.put_products([Product("k1", name="Pan"), Product("g1", name="Rake", replenishable=True)])
+    shop.sell(Product("k1", name="Pan"), Product("g1", name="Rake", replenishable=True))
     return shop
 
 

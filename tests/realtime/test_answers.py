@@ -26,7 +26,7 @@ def shop_selling(name: str) -> Shop:
     shop = Shop()
     for number in range(1, 5):
         shop.session(number, ["named", "plain"])
-    shop.store.catalog.put_products([Product("named", name=name)])
+    shop.sell(Product("named", name=name))
     shop.learn()
     return shop
 
@@ -43,7 +43,7 @@ def test_any_name_stands_in_the_answer_as_it_is(name):
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30))
 def test_any_text_is_a_name(name):
     shop = Shop()
-    shop.store.catalog.put_products([Product("p", name=name)])
+    shop.sell(Product("p", name=name))
     assert shop.ask("new")["recommendations"][0]["product_name"] == name
 
 
@@ -52,10 +52,9 @@ def test_a_product_without_a_name_is_shown_by_its_id(shop):
     assert (names["k0"], names["k1"]) == ("k0", "Pan")
 
 
-def test_a_changed_name_is_shown_after_the_next_look(shop):
+def test_a_changed_name_is_in_the_next_answer(shop):
     shop.ask("new", n=11)
-    shop.store.catalog.put_products([Product("k0", name="Ladle")])
-    shop.cards.refresh()
+    shop.sell(Product("k0", name="Ladle"))
     assert "Ladle" in [row["product_name"] for row in shop.ask("new", n=11)["recommendations"]]
 
 

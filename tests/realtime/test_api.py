@@ -101,7 +101,7 @@ def call(app, method, url, **request) -> httpx.Response:
     return asyncio.run(send())
 
 
-CUSTOMERS = "/api/v1/customers"
+CUSTOMERS, PRODUCTS, PRODUCT = "/api/v1/customers", "/api/v1/products", "/api/v1/products/{product_id}"
 VIEW = {"customer_id": 1, "event_type": "view", "product_id": "p1", "event_id": "contract-1"}
 REQUESTS = [
     ("GET", "?customer_id=1", None),
@@ -133,7 +133,7 @@ REQUESTS = [
 def test_the_hot_routes_and_the_declared_ones_give_the_same_reply(services, guarded, method, query, body, key):
     parts = services if key is None else guarded
     headers = {} if key is None else {"x-api-key": key}
-    hot, declared = Application(parts), build_api(parts.hot, parts.access, parts.health, parts.eraser, parts.clock)
+    hot, declared = Application(parts), build_api(parts)
     url = (RECOMMENDATIONS if method == "GET" else EVENTS) + query
     call(hot, method, url, content=body, headers=headers)  # so that both find the same events known
     replies = [call(app, method, url, content=body, headers=headers) for app in (hot, declared)]
@@ -173,6 +173,15 @@ def api_schema(services):
         (f"GET {CLOCK}", GenerationMode.POSITIVE),
         (f"POST {CLOCK}", GenerationMode.POSITIVE),
         (f"POST {CLOCK}", GenerationMode.NEGATIVE),
+        (f"GET {PRODUCTS}", GenerationMode.POSITIVE),
+        (f"GET {PRODUCTS}", GenerationMode.NEGATIVE),
+        (f"POST {PRODUCTS}", GenerationMode.POSITIVE),
+        (f"POST {PRODUCTS}", GenerationMode.NEGATIVE),
+        (f"GET {PRODUCT}", GenerationMode.POSITIVE),
+        (f"PUT {PRODUCT}", GenerationMode.POSITIVE),
+        (f"PUT {PRODUCT}", GenerationMode.NEGATIVE),
+        (f"PATCH {PRODUCT}", GenerationMode.POSITIVE),
+        (f"DELETE {PRODUCT}", GenerationMode.POSITIVE),
     ],
 )
 def test_every_reply_to_whatever_is_sent_is_as_documented(api_schema, label, mode):
@@ -198,6 +207,9 @@ def test_no_operation_is_left_out_above(api_schema):
         f"DELETE {CUSTOMERS}/{{customer_id}}",
         f"GET {CLOCK}",
         f"POST {CLOCK}",
+        f"GET {PRODUCTS}",
+        f"POST {PRODUCTS}",
+        *(f"{method} {PRODUCT}" for method in ("GET", "PUT", "PATCH", "DELETE")),
     }
 
 

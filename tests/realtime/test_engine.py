@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tests.conftest import NOW
 from tests.realtime.conftest import GARDEN, KITCHEN, Shop, two_worlds
 
-from active_customers.core.clock import HOUR, SECOND, format_time
+from active_customers.core.clock import DAY, HOUR, SECOND, format_time
 from active_customers.core.event import TASTE_TYPES
-from active_customers.core.product import Product
+from active_customers.core.product import Product, ProductChange
 from active_customers.realtime.schemas import MAX_N
 
 EVERYTHING = {*KITCHEN, *GARDEN, "rare"}
@@ -132,8 +132,7 @@ def test_scores_never_rise_and_begin_with_one(shop):
 
 
 def test_where_there_is_a_catalogue_only_its_products_fill_an_answer_up(empty_shop):
-    empty_shop.store.catalog.put_products([Product("pan"), Product("pot")])
-    empty_shop.cards.refresh()
+    empty_shop.sell(Product("pan"), Product("pot"))
     empty_shop.act("someone", "view", "typed-by-a-stranger")
     answer = empty_shop.ask("anna")
     assert [shown["product_id"] for shown in answer["recommendations"]] == ["pot", "pan"]
@@ -158,6 +157,7 @@ def test_a_shop_without_products_answers_with_an_empty_list_and_says_so(empty_sh
 
 def test_products_newer_than_the_model_are_still_found(shop):
     shop.act("anna", "cart_add", "brand-new")
+    shop.sell(Product("brand-new"))
     assert "brand-new" in shop.products("ben", n=MAX_N)
     assert len(shop.products("anna", context="cart", n=5)) == 5
 
@@ -266,3 +266,88 @@ def test_any_answer_is_full_free_of_what_is_excluded_and_true(lasting_shop, hist
             evidence = {"Pan": "k1", "Rake": "g1"}.get(named[1], named[1])
             assert evidence in own
             assert (evidence, row["product_id"]) in met
+
+
+def closings(shop: Shop) -> dict[str, Product]:
+    """Return the ways in which a product may not be shown."""
+    later = shop.clock.now() + DAY
+    return {
+        "sold out": Product("k0", stock=0),
+        "unavailable": Product("k1", availability="out_of_stock"),
+        "hidden": Product("k2", name="Secret", hidden=True),
+        "not yet": Product("k3", released=later),
+    }
+
+
+@pytest.mark.parametrize("context", ["home", "browse", "cart", "checkout"])
+@pytest.mark.parametrize("deadline", [50, 1])
+def test_what_may_not_be_shown_is_on_no_page(shop, context, deadline):
+    """Neither what the customer's own acts bring in, nor what is bought together, nor what is popular."""
+    for product in ("k0", "k3"):
+        shop.act("anna", "view", product)
+    shop.act("anna", "cart_add", "k0")
+    closed = closings(shop)
+    shop.sell(*closed.values())
+    for customer in ("anna", "a stranger"):
+        shown = shop.products(customer, n=MAX_N, context=context, deadline_ms=deadline)
+        assert {product.product_id for product in closed.values()}.isdisjoint(shown)
+        assert "g1" in shown
+
+
+def test_an_answer_is_full_although_many_are_sold_out(shop):
+    shop.act("anna", "view", "k0")
+    shop.sell(*(Product(product, stock=0) for product in KITCHEN[1:]), *map(Product, ("new1", "new2")))
+    shown = shop.products("anna", n=7)
+    assert len(shown) == 7
+    assert set(shown).isdisjoint(KITCHEN[1:])
+
+
+def test_what_is_back_is_shown_again_at_once(shop):
+    shop.act("anna", "view", "k0")
+    best = shop.products("anna", n=1, context="browse")[0]
+    shop.sell(Product(str(best), stock=0))
+    assert best not in shop.products("anna", n=MAX_N, context="browse")
+    shop.sell(Product(str(best), stock=1))
+    assert shop.products("anna", n=1, context="browse") == [best]
+
+
+def test_an_empty_shelf_is_filled_up_with_what_can_be_had_only(empty_shop):
+    empty_shop.sell(Product("pan"), Product("pot", stock=0), Product("lid", hidden=True), Product("jug"))
+    assert empty_shop.products("anna") == ["jug", "pan"]
+
+
+def test_where_all_was_deleted_nothing_of_it_comes_back(empty_shop):
+    empty_shop.sell(Product("pan"))
+    empty_shop.act("someone", "view", "seen")
+    empty_shop.store.catalog.change_products([ProductChange("pan", None)])
+    empty_shop.table.update(["pan"])
+    assert empty_shop.products("anna") == ["seen"]
+
+
+def test_the_answer_tells_todays_price_and_availability(shop):
+    later = shop.clock.now() + HOUR
+    shop.sell(Product("k1", price=9.0, sale_price=7.5, sale_until=later, currency="EUR", stock=2))
+    shop.sell(Product("g1", name="Rake", availability="backorder"))
+
+    def told(product: str) -> dict[str, object]:
+        rows = {row["product_id"]: row for row in shop.ask("new", n=MAX_N)["recommendations"]}
+        return {name: rows[product].get(name) for name in ("price", "currency", "availability")}
+
+    assert told("k1") == {"price": 7.5, "currency": "EUR", "availability": "in_stock"}
+    assert told("g1") == {"price": None, "currency": None, "availability": "backorder"}
+    assert told("k0") == {"price": None, "currency": None, "availability": None}
+    shop.clock.advance(2 * HOUR)
+    shop.table.follow()
+    assert told("k1")["price"] == 9.0
+
+
+@pytest.mark.parametrize("closed", [Product("k0", name="Secret", hidden=True), None])
+def test_a_reason_does_not_name_what_nobody_is_to_see(shop, closed):
+    shop.act("anna", "view", "k0")
+    shop.sell(closed or Product("k0", name="Secret"))
+    if closed is None:
+        shop.store.catalog.change_products([ProductChange("k0", None)])
+        shop.table.update(["k0"])
+    reasons = [row["reason"] for row in shop.ask("anna", n=MAX_N, context="browse")["recommendations"]]
+    assert reasons[0] == "Of interest in visits like yours that included a product you chose"
+    assert not any("Secret" in reason for reason in reasons)

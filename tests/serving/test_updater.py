@@ -11,7 +11,6 @@ from tests.conftest import NOW
 from tests.serving.conftest import publish, running, until
 
 from active_customers.core.event import EventType
-from active_customers.core.product import Product
 from active_customers.models.artifacts import ArtifactStore, DamagedArtifactError
 from active_customers.realtime.engine import Engine
 from active_customers.realtime.product_cards import ProductCards
@@ -127,9 +126,8 @@ def test_the_log_moves_to_the_archive_and_the_catalogue_is_followed(directory, c
             await until(lambda: Archive(directory.archive).parts())
             await until(lambda: services.store.events.read(1, 10) == [])
             assert await name_shown(services) == "p"
-            services.store.catalog.put_products([Product("p", name="Pan")])
-            while await name_shown(services) != "Pan":
-                await asyncio.sleep(0.005)
+            await asyncio.to_thread(services.products.put, "p", b'{"name": "Pan"}')
+            assert await name_shown(services) == "Pan"
 
     asyncio.run(run())
 

@@ -12,7 +12,7 @@ from tests.serving.conftest import running
 
 from active_customers.core.errors import StorageError, StoreLockedError
 from active_customers.core.event import EventType
-from active_customers.core.product import Product
+from active_customers.core.product import Product, ProductChange
 from active_customers.importing.events import EventStore, import_events
 from active_customers.importing.request import ImportConfig, ImportRequest
 from active_customers.serving.writer_socket import RemoteWriter, open_for_writing
@@ -25,6 +25,15 @@ PRODUCTS = [
     Product("p", name="Pfanne „groß“", price=9.5, currency="EUR", category="a > b", released=NOW),
     Product("q", replenishable=True, price=0.0),
     Product("p", name="Pan"),
+    Product("r", price=5.0, sale_price=4.0, stock=3, tags=("new",), attributes={"colour": "rot", "sizes": ["S"]}),
+]
+CHANGES = [
+    ProductChange("p", {"name": "Pot", "tags": ["x"]}),
+    ProductChange("q", {"price": 2.5, "sale_price": 1.5}, merge=True),
+    ProductChange("q", {"sale_price": 3.5}, merge=True),
+    ProductChange("nobody", {"stock": 1}, merge=True),
+    ProductChange("r", None),
+    ProductChange("s", {}),
 ]
 
 
@@ -35,6 +44,7 @@ def use(writer, store, directory) -> dict[str, object]:
         writer.number_customers(["a", "b"]),
         writer.number_customers([]),
         writer.put_products(PRODUCTS),
+        writer.change_products(CHANGES),
         writer.reserve(5),
         writer.reserve(1),
         writer.archive_log(),

@@ -11,7 +11,7 @@ from tests.conftest import NOW
 from active_customers.core.clock import DAY, MINUTE
 from active_customers.core.event import Channel, Context, EventType
 from active_customers.core.identifiers import NO_NUMBER
-from active_customers.core.product import Product
+from active_customers.core.product import Changed, Product, ProductChange, ProductSearch
 from active_customers.core.session import GIVEN_SESSION, CustomerState
 from active_customers.storage.embedded import EmbeddedStore
 from active_customers.storage.memory import MemoryStore
@@ -201,3 +201,92 @@ def test_both_adapters_agree_on_any_history(tmp_path_factory, make_event, histor
 def test_an_unknown_customer_has_no_state(store):
     assert store.sessions.state("x") is None
     assert store.sessions.state_of_number(3) is None
+
+
+FULL = Product(
+    "p",
+    name="Boot",
+    category="Shoes > Boots",
+    price=90.0,
+    currency="EUR",
+    sale_price=70.5,
+    sale_from=NOW,
+    sale_until=NOW + 1,
+    stock=0,
+    availability="backorder",
+    tags=("winter", "new"),
+    attributes={"colour": "red", "sizes": ["40", "41"], "weight": 1.5, "vegan": True},
+    hidden=True,
+)
+
+
+def test_a_catalogue_entry_comes_back_with_all_its_fields(store):
+    store.catalog.put_products([FULL])
+    assert store.catalog.product(0) == FULL
+
+
+def test_changes_are_made_in_order_and_each_is_answered(store):
+    changes = [
+        ProductChange("p", {"price": 2.0, "sale_price": 3.0}),
+        ProductChange("p", {"stock": 1}, merge=True),
+        ProductChange("p", {"name": "Pan", "price": 5.0, "tags": ["a"]}),
+        ProductChange("p", {"stock": 0, "name": None}, merge=True),
+        ProductChange("p", {"sale_price": 6.0}, merge=True),
+        ProductChange("q", {}),
+        ProductChange("q", {"stock": 3}),
+        ProductChange("q", None),
+        ProductChange("q", None),
+    ]
+    outcomes = store.catalog.change_products(changes)
+    refused = Changed("rejected", ("sale_price", 3.0, "it is at most the price, 2.0"))
+    assert outcomes[0] == refused
+    statuses = [outcome.status for outcome in outcomes[1:]]
+    assert statuses == ["unknown", "created", "updated", "rejected", "created", "replaced", "deleted", "unknown"]
+    assert list(store.catalog.products()) == [(0, Product("p", price=5.0, tags=("a",), stock=0))]
+
+
+def test_a_deleted_entry_is_gone_and_known_to_be(store):
+    store.catalog.put_products([Product("p"), Product("q")])
+    store.catalog.change_products([ProductChange("p", None)])
+    assert store.catalog.deleted_products() == [0]
+    assert store.catalog.product(0) is None
+    assert store.catalog.product_number("p") == 0
+    store.catalog.change_products([ProductChange("p", {"name": "Back"})])
+    assert store.catalog.deleted_products() == []
+    assert store.catalog.product(0) == Product("p", name="Back")
+
+
+def test_products_are_found_by_name_brand_category_and_id_in_any_case(store):
+    products = [
+        Product("a-1", name='Größe "XL"', brand="ÖKO", category="Shoes > Boots"),
+        Product("a-2", name="Sandal", brand="Mare", category="Shoes", description="like boots"),
+        Product("b-3", name="Boots rack", category="Shoesmith", hidden=True),
+    ]
+    store.catalog.put_products(products)
+
+    def ids(**search) -> list[str]:
+        found, end = store.catalog.find_products(ProductSearch(**search), 0, 10)
+        assert end is None
+        return [product.product_id for product in found]
+
+    assert ids() == ["a-1", "a-2", "b-3"]
+    assert ids(words=("boots",)) == ["a-1", "b-3"]
+    assert ids(words=("grösse", '"xl"')) == ["a-1"]
+    assert ids(words=("a-", "mare")) == ["a-2"]
+    assert ids(category="shoes") == ["a-1", "a-2"]
+    assert ids(brand="öko") == ["a-1"]
+    assert ids(with_hidden=False) == ["a-1", "a-2"]
+
+
+def test_a_search_goes_on_where_it_ended(store):
+    store.catalog.put_products([Product(str(number), name="even" if number % 2 == 0 else "odd") for number in range(9)])
+    first, place = store.catalog.find_products(ProductSearch(("even",)), 0, 3)
+    second, end = store.catalog.find_products(ProductSearch(("even",)), place, 3)
+    assert [product.product_id for product in first + second] == ["0", "2", "4", "6", "8"]
+    assert end is None
+
+
+def test_values_of_facets_have_numbers_of_their_own(store):
+    assert store.catalog.number_facets("brand", ["Mare", "Oak", "Mare"]) == [0, 1, 0]
+    assert store.catalog.number_facets("category", ["Oak"]) == [0]
+    assert [store.catalog.facet_number("brand", value) for value in ("Oak", "Elm")] == [1, NO_NUMBER]

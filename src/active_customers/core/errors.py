@@ -37,9 +37,17 @@ class SettingsError(InvalidValueError):
 class BatchRejectedError(ActiveCustomersError):
     """Every event of a batch was rejected; `results` holds the answer for each of them."""
 
+    what = "events"
+
     def __init__(self, results: list[dict[str, object]]) -> None:
-        super().__init__(f"all {len(results)} events were rejected")
+        super().__init__(f"all {len(results)} {self.what} were rejected")
         self.results = results
+
+
+class ProductsRejectedError(BatchRejectedError):
+    """Every product of a batch was rejected or unknown."""
+
+    what = "products"
 
 
 class PayloadTooLargeError(ActiveCustomersError):
@@ -63,6 +71,10 @@ class UnmovableClockError(ActiveCustomersError):
 
 class UnknownCustomerError(ActiveCustomersError):
     """Nothing is held about this customer."""
+
+
+class UnknownProductError(ActiveCustomersError):
+    """The catalogue has no such product, or none that the caller may see."""
 
 
 class OverloadedError(ActiveCustomersError):

@@ -22,7 +22,20 @@ The vocabulary, all of it::
         category: {from: category_code, levels: "."}       # levels of a path are divided by this
         name: {from: Description, choose: most_frequent}   # of a product's many rows; the default is the last value
         price: {from: UnitPrice, positive: true}           # zero and less say nothing
+        price: {from: price, money: true}                  # may name its currency: "19.90 EUR"
+        list_price: Compare At     # where it is above the price, the price is a sale price
+        sale_dates: effective      # "from/until", both times
+        stock: {from: Qty, given: Tracker, least: 0}       # only where another column has a value; less counts as 0
+        hidden: {from: [Published, Status], words: {draft: "true", "true": "false"}}  # hidden if any column says so
+        description: {from: Body, html: true}              # tags are taken out
+        tags: [label_0, label_1]   # the values of all columns; `levels` divides one value into several
+      attributes: {colour: color, "{Option Name}": Option Value}   # by name; {column} is that column's value
       explode: items
+      needs: [name, price]         # fields without which a row is rejected
+      unique: true                 # a second row of one product is rejected
+      only_with: Price             # rows without a value in this column are passed over
+      no_value: [Default Title]    # texts that say nothing
+      fill_down: {by: Handle, columns: [Title]}  # where empty, the value of the first of the rows with one `by`
 
 `from` may be a path into nested records (see `importing.records`).
 """
@@ -69,9 +82,19 @@ PRODUCT_FIELDS = (
     "variant_group",
     "replenishable",
     "released",
+    "sale_price",
+    "sale_from",
+    "sale_until",
+    "stock",
+    "availability",
+    "tags",
+    "attributes",
+    "hidden",
 )
+FEED_FIELDS = ("list_price", "sale_dates")
+"""What feeds write in place of fields of a product."""
 _EVENT_NEEDS = ("customer_id", "event_type", "timestamp")
-_STRUCTURED = ("metadata", "replenishable")
+_STRUCTURED = ("metadata", "replenishable", "hidden", "tags", "attributes")
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 
 DEFAULT = "native"
@@ -101,11 +124,21 @@ class FieldMap(Config):
     """Whether numbers at or below zero say nothing."""
     choose: Literal["last", "most_frequent"] = "last"
     """Which of a product's many values counts."""
+    money: bool = False
+    """Whether a number may have its currency beside it."""
+    html: bool = False
+    """Whether text is HTML."""
+    least: float | None = None
+    """What smaller numbers count as."""
+    given: str | None = None
+    """A column without whose value the field has none."""
+    words: Mapping[str, str] = {}
+    """What words of the file mean, in small letters; others mean what they say."""
 
     @model_validator(mode="before")
     @classmethod
     def _from_a_name(cls, value: Any) -> Any:
-        return {"from": value} if isinstance(value, str) else value
+        return {"from": value} if isinstance(value, str | list) else value
 
     @field_validator("columns", mode="before")
     @classmethod
@@ -115,12 +148,22 @@ class FieldMap(Config):
     @property
     def all_columns(self) -> tuple[str, ...]:
         """Every column it reads, those inside `otherwise` included."""
-        return self.columns + tuple(_PLACEHOLDER.findall(self.otherwise or ""))
+        given = () if self.given is None else (self.given,)
+        return self.columns + given + tuple(_PLACEHOLDER.findall(self.otherwise or ""))
 
     def found_in(self, names: Iterable[str]) -> bool:
         """Whether a file with these top-level columns can give the field a value."""
         tops = {re.split(r"[.\[]", column, maxsplit=1)[0] for column in self.columns}
         return self.constant is not None or not tops.isdisjoint(names)
+
+
+class FillDown(Config):
+    """Rows that stand together, of which only the first says what all have in common."""
+
+    by: str
+    """The column whose equal values join rows."""
+    columns: tuple[str, ...]
+    """What all have in common."""
 
 
 class FieldMaps(Config):
@@ -130,10 +173,25 @@ class FieldMaps(Config):
     """Fields by name."""
     explode: str | None = None
     """The list whose elements become rows."""
+    attributes: Mapping[str, str] = {}
+    """Columns by the attribute that each is."""
+    needs: tuple[str, ...] = ()
+    """Fields without which a row is rejected."""
+    unique: bool = False
+    """Whether a second row of one product is rejected."""
+    only_with: str | None = None
+    """A column without whose value a row is passed over."""
+    no_value: tuple[str, ...] = ()
+    """Texts that say nothing."""
+    fill_down: FillDown | None = None
+    """What rows have from the first of those that they stand with."""
 
     def wanted(self) -> Wanted:
         """Return what to read of a file."""
         columns = dict.fromkeys(column for each in self.fields.values() for column in each.all_columns)
+        named = (column for name in self.attributes for column in _PLACEHOLDER.findall(name))
+        filled = () if self.fill_down is None else (self.fill_down.by, *self.fill_down.columns)
+        columns |= dict.fromkeys(filter(None, (*self.attributes.values(), *named, *filled, self.only_with)))
         structured = (self.fields[name].columns for name in _STRUCTURED if name in self.fields)
         return Wanted(tuple(columns), frozenset().union(*structured), self.explode)
 

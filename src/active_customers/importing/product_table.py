@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import duckdb
+import orjson
 import pyarrow as pa
 
+from active_customers.core.errors import InvalidValueError
 from active_customers.core.product import Product
 from active_customers.importing.preset import FieldMaps
 from active_customers.importing.product_rows import SCHEMA
@@ -14,7 +18,9 @@ from active_customers.importing.product_rows import SCHEMA
 _CREATE = """
 CREATE TABLE rows (
     product_id VARCHAR, name VARCHAR, description VARCHAR, category VARCHAR, brand VARCHAR, url VARCHAR, image VARCHAR,
-    price DOUBLE, currency VARCHAR, variant_group VARCHAR, replenishable BOOLEAN, released BIGINT
+    price DOUBLE, currency VARCHAR, variant_group VARCHAR, replenishable BOOLEAN, released BIGINT, sale_price DOUBLE,
+    sale_from BIGINT, sale_until BIGINT, stock BIGINT, availability VARCHAR, tags VARCHAR[], attributes VARCHAR,
+    hidden BOOLEAN
 )
 """
 _LAST = "SELECT product_id, arg_max({field}, rowid) AS value FROM rows WHERE {field} IS NOT NULL GROUP BY ALL"
@@ -56,5 +62,10 @@ class ProductTable:
         return (_LAST if field is None or field.choose == "last" else _MOST_FREQUENT).format(field=name)
 
 
-def _product(row: dict[str, object]) -> Product:
-    return Product(**{**row, "replenishable": bool(row["replenishable"])})  # type: ignore[arg-type]
+def _product(row: dict[str, Any]) -> Product:
+    """Return the product of a row; a sale whose price came from another row than the price may not hold."""
+    product = Product.of({**row, "attributes": orjson.loads(row["attributes"]) if row["attributes"] else None})
+    try:
+        return product.check()
+    except InvalidValueError:
+        return replace(product, sale_price=None, sale_from=None, sale_until=None)

@@ -1,7 +1,7 @@
 """Bulk import of products: files in, catalogue entries out.
 
 Of the rows of one product each field keeps its last value (a preset can ask for the most frequent one); an entry
-replaces the one that the catalogue has.
+replaces the one that the catalogue has, or is merged into it. A full feed makes unavailable what it lacks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from active_customers.core.clock import DAY, Clock
-from active_customers.core.product import Product
+from active_customers.core.product import OUT_OF_STOCK, Product, ProductChange
 from active_customers.importing.folder import REJECTS, clear_leftovers, import_folder, import_lock
 from active_customers.importing.product_rows import ProductRows
 from active_customers.importing.product_table import ProductTable
@@ -21,24 +21,30 @@ from active_customers.importing.rejects import RejectsFile
 from active_customers.importing.report import ImportReport
 from active_customers.importing.request import ImportRequest, Progress, chosen_preset, no_progress
 from active_customers.importing.scratch import ScratchConfig, scratch_database
-from active_customers.storage.base import StoreWriter
+from active_customers.importing.source import Reject
+from active_customers.storage.base import CatalogStore, StoreWriter
 
 _PRODUCTS_PER_CALL = 2_000
 
 
 def import_products(
-    request: ImportRequest, writer: StoreWriter, clock: Clock, progress: Progress = no_progress
+    request: ImportRequest,
+    writer: StoreWriter,
+    clock: Clock,
+    progress: Progress = no_progress,
+    catalog: CatalogStore | None = None,
 ) -> ImportReport:
-    """Import products; raises `InvalidValueError` when a file cannot be read at all, and then nothing has changed.
+    """Import products; `catalog` is looked through for what a full feed lacks.
 
-    Raises `StoreLockedError` while another import is running.
+    Raises `InvalidValueError` when a file cannot be read at all, and then nothing has changed, `StoreLockedError` while
+    another import is running.
     """
     now, imports = clock.now(), request.directory.imports
     with import_lock(imports):
         clear_leftovers(imports, now, int(request.config.rejects_days * DAY))
         with import_folder(imports, now) as folder:
             rejects = RejectsFile(folder / REJECTS, request.config.rejects_kept)
-            return _ProductImport(request, progress, rejects).run(folder, writer)
+            return _ProductImport(request, progress, rejects, catalog).run(folder, writer)
 
 
 def check_products(request: ImportRequest, progress: Progress = no_progress) -> ImportReport:
@@ -53,13 +59,14 @@ def read_products(files: Sequence[Path], preset: str | None = None) -> Iterator[
     Raises `InvalidValueError` when a file cannot be read at all.
     """
     chosen = chosen_preset(files, preset, "products")
-    rows, maps = ProductRows(chosen), chosen.product_maps()
+    maps = chosen.product_maps()
     with (
         TemporaryDirectory(prefix="active-customers-") as folder,
         scratch_database(Path(folder), ScratchConfig()) as connection,
     ):
         table = ProductTable(connection, maps)
         for path in files:
+            rows = ProductRows(chosen)
             for raw in read_batches(path, maps.wanted()):
                 table.add(rows.of(raw)[0])
         for products in table.products(_PRODUCTS_PER_CALL):
@@ -69,7 +76,16 @@ def read_products(files: Sequence[Path], preset: str | None = None) -> Iterator[
 class _ProductImport:
     """One import under way."""
 
-    def __init__(self, request: ImportRequest, progress: Progress, rejects: RejectsFile | None) -> None:
+    def __init__(
+        self,
+        request: ImportRequest,
+        progress: Progress,
+        rejects: RejectsFile | None,
+        catalog: CatalogStore | None = None,
+    ) -> None:
+        self._catalog = catalog
+        self._named: set[str] = set()
+        self._is_whole = True
         self._started = time.perf_counter()
         self._request = request
         self._preset = request.choose_preset("products")
@@ -85,23 +101,63 @@ class _ProductImport:
             for products in table.products(_PRODUCTS_PER_CALL):
                 self._report.products += len(products)
                 if writer is not None:
-                    writer.put_products(products)
+                    self._store(products, writer)
+            if writer is not None and self._catalog is not None and self._request.full:
+                self._withdraw_others(self._catalog, writer)
         if self._rejects is not None and self._rejects.path.exists():
             self._report.rejects_path = self._rejects.path
         self._report.seconds = time.perf_counter() - self._started
         return self._report
 
+    def _store(self, products: Sequence[Product], writer: StoreWriter) -> None:
+        self._named.update(product.product_id for product in products)
+        if not self._request.merge:
+            writer.put_products(products)
+            return
+        outcomes = writer.change_products([ProductChange(p.product_id, p.as_dict(), merge=True) for p in products])
+        writer.put_products([p for p, outcome in zip(products, outcomes, strict=True) if outcome.status == "unknown"])
+        found = zip(products, outcomes, strict=True)
+        refused = [
+            Reject(0, f"{product.product_id}: {outcome.refusal[0]}", outcome.refusal[1], outcome.refusal[2])
+            for product, outcome in found
+            if outcome.refusal is not None
+        ]
+        self._note("merged with what the catalogue has", refused)
+        self._report.products -= len(refused)
+
+    def _withdraw_others(self, catalog: CatalogStore, writer: StoreWriter) -> None:
+        """Make unavailable what a full feed lacks; where rows could not be read, nobody knows what it lacks."""
+        if not self._is_whole:
+            self._report.notes.append("nothing was made unavailable: some rows do not say which product they are of")
+            return
+        absent = [
+            product.product_id
+            for _, product in catalog.products()
+            if product.product_id not in self._named and product.availability != OUT_OF_STOCK
+        ]
+        for start in range(0, len(absent), _PRODUCTS_PER_CALL):
+            chunk = absent[start : start + _PRODUCTS_PER_CALL]
+            writer.change_products([ProductChange(each, {"availability": OUT_OF_STOCK}, merge=True) for each in chunk])
+        self._report.withdrawn = len(absent)
+
+    def _note(self, file: str, rejects: Sequence[Reject]) -> None:
+        """Count rejected rows, and write them down."""
+        self._report.note(Path(file).name, rejects)
+        if self._rejects is not None:
+            self._rejects.write(file, rejects)
+
     def _read(self, table: ProductTable) -> None:
-        rows, wanted = ProductRows(self._preset), self._preset.product_maps().wanted()
+        wanted = self._preset.product_maps().wanted()
         paths = self._request.files
         total, before = sum(path.stat().st_size for path in paths), 0
         for path in paths:
+            rows = ProductRows(self._preset)
             for raw in read_batches(path, wanted, self._request.config.batch_rows):
                 good, rejected = rows.of(raw)
                 table.add(good)
-                self._report.note(path.name, rejected)
+                self._note(str(path), rejected)
                 self._report.accepted += len(good)
-                if self._rejects is not None:
-                    self._rejects.write(str(path), rejected)
                 self._progress(before + raw.bytes_read, total)
             before += path.stat().st_size
+            self._named |= rows.refused
+            self._is_whole &= not rows.has_nameless_rejects

@@ -21,6 +21,9 @@ class RawFields:
         self._raw = raw
         self._fields = fields
 
+    def __len__(self) -> int:
+        return len(self._raw)
+
     def map(self, name: str) -> FieldMap:
         """Return the field's map; an empty one when the preset does not know the field."""
         return self._fields.get(name, FieldMap())
@@ -35,12 +38,27 @@ class RawFields:
         field = self.map(name)
         if field.constant is not None:
             return pa.repeat(field.constant, len(self._raw))
-        found = [self._raw.columns[column] for column in field.columns if column in self._raw.columns]
+        found = self.arrays(name)
         if field.otherwise is not None:
             found = [*map(text_of, found), self._filled(field.otherwise)]
         if not found:
             return pa.nulls(len(self._raw), pa.string())
-        return found[0] if len(found) == 1 else pc.coalesce(*_alike(found))
+        values = found[0] if len(found) == 1 else pc.coalesce(*_alike(found))
+        if field.given is None:
+            return values
+        return pc.if_else(text_of(self.column(field.given)).is_valid(), values, pa.scalar(None, values.type))
+
+    def arrays(self, name: str) -> list[pa.Array]:
+        """Return those of the field's columns that the file has."""
+        return [self._raw.columns[column] for column in self.map(name).columns if column in self._raw.columns]
+
+    def has(self, name: str) -> bool:
+        """Whether the file has a column."""
+        return name in self._raw.columns
+
+    def column(self, name: str) -> pa.Array:
+        """Return a column of the file; all null where it has none."""
+        return self._raw.columns.get(name, pa.nulls(len(self._raw), pa.string()))
 
     def _filled(self, template: str) -> pa.StringArray:
         """Return the template with each row's values; null in rows where one of them is missing."""
@@ -74,6 +92,12 @@ class RowCheck:
         rows = np.flatnonzero(bad & self.good)
         self._rejects += [Reject(int(self._raw.rows[i]), label, values[i].as_py(), remedy) for i in rows.tolist()]
         self.good[rows] = False
+
+    def refuse_one(self, place: int, label: str, value: object, remedy: str) -> None:
+        """Reject one row, by its place in the batch, if it is still good."""
+        if self.good[place]:
+            self._rejects.append(Reject(int(self._raw.rows[place]), label, value, remedy))
+            self.good[place] = False
 
     @property
     def rejects(self) -> list[Reject]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from active_customers.core.errors import InvalidValueError
 from active_customers.importing.delimited import DelimitedReader
+from active_customers.importing.feed_items import FeedReader
 from active_customers.importing.json_lines import JsonLinesReader
 from active_customers.importing.parquet import ParquetReader
 from active_customers.importing.source import RawBatch, Reader, Wanted
@@ -28,12 +29,15 @@ def reader_for(path: Path, batch_rows: int = BATCH_ROWS) -> Reader:
         ".tsv": DelimitedReader("\t"),
         ".jsonl": JsonLinesReader(batch_rows),
         ".ndjson": JsonLinesReader(batch_rows),
+        ".xml": FeedReader(batch_rows),
+        ".rss": FeedReader(batch_rows),
+        ".atom": FeedReader(batch_rows),
     }
     if plain == path:
         readers[".parquet"] = ParquetReader(batch_rows)
     reader = readers.get(plain.suffix.lower())
     if reader is None:
-        remedy = "name it .csv, .tsv, .jsonl, .ndjson (each also .gz or .zst) or .parquet, by what it holds"
+        remedy = "name it .csv, .tsv, .jsonl, .ndjson, .xml (each also .gz or .zst) or .parquet, by what it holds"
         raise InvalidValueError("FILE", path.name, remedy)
     return reader
 

@@ -38,6 +38,10 @@ class ImportReport:
     dry_run: bool = False
     rejects_path: Path | None = None
     """Where the rejected rows are written; None when there are none, and in a dry run."""
+    withdrawn: int | None = None
+    """Products that a full feed lacks, which became unavailable; None where nobody looked."""
+    notes: list[str] = field(default_factory=list)
+    """What the reader should know besides."""
     examples: list[tuple[str, Reject]] = field(default_factory=list)
     """The first few rejected rows, each with its file."""
 
@@ -59,9 +63,12 @@ class ImportReport:
         lines = [f"{verb} {self.accepted:,} of {self.read:,} rows in {self.seconds:.1f} s{speed}, preset {self.preset}"]
         if self.kind == "products":
             lines.append(f"  {self.products:,} products")
+            if self.withdrawn is not None:
+                lines.append(f"  {self.withdrawn:,} others are unavailable now: the feed is full and lacks them")
         elif self.first_time is not None and self.last_time is not None:
             span = f"{format_time(self.first_time)} to {format_time(self.last_time)}"
             lines.append(f"  {self.customers:,} customers, {self.products:,} products, {span}")
+        lines += [f"  {note}" for note in self.notes]
         if self.duplicates:
             lines.append(f"  {self.duplicates:,} were there already")
         lines += _counted("ignored", "by the preset", self.ignored)

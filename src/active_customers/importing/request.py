@@ -43,6 +43,10 @@ class ImportRequest:
     data_dir: Path
     preset: str | None = None
     config: ImportConfig = field(default_factory=ImportConfig)
+    full: bool = False
+    """Whether the files hold the whole catalogue: what is absent becomes unavailable."""
+    merge: bool = False
+    """Whether entries keep the fields that the files say nothing of."""
 
     @property
     def directory(self) -> DataDirectory:

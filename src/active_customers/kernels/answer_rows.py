@@ -9,10 +9,14 @@ from numpy.typing import NDArray
 
 from active_customers.core.recommendation import ReasonCode
 from active_customers.kernels.jit import kernel
+from active_customers.kernels.shared_memory import load
 
 Bytes = NDArray[np.uint8]
 Spans = NDArray[np.int64]
 """Places in a text: where one begins, shifted left by `LENGTH_BITS`, plus how long it is; 0 for none."""
+
+Versions = NDArray[np.uint32]
+"""Numbers that grow with each change of a product; products beyond the end have not changed."""
 
 LENGTH_BITS = 24
 LENGTHS = (1 << LENGTH_BITS) - 1
@@ -39,39 +43,47 @@ class Rows(NamedTuple):
 class Fragments(NamedTuple):
     """Texts, and where they are.
 
-    By product: `{"product_id":...,"product_name":"...","score":`, and the name without its quotes. By reason: what
-    comes between a score and the name of the evidence.
+    By product: `{"product_id":...,"product_name":"...","score":`, the name without its quotes, and the version of the
+    product that both were made of. By reason: what comes between a score and the name of the evidence.
     """
 
     text: Bytes
     heads: Spans
     names: Spans
+    made_of: Versions
     reasons: Spans
 
 
 @kernel
-def write_rows(fragments: Fragments, rows: Rows, size: int, out: Bytes) -> int:
+def write_rows(fragments: Fragments, versions: Versions, rows: Rows, size: int, out: Bytes) -> int:
     """Write rows as the members of a JSON array; return how many bytes they are.
 
-    Where the texts of a product are missing, -1 - product is returned. What `out` has no room for is counted, not
-    written.
+    Where the texts of a product are missing, or of another version than it has now, -1 - product is returned. What
+    `out` has no room for is counted, not written.
     """
     filled = 0
     for row in range(size):
         product, evidence, reason = rows.products[row], rows.evidence[row], rows.reasons[row]
-        if product >= len(fragments.heads) or fragments.heads[product] == 0:
+        if not _is_current(fragments, versions, product):
             return -1 - int(product)
         filled = _copy(fragments.text, fragments.heads[product], out, filled)
         filled = _write_score(rows.scores[row], out, filled)
         filled = _copy(fragments.text, fragments.reasons[reason], out, filled)
         if reason in (_SESSION, _VIEWED_TOGETHER, _BOUGHT_TOGETHER, _RELATED, _SIMILAR):
-            if evidence >= len(fragments.heads) or fragments.heads[evidence] == 0:
+            if not _is_current(fragments, versions, evidence):
                 return -1 - int(evidence)
             filled = _copy(fragments.text, fragments.names[evidence], out, filled)
         filled = _put(out, filled, ord('"'))
         filled = _put(out, filled, ord("}"))
         filled = _put(out, filled, ord(","))
     return max(filled - 1, 0)  # without the last comma
+
+
+@kernel
+def _is_current(fragments: Fragments, versions: Versions, product: int) -> bool:
+    if product >= len(fragments.heads) or fragments.heads[product] == 0:
+        return False
+    return product >= len(versions) or load(versions, product) == fragments.made_of[product]
 
 
 @kernel

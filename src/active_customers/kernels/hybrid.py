@@ -355,7 +355,7 @@ def _choose(scratch: HybridScratch, goal: int, slots: tuple[int, int], wanted: W
             score += factors[2 + relation] * gathered[slot, FIRST_RELATION + 2 * relation]
         scores[slot] = score
     n = min(wanted.n, MOST_RANKED)
-    return top_n(scratch.knn.candidates.products[:count], scores[:count], Wanted(n, wanted.excluded))
+    return top_n(scratch.knn.candidates.products[:count], scores[:count], Wanted(n, wanted.excluded, wanted.standing))
 
 
 @kernel

@@ -18,7 +18,7 @@ from active_customers.kernels.candidate_set import (
     tally,
 )
 from active_customers.kernels.jit import kernel
-from active_customers.kernels.top_n import Wanted, top_n
+from active_customers.kernels.top_n import ALL_OPEN, Wanted, top_n
 
 
 class Relation(NamedTuple):
@@ -86,7 +86,7 @@ def related_rows(
         count = _count_pairs(baskets, pairing, scratch, product)
         _normalise(baskets, pairing, scratch, product, count)
         candidates = scratch.candidates
-        chosen = top_n(candidates.products[:count], candidates.scores[:count], Wanted(pairing.kept, nothing))
+        chosen = top_n(candidates.products[:count], candidates.scores[:count], Wanted(pairing.kept, nothing, ALL_OPEN))
         for slot in chosen:
             products[filled] = candidates.products[slot]
             weights[filled] = candidates.scores[slot]

@@ -19,7 +19,7 @@ from active_customers.kernels.candidate_set import CandidateSet, insert_query
 from active_customers.kernels.jit import kernel
 from active_customers.kernels.live_index import LiveArrays
 from active_customers.kernels.state_sections import Numbers, StateSections, read_sections
-from active_customers.kernels.top_n import Wanted, is_excluded, kth_largest, top_n
+from active_customers.kernels.top_n import ALL_OPEN, Wanted, is_closed, is_excluded, kth_largest, top_n
 from active_customers.kernels.trees import Forest
 
 _REVISIT = int(ReasonCode.REVISIT)
@@ -71,7 +71,7 @@ class Asked(NamedTuple):
     `products` are on the page. `excluded` must not come back; of what was bought, only `replenishable` may.
     `last_is_page` says that the page is that of the customer's newest act, `is_cart` that what goes with the cart comes
     first; `goal` is what the answer is for. Sessions of `customer` (`NO_NUMBER` for a stranger) are no news to them.
-    `is_late` leaves only time for what is popular.
+    `is_late` leaves only time for what is popular. `standing` is what `Wanted` goes by, at this moment.
     """
 
     n: int
@@ -84,6 +84,7 @@ class Asked(NamedTuple):
     products: Numbers
     excluded: Numbers
     replenishable: Numbers
+    standing: NDArray[np.uint8] = ALL_OPEN
 
 
 @kernel
@@ -95,7 +96,7 @@ def retrieve(handed: Any, state: State, asked: Asked) -> int:
     """
     sources, scratch = handed.content
     sections = read_sections(state, asked.products, asked.now, _of_all_sessions(asked))
-    wanted = Wanted(asked.n, _excluded(sections, asked))
+    wanted = Wanted(asked.n, _excluded(sections, asked), asked.standing)
     candidates, rows = scratch.relation.candidates, scratch.rows
     size = 0
     if asked.is_cart and len(sections.cart) > 0 and not asked.is_late:
@@ -175,7 +176,7 @@ def _ranked(
         if product >= len(weighting.rarity):
             hybrid.weigh_votes(scratch.gathered, slot, live_knn.rarity_of(sources.live, product))
     n_ranked = max(sources.n_ranked, wanted.n)
-    slots = hybrid.promising(sources.hybrid, scratch, acts, counts, Wanted(n_ranked, wanted.excluded))
+    slots = hybrid.promising(sources.hybrid, scratch, acts, counts, Wanted(n_ranked, wanted.excluded, wanted.standing))
     return hybrid.order(sources.forests[asked.goal], scratch, slots)
 
 
@@ -252,7 +253,9 @@ def _take_ranked(rows: Rows, size: int, ranking: Ranking, wanted: Wanted) -> int
         if size == wanted.n:
             break
         product = ranking.products[place]
-        if is_excluded(product, wanted.excluded) or _is_shown(rows, first, product):
+        if is_closed(product, wanted.standing) or is_excluded(product, wanted.excluded):
+            continue
+        if _is_shown(rows, first, product):
             continue
         if best == 0.0:
             best = ranking.scores[place]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from active_customers.kernels.candidate_set import CandidateSet, insert
 from active_customers.kernels.jit import kernel
-from active_customers.kernels.top_n import Wanted, top_n
+from active_customers.kernels.top_n import ALL_OPEN, Wanted, top_n
 
 
 class Described(NamedTuple):
@@ -51,7 +51,7 @@ def similar_rows(
     for product in range(first, last):
         count = _meet(described, candidates, product, nearest.most_looks)
         candidates.scores[0] = 0.0  # nobody's neighbour is the product itself
-        chosen = top_n(candidates.products[:count], candidates.scores[:count], Wanted(nearest.kept, nothing))
+        chosen = top_n(candidates.products[:count], candidates.scores[:count], Wanted(nearest.kept, nothing, ALL_OPEN))
         for slot in chosen:
             products[filled] = candidates.products[slot]
             weights[filled] = candidates.scores[slot]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_customers.kernels.jit import kernel
-from active_customers.kernels.top_n import Wanted, top_n
+from active_customers.kernels.top_n import ALL_OPEN, Wanted, top_n
 
 
 class Strongest(NamedTuple):
@@ -54,7 +54,7 @@ def ranked_rows(strongest: Strongest) -> tuple[NDArray[np.int64], NDArray[np.uin
     for row in range(n_rows):
         size = strongest.sizes[row]
         kept_weights = strongest.weights[row, :size].astype(np.float64)
-        for slot in top_n(strongest.products[row, :size], kept_weights, Wanted(size, nothing)):
+        for slot in top_n(strongest.products[row, :size], kept_weights, Wanted(size, nothing, ALL_OPEN)):
             products[filled] = strongest.products[row, slot]
             weights[filled] = strongest.weights[row, slot]
             filled += 1

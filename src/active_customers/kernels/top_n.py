@@ -7,20 +7,30 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from active_customers.core.product import Standing
 from active_customers.kernels.jit import kernel
 
 NO_SCORE = 2.0**-150
 """The largest float64 that is 0 as a float32, which scores are given as: it and all below it count as no score."""
 
 
+ALL_OPEN: NDArray[np.uint8] = np.empty(0, np.uint8)
+"""The standings of products where nothing is known of any: each may be shown."""
+ALL_OPEN.flags.writeable = False  # like those that come from the table, so that kernels see one type
+
+_OPEN = int(Standing.OPEN)
+
+
 class Wanted(NamedTuple):
     """How many proposals are wanted, and which products must not be among them.
 
-    `excluded` is uint32, ascending; repeated numbers and numbers outside the catalogue do no harm.
+    `excluded` is uint32, ascending; repeated numbers and numbers outside the catalogue do no harm. `standing` is the
+    `Standing` of each product, read-only; products beyond its end may be shown.
     """
 
     n: int
     excluded: NDArray[np.uint32]
+    standing: NDArray[np.uint8] = ALL_OPEN
 
 
 @kernel
@@ -37,11 +47,17 @@ def is_excluded(product: int, excluded: NDArray[np.uint32]) -> bool:
 
 
 @kernel
+def is_closed(product: int, standing: NDArray[np.uint8]) -> bool:
+    """Whether the catalogue forbids to show a product."""
+    return product < len(standing) and standing[product] > _OPEN
+
+
+@kernel
 def top_n(products: NDArray[np.uint32], scores: NDArray[np.float64], wanted: Wanted) -> NDArray[np.int64]:
     """Return the rows of the `n` best scores, best first; equal scores by ascending product number.
 
-    Only scores that are positive as float32 count (NaN is none), and no excluded product is returned, so there may be
-    fewer than `n` rows.
+    Only scores that are positive as float32 count (NaN is none), and no excluded or closed product is returned, so
+    there may be fewer than `n` rows.
     A heap holds the best so far with the worst on top: most rows cost one comparison with it.
     """
     heap = np.empty(max(0, min(wanted.n, len(products))), np.int64)
@@ -51,7 +67,7 @@ def top_n(products: NDArray[np.uint32], scores: NDArray[np.float64], wanted: Wan
             continue
         if size == len(heap) and not _is_better(row, heap[0], products, scores):
             continue
-        if is_excluded(products[row], wanted.excluded):
+        if is_closed(products[row], wanted.standing) or is_excluded(products[row], wanted.excluded):
             continue
         if size < len(heap):
             heap[size] = row
@@ -66,13 +82,13 @@ def top_n(products: NDArray[np.uint32], scores: NDArray[np.float64], wanted: Wan
 
 @kernel
 def first_n(ranked: NDArray[np.uint32], wanted: Wanted) -> NDArray[np.uint32]:
-    """Return the first `n` of products that are already ranked, without the excluded ones."""
+    """Return the first `n` of products that are already ranked, without the excluded and closed ones."""
     chosen = np.empty(max(0, min(wanted.n, len(ranked))), np.uint32)
     size = 0
     for product in ranked:
         if size == len(chosen):
             break
-        if not is_excluded(product, wanted.excluded):
+        if not is_closed(product, wanted.standing) and not is_excluded(product, wanted.excluded):
             chosen[size] = product
             size += 1
     return chosen[:size]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from active_customers.kernels.item_knn import Relation
 from active_customers.kernels.jit import kernel
-from active_customers.kernels.top_n import Wanted, top_n
+from active_customers.kernels.top_n import ALL_OPEN, Wanted, top_n
 
 
 class Walk(NamedTuple):
@@ -71,7 +71,7 @@ def walk_rows(
         met = scratch.total.products[:count]
         amounts = scratch.total.amounts[met]
         scratch.total.amounts[met] = 0.0
-        for slot in top_n(met, amounts, Wanted(walk.kept, nothing)):
+        for slot in top_n(met, amounts, Wanted(walk.kept, nothing, ALL_OPEN)):
             products[filled] = met[slot]
             weights[filled] = amounts[slot]
             filled += 1

@@ -21,9 +21,9 @@ class AccessConfig(Config):
     """API keys by scope. With none at all every request may do everything, and `serve` binds to loopback only."""
 
     public_keys: Keys = ()
-    """May post events and read recommendations: for web pages and apps, where everybody can read them."""
+    """May post events and read recommendations and products: for web pages and apps, where everybody can read them."""
     server_keys: Keys = ()
-    """May also read metrics and everything about customers: for the shop's own servers."""
+    """May also change products, read hidden ones, metrics and everything about customers: for the shop's servers."""
     admin_keys: Keys = ()
     """May do everything."""
 
@@ -55,10 +55,13 @@ class Access:
         """Whether there are no keys, so that everybody may do everything."""
         return not self._hashes
 
-    def check(self, headers: Iterable[tuple[bytes, bytes]], needed: Scope) -> None:
-        """Raise `UnauthorizedError` without a valid key, `ForbiddenError` when its scope is too small."""
+    def check(self, headers: Iterable[tuple[bytes, bytes]], needed: Scope) -> Scope:
+        """Return what the request's key may do.
+
+        Raises `UnauthorizedError` without a valid key, `ForbiddenError` when its scope is smaller than `needed`.
+        """
         if not self._hashes:
-            return
+            return Scope.ADMIN
         presented = sha256(_key_in(headers)).digest()
         granted = 0
         for known, scope in self._hashes:
@@ -70,6 +73,7 @@ class Access:
             raise ForbiddenError(
                 f"this API key is for the {Scope(granted).name.lower()} scope; {needed.name.lower()} is needed"
             )
+        return Scope(granted)
 
 
 def _key_in(headers: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -18,7 +18,9 @@ from active_customers.core.event import Word
 from active_customers.monitoring.exposition import exposition
 from active_customers.realtime.access import Access, Scope
 from active_customers.realtime.hot_routes import Counts, HotRoutes
-from active_customers.realtime.problems import Reply, problem, problem_of
+from active_customers.realtime.openapi import REF, json_of, problems, ref, response_of, told
+from active_customers.realtime.problems import problem, problem_of
+from active_customers.realtime.product_routes import PRODUCT_MODELS, product_router
 from active_customers.realtime.schemas import (
     EventBatch,
     EventIn,
@@ -31,40 +33,27 @@ from active_customers.realtime.schemas import (
 from active_customers.serving.clock_control import ClockControl, ClockMove, ClockReport
 from active_customers.serving.eraser import Eraser, ErasureReceipt
 from active_customers.serving.health import Health, HealthReport
+from active_customers.wiring import Services
 
 RECOMMENDATIONS = "/api/v1/recommendations"
 EVENTS = "/api/v1/events"
 CUSTOMER = "/api/v1/customers/{customer_id:path}"
 CLOCK = "/admin/clock"
 
-_REF = "#/components/schemas/{model}"
-_REPLIES: dict[str, str] = {
-    "400": "A value is not valid; `field` and `remedy` say which and what to do",
-    "401": "No valid API key",
-    "403": "The API key's scope is too small",
-    "503": "Overloaded or unavailable; try again after `Retry-After` seconds",
-}
 
-
-def response_of(reply: Reply) -> Response:
-    """Return a reply as Starlette's response."""
-    response = Response(reply.body, reply.status)
-    response.raw_headers = [*reply.headers, (b"content-length", str(len(reply.body)).encode())]
-    return response
-
-
-def build_api(hot: HotRoutes, access: Access, health: Health, eraser: Eraser, clock: ClockControl) -> FastAPI:
-    """Return the FastAPI application over the given parts."""
+def build_api(parts: Services) -> FastAPI:
+    """Return the FastAPI application over the parts of a service."""
     app = FastAPI(
         title="Active Customers",
         version=__version__,
         summary="Real-time product recommendations for online shops.",
         redoc_url=None,
     )
-    app.include_router(_hot_router(hot))
-    app.include_router(_operations_router(access, health, hot.counts))
-    app.include_router(_customers_router(access, eraser))
-    app.include_router(_clock_router(access, clock))
+    app.include_router(_hot_router(parts.hot))
+    app.include_router(_operations_router(parts.access, parts.health, parts.hot.counts))
+    app.include_router(_customers_router(parts.access, parts.eraser))
+    app.include_router(product_router(parts.access, parts.products))
+    app.include_router(_clock_router(parts.access, parts.clock))
     _report_problems(app)
     _describe(app)
     return app
@@ -100,7 +89,7 @@ def _operations_router(access: Access, health: Health, counts: Counts) -> APIRou
         access.check(request.headers.raw, Scope.SERVER)
 
     unwell: dict[int | str, dict[str, Any]] = {503: {"model": HealthReport, "description": "Something does not run"}}
-    closed: dict[int | str, dict[str, Any]] = {int(status): _problems()[status] for status in ("401", "403")}
+    closed = told(problems(), "401", "403")
 
     @router.get("/healthz", summary="Is the process alive?", responses=unwell)
     async def healthz(response: Response) -> HealthReport:
@@ -134,8 +123,7 @@ def _operations_router(access: Access, health: Health, counts: Counts) -> APIRou
 def _customers_router(access: Access, eraser: Eraser) -> APIRouter:
     router = APIRouter()
 
-    problems = _problems(("404", "Nothing is held about this customer"), ("507", "The disk is full"))
-    refusals: dict[int | str, dict[str, Any]] = {int(status): told for status, told in problems.items()}
+    refusals = told(problems(("404", "Nothing is held about this customer"), ("507", "The disk is full")))
 
     @router.delete(
         CUSTOMER,
@@ -155,9 +143,8 @@ def _customers_router(access: Access, eraser: Eraser) -> APIRouter:
 
 def _clock_router(access: Access, clock: ClockControl) -> APIRouter:
     router = APIRouter(dependencies=[_needs_admin_scope(access)])
-    problems = _problems(("409", "The service goes by the machine's clock"))
-    closed: dict[int | str, dict[str, Any]] = {int(s): problems[s] for s in ("401", "403")}
-    refusals = closed | {int(s): problems[s] for s in ("400", "409")}
+    found = problems(("409", "The service goes by the machine's clock"))
+    closed, refusals = told(found, "401", "403"), told(found, "400", "401", "403", "409")
 
     @router.get(CLOCK, summary="What time is it here?", responses=closed)
     def look() -> ClockReport:
@@ -221,20 +208,8 @@ _MODELS: tuple[type[BaseModel], ...] = (
     EventResults,
     RecommendationAnswer,
     Problem,
+    *PRODUCT_MODELS,
 )
-
-
-def _json(schema: dict[str, Any], media: str = "application/json") -> dict[str, Any]:
-    return {media: {"schema": schema}}
-
-
-def _ref(model: type[BaseModel]) -> dict[str, str]:
-    return {"$ref": _REF.format(model=model.__name__)}
-
-
-def _problems(*more: tuple[str, str]) -> dict[str, Any]:
-    content = _json(_ref(Problem), "application/problem+json")
-    return {status: {"description": text, "content": content} for status, text in [*_REPLIES.items(), *more]}
 
 
 def _get_description() -> dict[str, Any]:
@@ -253,16 +228,16 @@ def _get_description() -> dict[str, Any]:
         }
         for name, field in schema["properties"].items()
     ]
-    answer = {"description": "The products to show", "content": _json(_ref(RecommendationAnswer))}
-    return {"parameters": parameters, "responses": {"200": answer, **_problems()}}
+    answer = {"description": "The products to show", "content": json_of(ref(RecommendationAnswer))}
+    return {"parameters": parameters, "responses": {"200": answer, **problems()}}
 
 
 def _post_description() -> dict[str, Any]:
-    stored = {"anyOf": [_ref(EventResult), _ref(EventResults)]}
-    answer = {"description": "Stored, or known already", "content": _json(stored)}
-    body = {"required": True, "content": _json({"anyOf": [_ref(EventIn), _ref(EventBatch)]})}
-    problems = _problems(("413", "The body is over 1 MiB"), ("507", "The disk is full"))
-    return {"requestBody": body, "responses": {"202": answer, **problems}}
+    stored = {"anyOf": [ref(EventResult), ref(EventResults)]}
+    answer = {"description": "Stored, or known already", "content": json_of(stored)}
+    body = {"required": True, "content": json_of({"anyOf": [ref(EventIn), ref(EventBatch)]})}
+    refusals = problems(("413", "The body is over 1 MiB"), ("507", "The disk is full"))
+    return {"requestBody": body, "responses": {"202": answer, **refusals}}
 
 
 def _describe(app: FastAPI) -> None:
@@ -272,7 +247,7 @@ def _describe(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = generate()
-            _, definitions = models_json_schema([(model, "validation") for model in _MODELS], ref_template=_REF)
+            _, definitions = models_json_schema([(model, "validation") for model in _MODELS], ref_template=REF)
             document.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
             document["paths"][EVENTS]["post"]["responses"].pop("200", None)
             for operations in document["paths"].values():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -114,6 +115,7 @@ class Engine:
             self._numbers(query.product_id),
             self._numbers(query.exclude),
             NO_PRODUCTS if state is None or not state[H_BOUGHT] else self._replenishable(state),
+            self._cards.standing,
         )
 
     def _replenishable(self, state: State) -> Numbers:
@@ -131,16 +133,13 @@ class Engine:
     def _fill_up(self, rows: Rows, size: int, n: int, passed_over: set[int]) -> int:
         """Fill up with the products that became known last, so that an answer is not empty on the first day.
 
-        Where there is a catalogue only its products are shown: any other id may be a slip, or a stranger's. Returns how
-        many rows there are then.
+        Returns how many rows there are then.
         """
         passed_over.update(rows.products[:size].tolist())
-        newest = self._store.catalog.n_products() - 1
-        for product in range(newest, max(newest - _MOST_LOOKED_THROUGH, -1), -1):
+        for product, in_catalog in islice(self._cards.newest(), _MOST_LOOKED_THROUGH):
             if size == n:
                 break
-            in_catalog = self._cards.card(product).in_catalog
-            if product not in passed_over and (in_catalog or not self._cards.has_catalog):
+            if product not in passed_over:
                 rows.products[size] = product
                 rows.scores[size] = rows.scores[size - 1] * STEP_DOWN if size else 1.0
                 rows.reasons[size] = ReasonCode.CATALOG if in_catalog else ReasonCode.SEEN

@@ -14,9 +14,11 @@ from active_customers.core.errors import (
     InvalidValueError,
     OverloadedError,
     PayloadTooLargeError,
+    ProductsRejectedError,
     StorageError,
     UnauthorizedError,
     UnknownCustomerError,
+    UnknownProductError,
     UnmovableClockError,
     shown,
 )
@@ -24,9 +26,11 @@ from active_customers.core.errors import (
 STATUSES: dict[type[ActiveCustomersError], tuple[int, str]] = {
     InvalidValueError: (400, "Invalid value"),
     BatchRejectedError: (400, "All events rejected"),
+    ProductsRejectedError: (400, "All products rejected"),
     UnauthorizedError: (401, "API key needed"),
     ForbiddenError: (403, "Scope too small"),
     UnknownCustomerError: (404, "Unknown customer"),
+    UnknownProductError: (404, "Unknown product"),
     UnmovableClockError: (409, "Clock not simulated"),
     PayloadTooLargeError: (413, "Too large"),
     OverloadedError: (503, "Overloaded"),

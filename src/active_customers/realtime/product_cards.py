@@ -1,82 +1,104 @@
-"""What answers say about a product, encoded once: its id, its name, whether it is bought again and again."""
+"""What answers say about a product, encoded once for each version of it: id, name, price, availability."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
+from active_customers.catalog.table import TableReader
 from active_customers.core.event import MAX_TEXT_LENGTH
 from active_customers.core.identifiers import json_id
-from active_customers.core.product import Product
-from active_customers.realtime.answer_texts import AnswerTexts
+from active_customers.core.product import Product, Standing
+from active_customers.kernels.answer_rows import Versions
+from active_customers.kernels.catalog_table import ENTRIES
+from active_customers.realtime.answer_texts import AnswerTexts, Told
 from active_customers.storage.base import CatalogStore
 
 _MOST_CARDS = 100_000
 """About 30 MB; those of a larger catalogue are made again when they are needed."""
 
+_UNNAMED = b'"a product you chose"'
+"""How a reason calls a product that nobody is to see."""
+
 
 class ProductCard(NamedTuple):
-    """One product; without a catalogue entry it is named by its id. Both texts are JSON.
+    """One product in one version; without a catalogue entry it is named by its id.
 
     Of a name `MAX_TEXT_LENGTH` characters are shown.
     """
 
-    product_id: bytes
-    name: bytes
+    version: int
+    told: Told
     replenishable: bool
-    in_catalog: bool
-
-
-class Cards(dict[int, ProductCard]):
-    """Cards by product number, made when they are first looked up."""
-
-    def __init__(self, catalog: CatalogStore) -> None:
-        super().__init__()
-        self._catalog = catalog
-
-    def __missing__(self, product: int) -> ProductCard:
-        if len(self) >= _MOST_CARDS:
-            self.clear()
-        entry = self._catalog.product(product)
-        shown = entry or Product(self._catalog.product_id(product) or str(product))
-        card = self[product] = ProductCard(
-            orjson.dumps(json_id(shown.product_id)),
-            orjson.dumps((shown.name or shown.product_id)[:MAX_TEXT_LENGTH]),
-            shown.replenishable,
-            entry is not None,
-        )
-        return card
 
 
 class ProductCards:
-    """The cards of the catalogue as it is, and the texts made of them; both are dropped when it changes."""
+    """The cards of the catalogue as it is now, and the texts made of them: a change counts from the next answer on.
 
-    def __init__(self, catalog: CatalogStore) -> None:
+    Without a table products never change.
+    """
+
+    def __init__(self, catalog: CatalogStore, table: TableReader | None = None) -> None:
         self._catalog = catalog
-        self._version = -1
-        self._cards = Cards(catalog)
-        self.texts = self._new_texts()
+        self._table = table or TableReader()
+        self._cards: dict[int, ProductCard] = {}
+        self.texts = AnswerTexts(lambda product: self.card(product).told, self._versions)
         """The texts that answers are made of."""
-        self.has_catalog = False
-        """Whether the catalogue has any entry."""
 
-    def refresh(self) -> None:
-        """Drop the cards if the catalogue has changed; the service calls this every second.
+    @property
+    def standing(self) -> NDArray[np.uint8]:
+        """The `Standing` of each product at this moment."""
+        return self._table.columns().standing
 
-        They are replaced, not cleared: whoever makes a card meanwhile puts it where nobody will look.
-        """
-        version = self._catalog.catalog_version()
-        if version != self._version:
-            self._cards = Cards(self._catalog)
-            self.texts = self._new_texts()
-            self._version = version
-            self.has_catalog = next(self._catalog.products(), None) is not None
+    def _versions(self) -> Versions:
+        return self._table.columns().versions
 
     def card(self, product: int) -> ProductCard:
         """Return the card of a product number that the store has given."""
-        return self._cards[product]
+        versions = self._versions()
+        version = int(versions[product]) if product < len(versions) else 0
+        card = self._cards.get(product)
+        if card is None or card.version != version:
+            if len(self._cards) >= _MOST_CARDS:
+                self._cards.clear()
+            card = self._cards[product] = self._made(product, version)
+        return card
 
-    def _new_texts(self) -> AnswerTexts:
-        cards = self._cards
-        return AnswerTexts(lambda product: (cards[product].product_id, cards[product].name))
+    def newest(self) -> Iterable[tuple[int, bool]]:
+        """Return products that may be shown, the newest first, each with whether the catalogue has it.
+
+        Where there is a catalogue only its products: any other id may be a slip, or a stranger's.
+        """
+        table = self._table.columns()
+        if table.header[ENTRIES] > 0:
+            return ((product, True) for product in np.flatnonzero(table.standing == Standing.OPEN)[::-1].tolist())
+        deleted = set(np.flatnonzero(table.standing).tolist())
+        return ((product, False) for product in range(self._catalog.n_products() - 1, -1, -1) if product not in deleted)
+
+    def _made(self, product: int, version: int) -> ProductCard:
+        entry = self._catalog.product(product)
+        shown = entry or Product(self._catalog.product_id(product) or str(product))
+        name = orjson.dumps((shown.name or shown.product_id)[:MAX_TEXT_LENGTH])
+        table = self._table.columns()
+        standing = table.standing[product] if product < len(table.standing) else Standing.UNKNOWN
+        if standing in (Standing.HIDDEN, Standing.DELETED):
+            name = _UNNAMED
+        price = math.nan if standing == Standing.UNKNOWN else float(table.prices[product])
+        told = Told(orjson.dumps(json_id(shown.product_id)), name, _facts(shown, price))
+        return ProductCard(version, told, shown.replenishable)
+
+
+def _facts(product: Product, price: float) -> bytes:
+    """Return what is known of price and availability as members of a JSON object, each after a comma."""
+    known = {
+        "price": None if math.isnan(price) else price,
+        "currency": None if math.isnan(price) else product.currency,
+        "availability": product.told_availability,
+    }
+    given = {name: value for name, value in known.items() if value is not None}
+    return b"," + orjson.dumps(given)[1:-1] if given else b""

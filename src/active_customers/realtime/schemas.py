@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
@@ -40,6 +41,8 @@ MAX_BATCH = 1000
 """Events in one request."""
 MAX_N = 100
 """Products in one answer."""
+MAX_PRODUCTS = 1000
+"""Products in one request that changes the catalogue."""
 SERVED_CONTEXTS = (Context.HOME, Context.BROWSE, Context.CART, Context.CHECKOUT, Context.DISCOVER)
 
 
@@ -230,6 +233,11 @@ class RecommendedProduct(BaseModel):
     product_name: str
     score: float
     reason: str
+    price: float | None = None
+    """What it costs now; missing where nobody told."""
+    currency: str | None = None
+    availability: str | None = None
+    """in_stock, preorder or backorder; missing where the shop says nothing of it."""
 
 
 class AnswerMetadata(BaseModel):
@@ -272,10 +280,9 @@ def first_error(error: ValidationError, model: type[BaseModel], at: str = "") ->
     details = error.errors(include_url=False)[0]
     field = _path(details, at)
     value = details["input"]
-    known = ", ".join(model.model_fields)
     remedies = {
         "missing": "it is required",
-        "extra_forbidden": f"there is no such field; known are {known}",
+        "extra_forbidden": f"there is no such field; {_nearest(field, model)}",
         "dict_type": "send a JSON object",
         "model_type": "send a JSON object",
         "list_type": "send a list",
@@ -288,6 +295,12 @@ def first_error(error: ValidationError, model: type[BaseModel], at: str = "") ->
         "Input should", "it should"
     )
     return InvalidValueError(field, value, remedy)
+
+
+def _nearest(name: str, model: type[BaseModel]) -> str:
+    """Say which field is meant by a name that is none: the one that is written alike, or any."""
+    close = get_close_matches(name.rpartition(".")[2].lower(), model.model_fields, n=1)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(model.model_fields)}"
 
 
 def _path(details: ErrorDetails, at: str) -> str:

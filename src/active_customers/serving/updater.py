@@ -32,7 +32,7 @@ class UpdaterConfig(Config):
     """How often the updater looks."""
 
     poll_seconds: Annotated[float, Field(gt=0)] = 1.0
-    """Pause between looks for a new model or a changed catalogue."""
+    """Pause between looks for a new model, and for prices and releases whose time has come."""
     archive_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Pause between moves of the log to the archive."""
 

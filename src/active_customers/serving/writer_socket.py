@@ -20,7 +20,7 @@ import orjson
 from active_customers.core.clock import Clock
 from active_customers.core.erasure import Erasure
 from active_customers.core.errors import ActiveCustomersError, OverloadedError, StorageError, StoreLockedError
-from active_customers.core.product import Product
+from active_customers.core.product import Changed, Product, ProductChange
 from active_customers.serving.append_frames import LENGTH_BYTES, error_named
 from active_customers.serving.unix_path import short_path
 from active_customers.storage.base import StoreWriter
@@ -42,7 +42,10 @@ class WriterServer:
         self._calls: dict[str, Callable[..., object]] = {
             "number_products": writer.number_products,
             "number_customers": writer.number_customers,
-            "put_products": lambda rows: writer.put_products([Product(**row) for row in rows]),
+            "put_products": lambda rows: writer.put_products([Product.of(row) for row in rows]),
+            "change_products": lambda rows: [
+                tuple(outcome) for outcome in writer.change_products([ProductChange(*row) for row in rows])
+            ],
             "archive_log": writer.archive_log,
             "reserve": writer.reserve,
             "adopt": lambda folder: writer.adopt(Path(folder)),
@@ -137,6 +140,13 @@ class RemoteWriter:
         count: int = self._call("put_products", [product.as_dict() for product in products])
         return count
 
+    def change_products(self, changes: Sequence[ProductChange]) -> list[Changed]:
+        """Have catalogue entries changed; return what became of each."""
+        return [
+            Changed(status, None if refusal is None else tuple(refusal))
+            for status, refusal in self._call("change_products", [tuple(change) for change in changes])
+        ]
+
     def archive_log(self) -> None:
         """Have the log moved to the archive."""
         self._call("archive_log")
@@ -229,6 +239,15 @@ def erase_remotely(directory: DataDirectory, customer_id: str) -> Erasure | None
     try:
         with closing(RemoteWriter.connect(directory.socket)) as remote:
             return remote.erase(customer_id)
+    except OSError as error:
+        raise OverloadedError("the committer is being restarted") from error
+
+
+def change_products_remotely(directory: DataDirectory, changes: Sequence[ProductChange]) -> list[Changed]:
+    """Have the running service that owns a directory change its catalogue; raises as `erase_remotely` does."""
+    try:
+        with closing(RemoteWriter.connect(directory.socket)) as remote:
+            return remote.change_products(changes)
     except OSError as error:
         raise OverloadedError("the committer is being restarted") from error
 

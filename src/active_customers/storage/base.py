@@ -14,11 +14,18 @@ from numpy.typing import NDArray
 
 from active_customers.core.erasure import Erasure
 from active_customers.core.event import Event, LogEntry, Receipt
-from active_customers.core.product import Product
+from active_customers.core.product import Changed, Product, ProductChange, ProductSearch
 from active_customers.core.session import State
 
 DAYS_REMEMBERED = 7
 """A retry that comes more days (UTC) than this after the event counts as a new one."""
+
+
+FACETS = ("category", "brand", "variant_group")
+"""Fields of products whose values have dense numbers, given once and for life."""
+
+MOST_LOOKED_AT = 20_000
+"""Entries of the catalogue that one call to `find_products` looks at."""
 
 
 class EventLog(Protocol):
@@ -94,12 +101,39 @@ class CatalogStore(Protocol):
         """Store catalogue entries, replacing those with the same id; return how many were given."""
         ...
 
+    def change_products(self, changes: Sequence[ProductChange]) -> list[Changed]:
+        """Change catalogue entries one after the other, in one transaction; return what became of each (writer only).
+
+        A change that is not acceptable is rejected and costs none of the others.
+        """
+        ...
+
     def product(self, number: int) -> Product | None:
         """Return a catalogue entry, or None when the catalogue has none for this number."""
         ...
 
+    def deleted_products(self) -> list[int]:
+        """Return the numbers whose entries were deleted, ascending."""
+        ...
+
     def products(self) -> Iterator[tuple[int, Product]]:
         """Iterate over the catalogue by number."""
+        ...
+
+    def find_products(self, search: ProductSearch, start: int, limit: int) -> tuple[list[Product], int | None]:
+        """Return up to `limit` entries that are looked for, from number `start` on, and where to go on.
+
+        That is None at the end of the catalogue. At most `MOST_LOOKED_AT` entries are looked at, so that fewer than
+        `limit`, or none, need not be the end.
+        """
+        ...
+
+    def facet_number(self, facet: str, value: str) -> int:
+        """Return the number of a value of one of the `FACETS`, or `NO_NUMBER`."""
+        ...
+
+    def number_facets(self, facet: str, values: Sequence[str]) -> list[int]:
+        """Return the numbers of values of one of the `FACETS`, giving new ones where needed (writer only)."""
         ...
 
     def catalog_version(self) -> int:
@@ -179,6 +213,10 @@ class StoreWriter(Protocol):
 
     def put_products(self, products: Sequence[Product]) -> int:
         """Store catalogue entries, replacing those with the same id; return how many."""
+        ...
+
+    def change_products(self, changes: Sequence[ProductChange]) -> list[Changed]:
+        """Change catalogue entries (see `CatalogStore.change_products`)."""
         ...
 
     def archive_log(self) -> None:

@@ -12,9 +12,10 @@ from active_customers.core.errors import NewerDataError, StorageError
 from active_customers.storage.durable import make_folder, write_whole
 from active_customers.storage.lock import take_lock
 
-FORMAT = 2
+FORMAT = 3
 """Version of the layout on disk; raised when an older program could not read what a newer one wrote. A directory of an
-older version is taken as it is. 2: the newest retry keys stand in `recent-keys`."""
+older version is taken as it is. 2: the newest retry keys stand in `recent-keys`. 3: catalogue entries have more fields,
+or are empty where they were deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,19 @@ class DataDirectory:
         return self.root / "live"
 
     @property
+    def catalog_table(self) -> Path:
+        """What is true of every product now: nothing that is not in the catalogue."""
+        return self.root / "catalog"
+
+    @property
     def imports(self) -> Path:
         """Imports under way, and the rejected rows of finished ones."""
         return self.root / "imports"
+
+    @property
+    def feeds(self) -> Path:
+        """Which versions of feeds were fetched from their addresses and imported."""
+        return self.root / "feeds.json"
 
     @property
     def keys(self) -> Path:

@@ -52,7 +52,7 @@ class Column:
             return self._mapped(path, "r+")
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskFullError(f"no room for {path} to grow: free some, or lower live_index.max_*") from error
+                raise DiskFullError(f"no room for {path} to grow: free some disk space") from error
             raise StorageError(f"{path} cannot be written ({error}): see who owns it") from error
 
     def read(self, folder: Path) -> NDArray[Any]:

@@ -17,10 +17,10 @@ from active_customers.core.clock import DAY, day_of
 from active_customers.core.erasure import NAMES_ANOTHER, Erasure, blank_entry
 from active_customers.core.event import Event, EventType, LogEntry, Receipt
 from active_customers.core.identifiers import NO_NUMBER
-from active_customers.core.product import Product
+from active_customers.core.product import Changed, Product, ProductChange, ProductSearch, changed
 from active_customers.core.session import ACT_SESSION, MAX_WORDS, State, empty_state, given_session
 from active_customers.kernels.session_state import fold
-from active_customers.storage.base import DAYS_REMEMBERED
+from active_customers.storage.base import DAYS_REMEMBERED, FACETS, MOST_LOOKED_AT
 
 
 class _Numbers:
@@ -89,7 +89,8 @@ class MemoryCatalog:
 
     def __init__(self) -> None:
         self.numbers = _Numbers()
-        self._products: dict[int, Product] = {}
+        self._products: dict[int, Product | None] = {}
+        self._facets = {facet: _Numbers() for facet in FACETS}
         self._version = 1
 
     def number_products(self, product_ids: Sequence[str]) -> list[int]:
@@ -113,13 +114,48 @@ class MemoryCatalog:
         self._version += 1
         return count
 
+    def change_products(self, changes: Sequence[ProductChange]) -> list[Changed]:
+        """Change catalogue entries; return what became of each."""
+        outcomes = []
+        for change in changes:
+            before = self._products.get(self.numbers.find(change.product_id))
+            after, outcome = changed(before, change)
+            if after is not before:
+                self._products[self.numbers.number(change.product_id)] = after
+            outcomes.append(outcome)
+        self._version += 1
+        return outcomes
+
     def product(self, number: int) -> Product | None:
         """Return a catalogue entry, or None."""
         return self._products.get(number)
 
+    def deleted_products(self) -> list[int]:
+        """Return the numbers whose entries were deleted, ascending."""
+        return sorted(number for number, product in self._products.items() if product is None)
+
     def products(self) -> Iterator[tuple[int, Product]]:
         """Iterate over the catalogue by number."""
-        yield from sorted(self._products.items())
+        yield from ((number, product) for number, product in sorted(self._products.items()) if product is not None)
+
+    def find_products(self, search: ProductSearch, start: int, limit: int) -> tuple[list[Product], int | None]:
+        """Return up to `limit` entries that are looked for, from a number on, and where to go on."""
+        found: list[Product] = []
+        rows = [(number, product) for number, product in self.products() if number >= start]
+        for looked_at, (number, product) in enumerate(rows):
+            if len(found) == limit or looked_at == MOST_LOOKED_AT:
+                return found, number
+            if search.finds(product):
+                found.append(product)
+        return found, None
+
+    def facet_number(self, facet: str, value: str) -> int:
+        """Return the number of a value of a facet, or `NO_NUMBER`."""
+        return self._facets[facet].find(value)
+
+    def number_facets(self, facet: str, values: Sequence[str]) -> list[int]:
+        """Return the numbers of values of a facet, giving new ones where needed."""
+        return [self._facets[facet].number(value) for value in values]
 
     def catalog_version(self) -> int:
         """Return a number that grows with every change of the catalogue."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import pyarrow as pa
 from active_customers.core.clock import Clock, SystemClock
 from active_customers.core.erasure import ErasedCustomers, Erasure
 from active_customers.core.errors import DiskFullError, StorageError
-from active_customers.core.product import Product
+from active_customers.core.product import Changed, Product, ProductChange
 from active_customers.storage.archive import Archive, Part
 from active_customers.storage.archive_erasure import overwrite, rows_of
 from active_customers.storage.data_dir import DataDirectory
@@ -33,10 +33,24 @@ _CUSTOMERS_PER_FOLD = 1_000
 _log = logging.getLogger(__name__)
 
 
-class DirectWriter:
-    """`StoreWriter` on a store that this process owns. Methods may be called from any thread."""
+def _tell_nobody(product_ids: Sequence[str]) -> None:
+    del product_ids
 
-    def __init__(self, directory: DataDirectory, store: EmbeddedStore, clock: Clock | None = None) -> None:
+
+class DirectWriter:
+    """`StoreWriter` on a store that this process owns. Methods may be called from any thread.
+
+    `catalog_changed` is told the ids of products whose entries have just been stored anew.
+    """
+
+    def __init__(
+        self,
+        directory: DataDirectory,
+        store: EmbeddedStore,
+        clock: Clock | None = None,
+        catalog_changed: Callable[[Sequence[str]], None] = _tell_nobody,
+    ) -> None:
+        self._catalog_changed = catalog_changed
         self._directory = directory
         self._store = store
         self._archive = Archive(directory.archive)
@@ -53,7 +67,15 @@ class DirectWriter:
 
     def put_products(self, products: Sequence[Product]) -> int:
         """Store catalogue entries; return how many."""
-        return self._store.catalog.put_products(products)
+        count = self._store.catalog.put_products(products)
+        self._catalog_changed([product.product_id for product in products])
+        return count
+
+    def change_products(self, changes: Sequence[ProductChange]) -> list[Changed]:
+        """Change catalogue entries; return what became of each."""
+        outcomes = self._store.catalog.change_products(changes)
+        self._catalog_changed([change.product_id for change in changes])
+        return outcomes
 
     def reserve(self, count: int) -> int:
         """Give away `count` log positions; return the first of them."""

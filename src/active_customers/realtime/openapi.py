@@ -1,0 +1,47 @@
+"""Pieces of the OpenAPI document for routes that parse their own input, and replies as Starlette's responses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from active_customers.realtime.problems import Reply
+from active_customers.realtime.schemas import Problem
+
+REF = "#/components/schemas/{model}"
+_REPLIES: dict[str, str] = {
+    "400": "A value is not valid; `field` and `remedy` say which and what to do",
+    "401": "No valid API key",
+    "403": "The API key's scope is too small",
+    "503": "Overloaded or unavailable; try again after `Retry-After` seconds",
+}
+
+
+def response_of(reply: Reply) -> Response:
+    """Return a reply as Starlette's response."""
+    response = Response(reply.body, reply.status)
+    response.raw_headers = [*reply.headers, (b"content-length", str(len(reply.body)).encode())]
+    return response
+
+
+def json_of(schema: dict[str, Any], media: str = "application/json") -> dict[str, Any]:
+    """Return content of a schema."""
+    return {media: {"schema": schema}}
+
+
+def ref(model: type[BaseModel]) -> dict[str, str]:
+    """Return a reference to the schema of a model."""
+    return {"$ref": REF.format(model=model.__name__)}
+
+
+def problems(*more: tuple[str, str]) -> dict[str, Any]:
+    """Return the problem documents that any route may answer with, and more, by status."""
+    content = json_of(ref(Problem), "application/problem+json")
+    return {status: {"description": text, "content": content} for status, text in [*_REPLIES.items(), *more]}
+
+
+def told(found: dict[str, Any], *statuses: str) -> dict[int | str, dict[str, Any]]:
+    """Return some of the problem documents (all, without `statuses`) as FastAPI takes them."""
+    return {int(status): found[status] for status in statuses or found}
