@@ -39,9 +39,9 @@ class FactorizationConfig(Config):
     """Power of a product's acts that its chance to be drawn is proportional to."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Share of a vector's numbers that are left out, each time others, while training."""
-    passes: Annotated[int, Field(ge=1)] = 5
+    passes: Annotated[int, Field(ge=1)] = 3
     """Times that all sessions are gone through."""
-    questions: Annotated[int, Field(ge=1)] = 1_000_000
+    questions: Annotated[int, Field(ge=1)] = 250_000
     """Acts that a pass learns to foresee, at most; of more than that as many are drawn by chance, others each time."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.01
     """Length of a step."""
