@@ -86,7 +86,8 @@ class Questions(NamedTuple):
             return self.log.products[row : row + 1]
         leading = self.log.event_types[row:end] == _LEADING[self.goal]
         later = self.log.products[row:end][leading]
-        return later[~np.isin(later, self.excluded(place))]
+        right: NDArray[np.uint32] = later[~np.isin(later, self.excluded(place))]
+        return right
 
     def excluded(self, place: int) -> NDArray[np.uint32]:
         """Return the products that no answer may hold, ascending: for a visit's cart or purchase those already there.
@@ -97,7 +98,8 @@ class Questions(NamedTuple):
             return NO_PRODUCTS
         known = slice(self.starts[place], self.rows[place])
         taken = np.isin(self.log.event_types[known], (EventType.CART_ADD, EventType.PURCHASE))
-        return np.unique(self.log.products[known][taken])
+        products: NDArray[np.uint32] = np.unique(self.log.products[known][taken])
+        return products
 
 
 def make_acts(
