@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import ArrowInvalid
-from tests.conftest import NOW
+from tests.conftest import NOW, lightgbm_or_skip
 
 from active_customers.batch.daily_refresh import ModelConfigs, Refresh, RefreshConfig, check
 from active_customers.batch.history import holes_between, read_history
@@ -234,7 +234,21 @@ def test_progress_is_reported_to_the_end(directory, embedded, clock, visits):
     seen = []
     job = Refresh(directory, clock, RefreshConfig(), ModelConfigs())
     job.run(DirectWriter(directory, embedded), lambda done, total: seen.append((done, total)))
-    assert seen == [(step, 5) for step in range(6)]
+    assert {total for _, total in seen} == {14}
+    done = [done for done, _ in seen]
+    assert done == sorted(set(done))
+    assert (done[0], done[-1]) == (0, 14)
+
+
+def test_progress_is_reported_while_the_hybrid_is_fitted(directory, embedded, clock, visits):
+    """It is most of a refresh: its sources are fitted twice, and trees are trained between."""
+    lightgbm_or_skip()
+    visits(0, 400)
+    seen = []
+    job = Refresh(directory, clock, RefreshConfig(), ModelConfigs())
+    job.run(DirectWriter(directory, embedded), lambda done, _total: seen.append(done))
+    of_hybrid = [done for done in seen if 3 <= done < 13]
+    assert len(of_hybrid) >= 2
 
 
 class Wrong:

@@ -247,7 +247,7 @@ def test_trees_of_the_next_visit_learn_from_as_many_windows_as_a_small_shop_need
     config = QUICK | {"label_share": 0.125, "ranker": {"least_in_leaf": 10, "threads": 1, "lists_enough": 120}}
     model = Hybrid(HybridConfig(**config))
     one_window = model.lists(log, len(customers) - n_customers)
-    learned = model._all_lists(log, model._alike(log))
+    learned = model._all_lists(log, model._alike(log), lambda: None)
     assert len(one_window[Goal.RETURN].sizes) <= n_customers < len(learned[Goal.RETURN].sizes)
     assert len(learned[Goal.NEXT].sizes) == len(one_window[Goal.NEXT].sizes)
 
@@ -263,7 +263,7 @@ def test_trees_of_the_next_visit_learn_from_older_windows_where_the_newest_hold_
     config = QUICK | {"label_share": 0.125, "ranker": {"least_in_leaf": 10, "threads": 1, "lists_enough": 120}}
     model = Hybrid(HybridConfig(**config))
     assert len(model.lists(log, len(customers) - n_customers)[Goal.RETURN].sizes) == 0
-    assert len(model._all_lists(log, model._alike(log))[Goal.RETURN].sizes) > 0
+    assert len(model._all_lists(log, model._alike(log), lambda: None)[Goal.RETURN].sizes) > 0
 
 
 def test_a_question_is_described_by_all_of_its_acts_known_or_not(hybrid):

@@ -45,6 +45,11 @@ from active_customers.storage.base import StoreWriter
 from active_customers.storage.data_dir import DataDirectory
 
 Progress = Callable[[int, int], None]
+Told = Callable[[], None]
+
+_STEPS = {"hybrid": 10}
+"""Steps that fitting a model takes, where that is not one: the hybrid's is most of a refresh."""
+_STEPS_OF_MODELS = sum(_STEPS.get(name, 1) for name in MODELS)
 
 NO_CATALOGUE: Mapping[int, Product] = {}
 
@@ -126,7 +131,7 @@ class Refresh:
         nothing is published and the version in force stays.
         """
         with self._artifacts.exclusive():
-            return self._run(writer, _Steps(progress, len(MODELS)), force=force, catalogue=catalogue)
+            return self._run(writer, _Steps(progress, _STEPS_OF_MODELS), force=force, catalogue=catalogue)
 
     def _run(self, writer: StoreWriter, steps: _Steps, *, force: bool, catalogue: Mapping[int, Product]) -> Manifest:
         self._started = time.perf_counter()
@@ -176,7 +181,7 @@ class Refresh:
 
     def _recipe(self, history: History, configs: ModelConfigs, steps: _Steps) -> Recipe:
         def fit(rows: NDArray[np.bool_]) -> SessionRecommender:
-            steps.add(len(MODELS))
+            steps.add(_STEPS_OF_MODELS)
             manifest = replace(self._manifest(history, Verdict(Outcome.OFF)), configs=configs.model_dump(mode="json"))
             fitted, _ = self._fit(log_of(history, rows), configs, steps)
             return SessionRecommender(load_models(manifest, fitted))
@@ -192,10 +197,10 @@ class Refresh:
         notes: list[str] = []
         for name, entry in MODELS.items():
             model = entry.make(getattr(configs, name))
-            notes += _fitted(model, log)
-            check(name, model, log)
-            fitted[name] = model.arrays()
-            steps.take()
+            with steps.several(_STEPS.get(name, 1)) as told:
+                notes += _fitted(model, log, told)
+                check(name, model, log)
+                fitted[name] = model.arrays()
         return fitted, notes
 
     def _refuse_if_worse(self, manifest: Manifest, verdict: Verdict, in_force: str | None) -> None:
@@ -290,11 +295,11 @@ class Refresh:
 
 
 class _Steps:
-    """How far a refresh is: reading, a fit of each model, publishing; more where it fits twice."""
+    """How far a refresh is: reading, the fit of all models, publishing; more where it fits twice."""
 
-    def __init__(self, progress: Progress, fits: int) -> None:
+    def __init__(self, progress: Progress, of_models: int) -> None:
         self._progress = progress
-        self._done, self._total = 0, fits + 2
+        self._done, self._total = 0, of_models + 2
         progress(self._done, self._total)
 
     def add(self, steps: int) -> None:
@@ -305,6 +310,19 @@ class _Steps:
         """Have done one."""
         self._done += 1
         self._progress(self._done, self._total)
+
+    @contextmanager
+    def several(self, steps: int) -> Iterator[Told]:
+        """Yield what is told of each of so many steps but the last; what nobody tells of is taken at the end."""
+        end = self._done + steps
+
+        def told() -> None:
+            if self._done < end - 1:
+                self.take()
+
+        yield told
+        self._done = end - 1
+        self.take()
 
 
 def lines_about(manifest: Manifest) -> list[str]:
@@ -319,13 +337,14 @@ def lines_about(manifest: Manifest) -> list[str]:
     return [published, f"gate: {forced}{gate['line']}", *facts["notes"]]
 
 
-def _fitted(model: Model, log: SessionLog) -> list[str]:
+def _fitted(model: Model, log: SessionLog, told: Told) -> list[str]:
     """Fit a model; return what was done without."""
-    try:
+    if not isinstance(model, Hybrid):
         model.fit(log)
+        return []
+    try:
+        model.fit(log, told)
     except MissingLibraryError as error:
-        if not isinstance(model, Hybrid):
-            raise
         model.fit_sources(log)
         return [f"without trees, near sessions decide and the other sources fill up: {error}"]
     return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -141,25 +141,28 @@ class Hybrid:
         nothing = _sources(SessionKnn(self.config.session_knn), relations, vectors, facts)
         self._open(nothing, _no_forests())
 
-    def fit(self, log: SessionLog) -> None:
+    def fit(self, log: SessionLog, told: Callable[[], None] = lambda: None) -> None:
         """Fit the sources on the older sessions, train the trees on the newer, fit the sources on all.
 
+        `told` is called after each step: the sources were fitted once, the trees of a goal were trained.
         Raises `MissingLibraryError` where the library that trains cannot be loaded; `fit_sources` does without it.
         """
         alike = self._alike(log)
         lists = {
-            goal: found for goal, found in self._all_lists(log, alike).items() if len(found.sizes) >= _LISTS_AT_LEAST
+            goal: found
+            for goal, found in self._all_lists(log, alike, told).items()
+            if len(found.sizes) >= _LISTS_AT_LEAST
         }
         forests = _no_forests()
         if Goal.NEXT in lists:
-            forests = _forests(train(lists, self.config.ranker, SETTINGS[self.config.setting].trees))
+            forests = _forests(train(lists, self.config.ranker, SETTINGS[self.config.setting].trees, told))
         self._open(self._fitted(log, alike), forests)
 
     def fit_sources(self, log: SessionLog) -> None:
         """Fit the sources alone; the first guess is the answer."""
         self._open(self._fitted(log), _no_forests())
 
-    def _all_lists(self, log: SessionLog, alike: Relation) -> dict[Goal, Lists]:
+    def _all_lists(self, log: SessionLog, alike: Relation, told: Callable[[], None]) -> dict[Goal, Lists]:
         """Return what the trees learn from, window by window into the past until it is enough."""
         length = round(log.n_sessions * self.config.label_share)
         windows: list[dict[Goal, Lists]] = []
@@ -169,6 +172,7 @@ class Hybrid:
             if end <= length:
                 break
             windows.insert(0, self.lists(log.first(end), end - length, alike))
+            told()
             n_lists += len(windows[0][Goal.NEXT].sizes)
         lists = {goal: Lists.end_to_end([window[goal] for window in windows]) for goal in _TAUGHT} if windows else {}
         is_cut_short = 0 < len(windows) < self.config.label_windows and n_lists >= self.config.ranker.lists_enough
@@ -176,6 +180,7 @@ class Hybrid:
             n_before = max(log.n_sessions - length * self.config.label_windows, length)
             if len(Questions.of(log, n_before, Goal.RETURN).rows):  # where nobody comes back, fits would be for nothing
                 lists |= self.lists(log, n_before, alike, (Goal.RETURN,))  # a customer is asked but once a visit
+                told()
         return lists
 
     def lists(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, Self
 
 import numpy as np
@@ -70,19 +70,24 @@ class Lists(NamedTuple):
         return cls(*(np.concatenate(column) for column in zip(*some, strict=True)))
 
 
-def train(lists: Mapping[Goal, Lists], config: RankerConfig, n_trees: int) -> dict[Goal, Forest]:
+def train(
+    lists: Mapping[Goal, Lists], config: RankerConfig, n_trees: int, told: Callable[[], None] = lambda: None
+) -> dict[Goal, Forest]:
     """Learn to put the right answers first (LambdaMART: Burges, "From RankNet to LambdaRank to LambdaMART", 2010).
 
     Up to `n_trees` are learned from the lists of the next product, of which there are most; for other goals of the same
     visit some more are put on top. What is bought at the next visit is another question with another first guess: up
-    to `n_trees` are learned for it alone. Raises `MissingLibraryError` where LightGBM cannot be loaded.
+    to `n_trees` are learned for it alone. `told` is called after each goal. Raises `MissingLibraryError` where LightGBM
+    cannot be loaded.
     """
-    alone: list[Goal] = [goal for goal in lists if goal in (Goal.NEXT, Goal.RETURN)]
-    forests: dict[Goal, Forest] = {goal: _boosted(lists[goal], lists[goal].guesses, config, n_trees) for goal in alone}
-    for goal in lists:
-        if goal not in forests:
+    forests: dict[Goal, Forest] = {}
+    for goal in sorted(lists, key=lambda goal: goal is not Goal.NEXT):
+        if goal in (Goal.NEXT, Goal.RETURN):
+            forests[goal] = _boosted(lists[goal], lists[goal].guesses, config, n_trees)
+        else:
             below = _said(forests[Goal.NEXT], lists[goal])
             forests[goal] = joined(forests[Goal.NEXT], _boosted(lists[goal], below, config, config.goal_trees))
+        told()
     return forests
 
 
