@@ -444,6 +444,25 @@ def test_a_search_that_cannot_be_made_is_refused_in_one_line(command, carts, fla
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--set", "hybrid.setting=worst"], "models that are asked about can be set: popularity"),
+        (["--set", "popularity.half_lives=3"], "did you mean half_life_days?"),
+        (["--out", "nowhere/report.json"], "there is no folder nowhere"),
+        (["--model", "content"], "name files by --products"),
+        (["--protocol", "leave-one-out"], "test: 'carts.jsonl' is not valid: leave it out: leave-one-out splits"),
+        (["--config", "nofile.yaml"], "there is no such file"),
+    ],
+)
+def test_an_evaluation_that_cannot_be_meant_is_refused_before_it_starts(command, carts, flags, said):
+    arguments = ["--train", "carts.jsonl", "--test", "carts.jsonl", "--preset", "native", "--model", "popularity"]
+    code, out, err = command("evaluate", *arguments, *flags)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+
+
 def test_a_data_directory_that_cannot_be_written_to_is_said_before_anything_is_fitted(command, carts):
     (carts / "d").write_text("a file")
     arguments = ["--train", "carts.jsonl", "--test", "carts.jsonl", "--preset", "native", "--model", "popularity"]

@@ -403,6 +403,7 @@ def evaluate(
         against=against,
         live=loaded.live_index if live else None,
     )
+    evaluate_command.check_changed(settings or [], options)
     outputs = evaluate_command.Outputs(out, DataDirectory(data_dir).evaluations, html, dump)
     with progress("evaluate") as report:
         outcome = evaluate_command.run(files, options, outputs, report)

@@ -71,6 +71,9 @@ class Outputs:
 
 def run(files: Files, options: Options, outputs: Outputs, progress: Progress) -> Report:
     """Evaluate and return the report; raises `InvalidValueError` for flags and files that do not go together."""
+    _check_outputs(outputs)
+    if "content" in options.models and not files.products:
+        raise InvalidValueError("model", "content", "it lives by what is known of products: name files by --products")
     protocol = options.protocol or (HELD_OUT if files.heldout else NEXT_ITEM)
     learned, asked = _read(files, protocol)
     request = EvaluationRequest(
@@ -90,6 +93,22 @@ def run(files: Files, options: Options, outputs: Outputs, progress: Progress) ->
     )
     Ledger(outputs.ledger).check()
     return evaluate(request, progress)
+
+
+def check_changed(changed: Sequence[str], options: Options) -> None:
+    """Refuse what --set says of models that are not asked about, so that no slip is taken for heeded."""
+    asked = {*options.models, *(MODELS if options.live else ())}
+    for setting in changed:
+        if setting.partition(".")[0] not in asked:
+            remedy = f"parameters of models that are asked about can be set: {', '.join(sorted(asked))}"
+            raise InvalidValueError("set", setting, remedy)
+
+
+def _check_outputs(outputs: Outputs) -> None:
+    """Refuse files that cannot be written before anything is evaluated for them."""
+    for flag, file in (("out", outputs.report), ("html", outputs.html), ("dump", outputs.dump)):
+        if file is not None and not file.parent.is_dir():
+            raise InvalidValueError(flag, str(file), f"there is no folder {file.parent}: make it first")
 
 
 def written(report: Report, options: Options, outputs: Outputs, clock: Clock) -> Report:

@@ -111,7 +111,7 @@ def test_a_file_that_is_no_settings_file_is_refused(tmp_path, content):
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(SettingsError, match="cannot be read"):
+    with pytest.raises(SettingsError, match="there is no such file"):
         load_settings(tmp_path / "none.yaml", {})
 
 

@@ -101,6 +101,8 @@ def load_settings(
 def _read(file: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(file.read_text())
+    except FileNotFoundError:
+        raise SettingsError("config", str(file), "there is no such file: name one that there is") from None
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         why = " ".join(str(error).split())
         raise SettingsError("config", str(file), f"it cannot be read as YAML ({why}): mend {file}") from error

@@ -113,7 +113,10 @@ def _check(request: EvaluationRequest) -> None:
     if needs_test and request.test is None:
         raise InvalidValueError("test", None, f"{request.protocol} needs a file of what is to be foretold")
     if not needs_test and request.test is not None:
-        raise InvalidValueError("test", request.protocol, "leave it out: the protocol makes the split itself")
+        file = None if request.test is None or request.test.source is None else request.test.source.name
+        raise InvalidValueError(
+            "test", file, f"leave it out: {request.protocol} splits one file itself, that of --events or --train"
+        )
     if request.repeats != "keep" and request.protocol == NEXT_BASKET:
         raise InvalidValueError("repeats", request.repeats, "leave it out: buying again is what next-basket asks for")
     _check_folds(request)
@@ -144,7 +147,7 @@ def _check_live(request: EvaluationRequest) -> None:
         return
     if request.protocol not in UNFOLDING:
         raise InvalidValueError(
-            "live", request.protocol, f"it replays sessions: choose --protocol {', '.join(UNFOLDING)}"
+            "protocol", request.protocol, f"--live replays sessions: choose one of {', '.join(UNFOLDING)}"
         )
     if request.k > MAX_N:
         raise InvalidValueError("k", request.k, f"the service answers with at most {MAX_N} products")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
@@ -65,7 +66,20 @@ def new_model(name: str, config: Mapping[str, object] | None = None, among: Mapp
     except ValidationError as error:
         wrong = error.errors()[0]
         field = ".".join([name, *map(str, wrong["loc"])])
-        raise InvalidValueError(field, wrong["input"], wrong["msg"]) from error
+        remedy = _instead(field, entry.config) if wrong["type"] == "extra_forbidden" else wrong["msg"]
+        raise InvalidValueError(field, wrong["input"], remedy) from error
+
+
+def _instead(field: str, config: type[Config]) -> str:
+    """Say what is meant by the name of a parameter that there is not."""
+    *sections, name = field.split(".")
+    for section in sections[1:]:
+        inner = config.model_fields[section].annotation
+        if isinstance(inner, type) and issubclass(inner, Config):
+            config = inner
+    close = get_close_matches(name, config.model_fields, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(config.model_fields)}"
+    return f"there is no such parameter; {hint}"
 
 
 def entry_named(name: str, among: Mapping[str, Entry] = EVALUATED) -> Entry:
