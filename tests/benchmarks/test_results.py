@@ -53,7 +53,7 @@ def test_every_benchmark_is_documented():
 def test_without_its_data_a_benchmark_is_skipped_and_says_what_it_needs(tmp_path, capsys):
     """That is no failure: a fresh clone has no data sets."""
     assert main(["--only", "quality", "--data", str(tmp_path)]) == 0
-    assert "skipped: it needs diginetica_srgnn or serenade_toy: name their folder with DATA=" in capsys.readouterr().out
+    assert "skipped: it needs serenade_toy, retailrocket_slice, retailrocket_buyers, " in capsys.readouterr().out
 
 
 def test_without_wrk_a_benchmark_fails_with_the_remedy_and_the_rest_goes_on(tmp_path, capsys, monkeypatch):
