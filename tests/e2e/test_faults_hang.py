@@ -64,6 +64,8 @@ def test_killed_in_the_middle_of_everything_each_part_comes_back(service, poster
             os.kill(pid, signal.SIGKILL)
             wait_for_another(service, name, pid)
             progress(posters, 10)
+        enough.set()  # a command that meets no owner is the owner till it ends, and no service can start meanwhile
+        worker.join()
         before = pid_of(service, "worker-2")
         os.kill(fork_server(service), signal.SIGKILL)
         wait_for_another(service, "worker-2", before)
