@@ -32,15 +32,21 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 class Client:
-    """One connection that stays open."""
+    """One connection that stays open while it is used: a service ends those that were idle for some seconds."""
+
+    IDLE_SECONDS = 2.0
 
     def __init__(self, port: int) -> None:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        self._used = time.monotonic()
 
     def close(self) -> None:
         self.connection.close()
 
     def send(self, method: str, path: str, body: bytes | None = None) -> tuple[int, Any]:
+        if time.monotonic() - self._used > self.IDLE_SECONDS:
+            self.connection.close()  # the next request opens another
+        self._used = time.monotonic()
         self.connection.request(method, path, body, {} if body is None else {"content-type": "application/json"})
         response = self.connection.getresponse()
         content = response.read()

@@ -144,7 +144,11 @@ def cut(path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "damage", "told"),
     [
-        ("config.yaml", lambda path: path.write_text("server: {"), r"config: .* cannot be read as YAML .*: mend .*config.yaml"),
+        (
+            "config.yaml",
+            lambda path: path.write_text("server: {"),
+            r"config: .* cannot be read as YAML .*: mend .*yaml",
+        ),
         ("keys.json", cut, r"keys.json holds no signing keys .*: restore it, or remove it to make new ones"),
         ("format.json", cut, r"cannot be used as a data directory"),
         ("store/data.mdb", cut, r"data.mdb was cut short, .*: restore the data directory from a backup"),

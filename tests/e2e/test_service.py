@@ -43,7 +43,6 @@ def test_what_is_imported_and_trained_beside_a_running_service_is_in_its_answers
     refreshed = command("refresh", "--data-dir", service.data)
     assert refreshed.returncode == 0, refreshed.stderr
     assert "published v" in refreshed.stdout
-    client = service.client()  # the other's connection was idle for longer than the service keeps one
     while client.health()["degraded"]:  # the time limit of the test ends a vain wait
         time.sleep(0.05)
 
