@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class ActiveCustomersError(Exception):
     """Root of every error this package raises on purpose."""
@@ -128,3 +131,14 @@ def shown(value: object, limit: int = 80) -> str:
     except RecursionError:
         text = f"a {type(value).__name__} nested too deeply to show"
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Say which name is meant by one that is none: the one that is written alike, or any.
+
+    >>> meant("neighbors", ["neighbours", "window"]), meant("colour", ["price", "name"])
+    ('did you mean neighbours?', 'known are price, name')
+    """
+    names = list(known)
+    close = get_close_matches(name.lower(), names, n=1)
+    return f"did you mean {close[0]}?" if close else f"known are {', '.join(names)}"

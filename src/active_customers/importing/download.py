@@ -31,7 +31,7 @@ _KNOWN = (*dict.fromkeys(_ENDINGS.values()), ".ndjson", ".rss", ".atom", ".gz", 
 _CONDITIONS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
 
 
-def is_address(text: str) -> bool:
+def is_remote(text: str) -> bool:
     """Tell whether a text is an address that feeds are fetched from, and no path."""
     return text.lower().startswith(("http://", "https://"))
 
@@ -49,7 +49,7 @@ class Downloads:
 
         If they are one `whole`, all of them where any has changed. Raises as `fetch` does.
         """
-        found = [self.fetch(name) if is_address(name) else Path(name) for name in names]
+        found = [self.fetch(name) if is_remote(name) else Path(name) for name in names]
         if whole and any(found):
             found = [path or self.fetch(name, always=True) for name, path in zip(names, found, strict=True)]
         return [path for path in found if path is not None]
@@ -61,7 +61,7 @@ class Downloads:
         """
         known = {} if always else self._known().get(url, {})
         conditions = {condition: known[name] for name, condition in _CONDITIONS.items() if name in known}
-        request = Request(url, headers={"User-Agent": "active-customers", **conditions})  # noqa: S310 - see is_address
+        request = Request(url, headers={"User-Agent": "active-customers", **conditions})  # noqa: S310 - see is_remote
         try:
             with urlopen(request, timeout=_TIMEOUT_SECONDS) as reply:  # noqa: S310
                 path = self._folder / f"{len(self._fetched)}{_ending(url, reply.headers)}"

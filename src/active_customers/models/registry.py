@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
 
 from active_customers.core.config import Config
-from active_customers.core.errors import InvalidValueError
+from active_customers.core.errors import InvalidValueError, meant
 from active_customers.models.base import Arrays, Model
 from active_customers.models.content import Content, ContentConfig
 from active_customers.models.factorization import Factorization, FactorizationConfig
@@ -77,9 +76,7 @@ def _instead(field: str, config: type[Config]) -> str:
         inner = config.model_fields[section].annotation
         if isinstance(inner, type) and issubclass(inner, Config):
             config = inner
-    close = get_close_matches(name, config.model_fields, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(config.model_fields)}"
-    return f"there is no such parameter; {hint}"
+    return f"there is no such parameter; {meant(name, config.model_fields)}"
 
 
 def entry_named(name: str, among: Mapping[str, Entry] = EVALUATED) -> Entry:

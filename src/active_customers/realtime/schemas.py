@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
@@ -19,7 +18,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from active_customers.core.clock import parse_time
-from active_customers.core.errors import InvalidValueError
+from active_customers.core.errors import InvalidValueError, meant
 from active_customers.core.event import (
     CONSENTS,
     MAX_METADATA_DEPTH,
@@ -279,10 +278,11 @@ def first_error(error: ValidationError, model: type[BaseModel], at: str = "") ->
     """
     details = error.errors(include_url=False)[0]
     field = _path(details, at)
+    name = field.rpartition(".")[2]
     value = details["input"]
     remedies = {
         "missing": "it is required",
-        "extra_forbidden": f"there is no such field; {_nearest(field, model)}",
+        "extra_forbidden": f"there is no such field; {meant(name, model.model_fields)}",
         "dict_type": "send a JSON object",
         "model_type": "send a JSON object",
         "list_type": "send a list",
@@ -295,12 +295,6 @@ def first_error(error: ValidationError, model: type[BaseModel], at: str = "") ->
         "Input should", "it should"
     )
     return InvalidValueError(field, value, remedy)
-
-
-def _nearest(name: str, model: type[BaseModel]) -> str:
-    """Say which field is meant by a name that is none: the one that is written alike, or any."""
-    close = get_close_matches(name.rpartition(".")[2].lower(), model.model_fields, n=1)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(model.model_fields)}"
 
 
 def _path(details: ErrorDetails, at: str) -> str:
