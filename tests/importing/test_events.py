@@ -341,3 +341,8 @@ def test_an_import_equals_appending_its_rows_one_by_one_in_the_order_of_time(liv
 def test_files_without_one_good_row_are_told_row_by_row(shop, write_raw, name, content, rejected):
     report = shop.bring_in(write_raw(name, content))
     assert (report.read, report.accepted, report.rejected.total()) == (rejected, 0, rejected)
+
+
+def test_a_file_without_rows_is_said_to_have_none(shop, write_raw):
+    report = shop.bring_in(write_raw("empty.csv", b"customer_id,event_type,product_id,timestamp\n"))
+    assert report.lines()[1] == "  there is nothing below the columns' names: look at what writes these files"

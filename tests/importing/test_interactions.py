@@ -142,3 +142,9 @@ def test_only_sessions_that_are_the_same_join_across_event_files(tmp_path):
     report = evaluate(EvaluationRequest(parts, parts[0], ("popularity",), dump=dump))
     assert report.data["n_train_sessions"] == 4
     assert set(pq.read_table(dump)["session_id"].to_pylist()) == {"a/s", "b/visit/2023-11-14T22:13:20Z"}
+
+
+def test_a_file_of_neither_kind_is_refused_with_what_both_kinds_need(tmp_path):
+    file = write(tmp_path / "acts.csv", b"user,thing,when\n1,2,3\n")
+    with pytest.raises(InvalidValueError, match=r"columns of acts.csv: .*sequences.*events.*--preset"):
+        read_interactions(file)

@@ -90,7 +90,8 @@ def test_a_service_starts_with_the_newest_version_that_can_be_read(trained, cloc
     asyncio.run(publish_twice())
     (trained.models / "v2025.01.15-003" / "manifest.json").write_text("{}")
     assert asyncio.run(run()) == "v2025.01.15-002"
-    assert "model v2025.01.15-003 is refused, v2025.01.15-002 is in force" in caplog.text
+    assert "model v2025.01.15-003 is refused, v2025.01.15-002 is in force: " in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 def test_a_version_that_could_not_be_read_is_taken_once_it_can_be(trained, clock, caplog):

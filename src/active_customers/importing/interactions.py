@@ -24,9 +24,15 @@ from active_customers.evaluation.sequences import (
     sequence_columns,
 )
 from active_customers.importing.event_files import read_events
+from active_customers.importing.preset import DEFAULT, known_presets, preset_named
 from active_customers.importing.readers import read_batches, reader_for
 from active_customers.importing.source import Wanted
 from active_customers.importing.values import numbers_of, text_of, times_of
+
+_EITHER = (
+    "give sequences (a session_id, user_id or customer_id, an item_id or product_id, and a time or pos), events "
+    "(customer_id, event_type, product_id, timestamp), or name the --preset that fits"
+)
 
 
 def read_interactions(path: Path, preset: str | None = None) -> Interactions:
@@ -42,7 +48,16 @@ def read_interactions(path: Path, preset: str | None = None) -> Interactions:
     """
     names = reader_for(path).column_names(path)
     columns = sequence_columns(names) if preset is None else None
-    return _events(path, preset) if columns is None else _sequences(path, columns)
+    if columns is not None:
+        return _sequences(path, columns)
+    known = preset_named(preset or DEFAULT)
+    if (
+        preset is None
+        and known.missing("events", names)
+        and not any(preset_named(other).fits("events", names) for other in known_presets())
+    ):
+        raise InvalidValueError(f"columns of {path.name}", ", ".join(names), _EITHER)
+    return _events(path, preset)
 
 
 def read_held_out(path: Path) -> Interactions:

@@ -68,6 +68,8 @@ class ImportReport:
         elif self.first_time is not None and self.last_time is not None:
             span = f"{format_time(self.first_time)} to {format_time(self.last_time)}"
             lines.append(f"  {self.customers:,} customers, {self.products:,} products, {span}")
+        if not self.read:
+            lines.append("  there is nothing below the columns' names: look at what writes these files")
         lines += [f"  {note}" for note in self.notes]
         if self.duplicates:
             lines.append(f"  {self.duplicates:,} were there already")

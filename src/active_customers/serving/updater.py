@@ -108,9 +108,9 @@ class ModelFollower:
 
     def _complain(self, refused: str, error: Exception, taken: str | None) -> None:
         """Log what was refused and which version answers instead; the same complaint is made once, not at each look."""
-        complaint = f"model {refused} is refused, {taken or 'no other'} is in force"
+        complaint = f"model {refused} is refused, {taken or 'no other'} is in force: {error}"
         if complaint != self._complaint:
-            _log.error(complaint, exc_info=error)
+            _log.error("%s", complaint, exc_info=None if isinstance(error, ActiveCustomersError) else error)
             self._complaint = complaint
 
 
