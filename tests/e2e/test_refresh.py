@@ -30,8 +30,9 @@ def model(service: Service) -> str:
 
 
 def wait_for_another_model(service: Service, than: str = "none") -> str:
+    """Return the next version that any worker answers with; another worker may not have met the one before yet."""
     client = service.client()
-    while (version := client.health()["model_version"]) == than:
+    while (version := client.health()["model_version"]) in (than, "none"):
         time.sleep(0.05)
     return version
 
