@@ -60,12 +60,36 @@ def test_first_n_keeps_the_order_and_skips_the_excluded():
     assert first_n(ranked, Wanted(9, ascending(5, 2))).tolist() == [1, 4]
 
 
+@pytest.mark.parametrize("spread", ["few values", "negative too", "many octaves"])
 @pytest.mark.parametrize("seed", range(8))
-def test_kth_largest_equals_sorting(seed):
+def test_kth_largest_equals_sorting(seed, spread):
     rng = np.random.default_rng(seed)
-    values = rng.integers(0, 20, rng.integers(1, 200)).astype(np.float64)
-    k = int(rng.integers(1, len(values) + 1))
+    n = rng.integers(1, 400)
+    values = {
+        "few values": rng.integers(0, 20, n).astype(np.float64),
+        "negative too": rng.normal(0, 1, n),
+        "many octaves": np.exp(rng.normal(0, 40, n)),
+    }[spread]
+    k = int(rng.integers(1, n + 1))
     assert kth_largest(values.copy(), k) == np.sort(values)[-k]
+
+
+@pytest.mark.parametrize("closed", [0.0, 0.05, 0.95])
+@pytest.mark.parametrize("n", [1, 20, 64, 300])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_best_of_many_rows_are_those_of_sorting(seed, n, closed):
+    """Whatever way they are found: with ties, rows without a score, and products that may not be shown."""
+    rng = np.random.default_rng(seed)
+    rows = int(rng.integers(1, 2_000))
+    products = rng.permutation(5_000)[:rows].astype(np.uint32)
+    scores = np.round(np.exp(rng.normal(0, 5, rows)), 1) * (rng.random(rows) < 0.9)
+    standing = np.where(rng.random(5_000) < closed, 2, 1).astype(np.uint8)
+    excluded = np.sort(rng.choice(products, min(rows, 30), replace=False))
+    shown = (scores > 0) & (standing[products] < 2) & ~np.isin(products, excluded)
+    order = np.lexsort((products, -scores))
+    expected = order[shown[order]][:n]
+    standing.flags.writeable = False
+    assert top_n(products, scores, Wanted(n, excluded, standing)).tolist() == expected.tolist()
 
 
 def test_closed_products_make_way_for_the_next_best():

@@ -20,7 +20,7 @@ from active_customers.kernels import session_knn
 from active_customers.kernels.candidate_set import CandidateSet, Votes, insert_query
 from active_customers.kernels.embedding import add_cosines, session_vector
 from active_customers.kernels.item_knn import Relation
-from active_customers.kernels.jit import kernel
+from active_customers.kernels.jit import kernel, summing_kernel
 from active_customers.kernels.top_n import Wanted, top_n
 from active_customers.kernels.trees import Forest, add_trees
 
@@ -29,12 +29,19 @@ CONTENT, LINEAR, AFTER, BESIDE = range(4)
 in the same session. The later one has the word on evidence, so content speaks only where the history is silent."""
 N_RELATIONS = 4
 
-KNN, KNN_AFTER, N_VOTES, STRONGEST, OWN = range(5)
-"""What is gathered of near sessions: the sum of their votes, that of those which went on to the product, how many
-voted, and the strongest of the votes; and of the customer's own acts: how many moments they are from."""
-FIRST_RELATION = 5
-"""Then two columns for each relation: the sum over the session's products, and the newest one's alone."""
-N_GATHERED = FIRST_RELATION + 2 * N_RELATIONS
+KNN, OWN = range(2)
+"""What the sources say stands first in what is gathered: the sum of near sessions' votes, at how many moments the
+customer acted on it themselves."""
+FIRST_SUM = 2
+"""Then a column for each relation: the sum over the session's products."""
+N_SAID = 8
+"""These and empty ones: as many as a processor compares at once."""
+KNN_AFTER, N_VOTES, STRONGEST = range(N_SAID, N_SAID + 3)
+"""Of near sessions: the sum of the votes of those which went on to the product, how many voted, the strongest vote."""
+FIRST_NEWEST = N_SAID + 3
+"""What each relation says of the newest product alone."""
+N_GATHERED = 16
+"""The last one is empty: a row is what a processor fetches at once."""
 
 _OF_SESSIONS, _OF_RELATION, _OF_TASTE, _OF_ACTS, _OF_CONTEXT = 7, 5, 3, 8, 7
 N_FEATURES = _OF_SESSIONS + N_RELATIONS * _OF_RELATION + _OF_TASTE + _OF_ACTS + _OF_CONTEXT
@@ -47,11 +54,9 @@ GUESS = 6
 """The column of the first guess: the best source decides, and the sum of what all say where it is silent. Trees learn
 what is wrong with it, so that few of them, or none, are no loss."""
 
-_SAID = np.array([KNN, OWN, *(FIRST_RELATION + 2 * relation for relation in range(N_RELATIONS))])
-"""The columns of what the sources say."""
-_DECIDING = np.array([0, 0, 0, 1, 2 + BESIDE])
-"""The source that decides in the first guess, by `Goal`: near sessions within a visit, at the next one what the
-customer acted on most often, and where only what is new is asked for what stood beside that."""
+_DECIDING = np.array([KNN, KNN, KNN, OWN, FIRST_SUM + BESIDE])
+"""The column of the source that decides in the first guess, by `Goal`: near sessions within a visit, at the next one
+what the customer acted on most often, and where only what is new is asked for what stood beside that."""
 _MOST = np.array([1.0, 1.0, 1.0, 10.0, 10.0])
 """What it counts in the sum of all sources, each other at most 1."""
 
@@ -225,9 +230,8 @@ def promising(
     n_asked, n_own, count = counts
     candidates, gathered = scratch.knn.candidates, scratch.gathered
     for relation in range(N_RELATIONS - 1, -1, -1):  # so that the evidence is what stood beside it, if anything did
-        column = FIRST_RELATION + 2 * relation
         weights = _by_worth(sources.worth, candidates, acts, n_own) if acts.goal == _NEW else sources.by_place[relation]
-        count = _add_relation(sources.relations[relation], weights, candidates, gathered, (n_asked, count, column))
+        count = _add_relation(sources.relations[relation], weights, candidates, gathered, (n_asked, count, relation))
     slots = _choose(scratch, acts.goal, (n_own if acts.goal == _NEW else 0, count), wanted)
     _describe(sources, scratch, acts, n_own, slots)
     return slots
@@ -269,18 +273,19 @@ def reason_of(scratch: HybridScratch, slot: int) -> int:
     gathered = scratch.gathered
     if gathered[slot, N_VOTES] > 0:
         return _SESSION
-    beside, after = gathered[slot, FIRST_RELATION + 2 * BESIDE], gathered[slot, FIRST_RELATION + 2 * AFTER]
+    beside, after = gathered[slot, FIRST_SUM + BESIDE], gathered[slot, FIRST_SUM + AFTER]
     if beside > 0 or after > 0:
         return _TOGETHER
-    return _RELATED if gathered[slot, FIRST_RELATION + 2 * LINEAR] > 0 else _SIMILAR
+    return _RELATED if gathered[slot, FIRST_SUM + LINEAR] > 0 else _SIMILAR
 
 
 @kernel
 def _tally(candidates: CandidateSet, gathered: NDArray[np.float32], count: int, votes: Votes, n_votes: int) -> int:
     """Add the votes of near sessions up, as `candidate_set.tally` does, in columns; return the new count."""
     slots, products, evidence = candidates.slots, candidates.products, candidates.evidence
+    voted, amounts, given, steps = votes
     for vote in range(n_votes):
-        product = votes.products[vote]
+        product, amount = voted[vote], np.float32(amounts[vote])
         slot = slots[product]
         if slot >= count or products[slot] != product:
             slot = count
@@ -289,13 +294,13 @@ def _tally(candidates: CandidateSet, gathered: NDArray[np.float32], count: int, 
             evidence[slot] = NO_NUMBER
             gathered[slot, :] = 0.0
             count += 1
-        amount = np.float32(votes.amounts[vote])
         gathered[slot, KNN] += amount
-        gathered[slot, KNN_AFTER] += amount if votes.steps[vote] > 0 else np.float32(0.0)
+        gathered[slot, KNN_AFTER] += amount if steps[vote] > 0 else np.float32(0.0)
         gathered[slot, N_VOTES] += np.float32(1.0)
-        if amount > gathered[slot, STRONGEST]:
-            gathered[slot, STRONGEST] = amount
-            evidence[slot] = votes.evidence[vote]
+        strongest = gathered[slot, STRONGEST]
+        is_strongest = amount > strongest  # without branches, which nobody could predict
+        gathered[slot, STRONGEST] = amount if is_strongest else strongest
+        evidence[slot] = given[vote] if is_strongest else evidence[slot]
     return count
 
 
@@ -307,9 +312,9 @@ def _add_relation(
     gathered: NDArray[np.float32],
     where: tuple[int, int, int],
 ) -> int:
-    """Add what the session's products are related to; `where` is (products of the session, slots, first column)."""
+    """Add what the session's products are related to; `where` is (products of the session, slots, relation)."""
     slots, products, evidence = candidates.slots, candidates.products, candidates.evidence
-    n_query, count, column = where
+    n_query, count, number = where
     for place in range(n_query):
         product = products[place]
         if product + 1 >= len(relation.offsets) or by_place[place] == 0.0:
@@ -327,9 +332,9 @@ def _add_relation(
                 count += 1
             elif evidence[slot] == NO_NUMBER:
                 evidence[slot] = product
-            gathered[slot, column] += weight * relation.weights[row]
+            gathered[slot, FIRST_SUM + number] += weight * relation.weights[row]
             if place == 0:
-                gathered[slot, column + 1] = relation.weights[row]
+                gathered[slot, FIRST_NEWEST + number] = relation.weights[row]
     return count
 
 
@@ -338,24 +343,30 @@ def _choose(scratch: HybridScratch, goal: int, slots: tuple[int, int], wanted: W
     """Return the most promising of the `slots`, given as first and end: the source that decides says most."""
     first, count = slots
     gathered, scores = scratch.gathered, scratch.knn.candidates.scores
-    best = np.zeros(2 + N_RELATIONS, np.float32)
+    best = np.zeros(N_SAID, np.float32)
     scores[:first] = 0.0
     for slot in range(first, count):
-        best[0] = max(best[0], gathered[slot, KNN])
-        best[1] = max(best[1], gathered[slot, OWN])
-        for relation in range(N_RELATIONS):
-            best[2 + relation] = max(best[2 + relation], gathered[slot, FIRST_RELATION + 2 * relation])
-    factors = np.zeros(len(best))
-    for source in range(len(best)):
-        factors[source] = 1.0 / best[source] if best[source] > 0.0 else 0.0
-    factors[_DECIDING[goal]] *= _MOST[goal]
-    for slot in range(first, count):
-        score = factors[0] * gathered[slot, KNN] + factors[1] * gathered[slot, OWN]
-        for relation in range(N_RELATIONS):
-            score += factors[2 + relation] * gathered[slot, FIRST_RELATION + 2 * relation]
-        scores[slot] = score
+        for column in range(N_SAID):
+            best[column] = max(best[column], gathered[slot, column])
+    factors = np.zeros(N_SAID, np.float32)
+    for column in range(N_SAID):
+        factors[column] = np.float32(1.0) / best[column] if best[column] > 0.0 else np.float32(0.0)
+    factors[_DECIDING[goal]] *= np.float32(_MOST[goal])
+    _add_up(gathered, factors, scores, slots)
     n = min(wanted.n, MOST_RANKED)
     return top_n(scratch.knn.candidates.products[:count], scores[:count], Wanted(n, wanted.excluded, wanted.standing))
+
+
+@summing_kernel
+def _add_up(
+    gathered: NDArray[np.float32], factors: NDArray[np.float32], sums: NDArray[np.float64], slots: tuple[int, int]
+) -> None:
+    """Weigh what the sources say of each slot and add it up."""
+    for slot in range(slots[0], slots[1]):
+        total = np.float32(0.0)
+        for column in range(N_SAID):
+            total += factors[column] * gathered[slot, column]
+        sums[slot] = total
 
 
 @kernel
@@ -363,10 +374,10 @@ def _describe(sources: HybridSources, scratch: HybridScratch, acts: Acts, n_own:
     """Write what is known of the chosen products into the first places of `scratch.columns`."""
     gathered, columns, products = scratch.gathered, scratch.columns, scratch.knn.candidates.products
     _describe_sessions(scratch, slots)
-    _guess(scratch, slots, _SAID[_DECIDING[acts.goal]])
+    _guess(scratch, slots, _DECIDING[acts.goal])
     first = _OF_SESSIONS
     for relation in range(N_RELATIONS):
-        _describe_relation(gathered, columns, slots, (FIRST_RELATION + 2 * relation, first))
+        _describe_relation(gathered, columns, slots, (relation, first))
         first += _OF_RELATION
     _describe_taste(sources, products, columns, (acts.products, slots), first)
     first += _OF_TASTE
@@ -417,15 +428,16 @@ def _describe_relation(
     gathered: NDArray[np.float32], columns: NDArray[np.float32], slots: NDArray[np.int64], where: tuple[int, int]
 ) -> None:
     """Write what a relation says: relative to the best and in full, the newest product's alone likewise, the place."""
-    source, first = where
+    relation, first = where
+    said, alone = FIRST_SUM + relation, FIRST_NEWEST + relation
     best, best_newest = np.float32(1e-30), np.float32(1e-30)
     values = np.empty(len(slots), np.float32)
     for place in range(len(slots)):
-        values[place] = gathered[slots[place], source]
+        values[place] = gathered[slots[place], said]
         best = max(best, values[place])
-        best_newest = max(best_newest, gathered[slots[place], source + 1])
+        best_newest = max(best_newest, gathered[slots[place], alone])
     for place in range(len(slots)):
-        newest = gathered[slots[place], source + 1]
+        newest = gathered[slots[place], alone]
         columns[first, place] = values[place] / best
         columns[first + 1, place] = values[place]
         columns[first + 2, place] = newest / best_newest

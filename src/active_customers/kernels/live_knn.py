@@ -231,9 +231,10 @@ def cast_votes(
     acts_kept = live.acts_kept
     slots, shared, acts = scratch.knn.candidates.slots, scratch.knn.candidates.products, scratch.acts
     voted, amounts, evidence, steps = scratch.knn.votes
+    lengths, similarity, by_distance = scratch.lengths, scratch.knn.similarity, weighting.by_distance
     for near in range(n_nearest):
-        first = near * acts_kept
-        end = first + scratch.lengths[near]
+        weight, first = similarity[near], near * acts_kept
+        end = first + lengths[near]
         anchor = end - 1
         while anchor >= first:
             product = acts[anchor]
@@ -244,7 +245,7 @@ def cast_votes(
             continue
         for act in range(first, end):
             if acts[act] < len(slots):
-                amount = scratch.knn.similarity[near] * weighting.by_distance[abs(act - anchor)]
+                amount = weight * by_distance[abs(act - anchor)]
                 voted[n_votes] = acts[act]
                 steps[n_votes] = act - anchor
                 amounts[n_votes] = amount * weighting.revisit if act == anchor else amount

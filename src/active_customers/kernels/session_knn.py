@@ -156,24 +156,26 @@ def cast_votes(index: SessionIndex, weighting: Weighting, scratch: KnnScratch, n
     Written as one loop without calls for the reason given at `tally`. Returns the number of votes.
     """
     slots, shared = scratch.candidates.slots, scratch.candidates.products
-    products, positions = index.products, index.positions
-    votes = scratch.votes
+    offsets, products, positions, by_distance = index.offsets, index.products, index.positions, weighting.by_distance
+    sessions, similarity = scratch.sessions, scratch.similarity
+    voted, amounts, evidence, steps = scratch.votes
     n_votes = 0
     for near in range(n_nearest):
-        session = scratch.sessions[near]
-        first, end = index.offsets[session], index.offsets[session + 1]
+        session, weight = sessions[near], similarity[near]
+        first, end = offsets[session], offsets[session + 1]
         anchor = end - 1
         while anchor > first:
             slot = slots[products[anchor]]
             if slot < n_query and shared[slot] == products[anchor]:
                 break
             anchor -= 1
+        common = products[anchor]
         for row in range(first, end):
             step = positions[row] - positions[anchor]
-            votes.products[n_votes] = products[row]
-            votes.steps[n_votes] = step
-            amount = scratch.similarity[near] * weighting.by_distance[abs(step)]
-            votes.amounts[n_votes] = amount * weighting.revisit if row == anchor else amount
-            votes.evidence[n_votes] = products[anchor]
+            voted[n_votes] = products[row]
+            steps[n_votes] = step
+            amount = weight * by_distance[abs(step)]
+            amounts[n_votes] = amount * weighting.revisit if row == anchor else amount
+            evidence[n_votes] = common
             n_votes += 1
     return n_votes

@@ -20,6 +20,16 @@ ALL_OPEN.flags.writeable = False  # like those that come from the table, so that
 
 _OPEN = int(Standing.OPEN)
 
+_CLOSED = 16
+"""Closed products that may be among the best before all rows are compared."""
+_FEW = 256
+"""Rows up to which each is compared with all others."""
+_STEP_BITS = 20
+"""Of the 32 bits of a float32, those that `floor_of` does not look at: what it looks at tells eighths of an octave."""
+_STEPS = 1 << 11
+_LEAST_FLOOR = np.array([1 << _STEP_BITS], np.int32).view(np.float32)[0]
+"""What `floor_of` returns where too few values are above it."""
+
 
 class Wanted(NamedTuple):
     """How many proposals are wanted, and which products must not be among them.
@@ -58,6 +68,61 @@ def top_n(products: NDArray[np.uint32], scores: NDArray[np.float64], wanted: Wan
 
     Only scores that are positive as float32 count (NaN is none), and no excluded or closed product is returned, so
     there may be fewer than `n` rows.
+    Of many rows those that may be among the best are found first, without comparing them with each other: comparisons
+    that nobody can predict are what choosing costs. They are a few more than are wanted, since some may be excluded.
+    """
+    n = max(0, min(wanted.n, len(products)))
+    n_likely = n + len(wanted.excluded) + _CLOSED
+    if n == 0 or n_likely > min(len(products), _FEW):
+        return _best(products, scores, wanted)
+    least = floor_of(scores, n_likely)
+    likely = np.empty(2 * _FEW, np.int64)
+    size = 0
+    for row in range(len(products)):
+        if np.float32(scores[row]) >= least and scores[row] > NO_SCORE:
+            if is_closed(products[row], wanted.standing) or is_excluded(products[row], wanted.excluded):
+                continue
+            if size == len(likely):
+                return _best(products, scores, wanted)
+            likely[size] = row
+            size += 1
+    return _best(products, scores, wanted) if size < n else _in_order(likely[:size], products, scores)[:n]
+
+
+@kernel
+def floor_of(values: NDArray[np.float64], k: int) -> np.float32:
+    """Return a value that `k` positive values reach, and not many more do; the least positive one where none does.
+
+    Values are counted by the first bits that float32 has for them, which are in the order of the values.
+    """
+    counts = np.zeros(_STEPS, np.int32)
+    for value in values:
+        counts[max(np.float32(value).view(np.int32) >> _STEP_BITS, 0)] += 1
+    step, reached = _STEPS, 0
+    while step > 1 and reached < k:
+        step -= 1
+        reached += counts[step]
+    floor: np.float32 = np.int32(step << _STEP_BITS).view(np.float32)
+    return floor
+
+
+@kernel
+def _in_order(rows: NDArray[np.int64], products: NDArray[np.uint32], scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return rows, best first: each at the place that as many as are better give it."""
+    ordered = np.empty(len(rows), np.int64)
+    own, numbers = scores[rows], products[rows]
+    for i in range(len(rows)):
+        score, number, place = own[i], numbers[i], 0
+        for j in range(len(rows)):
+            place += (own[j] > score) | ((own[j] == score) & (numbers[j] < number))
+        ordered[place] = rows[i]
+    return ordered
+
+
+@kernel
+def _best(products: NDArray[np.uint32], scores: NDArray[np.float64], wanted: Wanted) -> NDArray[np.int64]:
+    """Return what `top_n` does, whatever there is.
+
     A heap holds the best so far with the worst on top: most rows cost one comparison with it.
     """
     heap = np.empty(max(0, min(wanted.n, len(products))), np.int64)
@@ -96,9 +161,18 @@ def first_n(ranked: NDArray[np.uint32], wanted: Wanted) -> NDArray[np.uint32]:
 
 @kernel
 def kth_largest(values: NDArray[np.float64], k: int) -> float:
-    """Return the `k`-th largest value (1 <= k <= len) by Hoare's quickselect; reorders `values`."""
-    target = len(values) - k
-    low, high = 0, len(values) - 1
+    """Return the `k`-th largest value (1 <= k <= len); reorders `values`, and overwrites what is smaller.
+
+    By Hoare's quickselect, among positive values those that `floor_of` leaves.
+    """
+    floor, count = floor_of(values, k), len(values)
+    if floor > _LEAST_FLOOR:
+        count = 0
+        for value in values:
+            values[count] = value
+            count += np.float32(value) >= floor
+    target = count - k
+    low, high = 0, count - 1
     while low < high:
         pivot = values[(low + high) // 2]
         left, right = low, high

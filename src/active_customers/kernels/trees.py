@@ -13,13 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from active_customers.kernels.ask_nodes import ROWS_AT_ONCE, ask_nodes
 from active_customers.kernels.jit import kernel
 
 MOST_LEAVES = 32
 """Leaves of a tree: as many as a mask has bits."""
-
-ROWS_AT_ONCE = 32
-"""Rows are asked in multiples of this: what a processor does one by one at the end would cost as much as all before."""
 
 _ALL = np.uint32(0xFFFFFFFF)
 _DE_BRUIJN = np.uint32(0x077CB531)
@@ -58,18 +56,15 @@ def add_trees(
 ) -> None:
     """Add what the trees say of rows to `sums` float64[n].
 
-    `columns` float32[f, m] holds the rows feature by feature, `leaves` uint32[m] is scratch memory; m is at least
-    `padded(n)`, and what stands behind the n-th row does not matter.
+    `columns` float32[f, m] holds the rows feature by feature; m is at least `padded(n)`, and what stands behind the
+    n-th row does not matter. `leaves` uint32[`ROWS_AT_ONCE` at least] is scratch memory.
     """
     offsets, features, thresholds, masks, values = forest
-    n_asked = padded(len(sums))
-    for tree in range(len(offsets) - 1):
-        leaves[:n_asked] = _ALL
-        for node in range(offsets[tree], offsets[tree + 1]):
-            feature, threshold, mask = features[node], thresholds[node], masks[node]
-            for row in range(n_asked):
-                leaves[row] &= mask if columns[feature, row] > threshold else _ALL
-        for row in range(len(sums)):
-            left = leaves[row]
-            leftmost = left & (~left + np.uint32(1))
-            sums[row] += values[tree, np.uint32(leftmost * _DE_BRUIJN) >> np.uint32(27)]
+    for first in range(0, len(sums), ROWS_AT_ONCE):
+        end = min(first + ROWS_AT_ONCE, len(sums))
+        for tree in range(len(offsets) - 1):
+            ask_nodes((features, thresholds, masks), (offsets[tree], offsets[tree + 1], first), columns, leaves)
+            for row in range(first, end):
+                left = leaves[row - first]
+                leftmost = left & (~left + np.uint32(1))
+                sums[row] += values[tree, np.uint32(leftmost * _DE_BRUIJN) >> np.uint32(27)]

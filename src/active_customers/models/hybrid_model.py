@@ -103,7 +103,7 @@ class HybridConfig(Config):
     """How much an act on a product says of what the customer will want for the first time, however long ago it was."""
     window: Annotated[int, Field(ge=1)] = 20
     """Acts between two products beyond which they do not count as a pair."""
-    session_knn: SessionKnnConfig = SessionKnnConfig()
+    session_knn: SessionKnnConfig = SessionKnnConfig(neighbours=100)
     linear: LinearConfig = LinearConfig()
     factorization: FactorizationConfig = FactorizationConfig()
     content: ContentConfig = ContentConfig()

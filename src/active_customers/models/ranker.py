@@ -19,7 +19,7 @@ from active_customers.kernels.trees import MOST_LEAVES, Forest, add_trees, colum
 class RankerConfig(Config):
     """Parameters of the trees."""
 
-    leaves: Annotated[int, Field(ge=2, le=MOST_LEAVES)] = 31
+    leaves: Annotated[int, Field(ge=2, le=MOST_LEAVES)] = 16
     """Leaves of a tree: what an answer pays for."""
     depth: Annotated[int, Field(ge=1, le=16)] = 8
     """Steps from a tree's root to a leaf, at most."""
