@@ -16,11 +16,14 @@ from active_customers.core.recommendation import ReasonCode
 from active_customers.kernels.answer_rows import Rows
 from active_customers.kernels.catalog_table import ENTRIES, TableColumns
 from active_customers.kernels.jit import kernel
+from active_customers.kernels.retrieval import STEP_DOWN
 from active_customers.kernels.state_sections import Numbers
 from active_customers.kernels.top_n import is_closed, is_excluded
 
-STEP_DOWN = 0.99
-"""What the next product has at most, as a share of the one before it, where it comes from a weaker source."""
+POOL_BEYOND = 100
+"""Products that a page is chosen from, beside as many as it has."""
+MAX_PINNED = 100
+"""Products that may be pinned to one page."""
 
 _CATALOG, _SEEN = int(ReasonCode.CATALOG), int(ReasonCode.SEEN)
 _SAME_CATEGORY, _SAME_BRAND = 0.6, 0.4
@@ -188,9 +191,9 @@ def _choice(ruled: Ruled, products: NDArray[np.int64], values: NDArray[np.float6
     kinds = np.empty((3, size), np.int64)
     best = 0.0
     for row in range(size):
-        kinds[0, row] = _number(table.categories, products[row])
-        kinds[1, row] = _number(table.brands, products[row])
-        kinds[2, row] = _number(table.groups, products[row])
+        kinds[0, row] = _number(table, table.categories, products[row])
+        kinds[1, row] = _number(table, table.brands, products[row])
+        kinds[2, row] = _number(table, table.groups, products[row])
         best = max(best, values[row])
     shares = values / best if best > 0.0 else values
     return _Choice(shares, values > 0.0, kinds, np.zeros((3, size), np.int64), _limits(ruled.page, n), np.zeros(size))
@@ -198,8 +201,9 @@ def _choice(ruled: Ruled, products: NDArray[np.int64], values: NDArray[np.float6
 
 @kernel
 def _best_left(choice: _Choice, diversity: float) -> int:
-    """Return the row with the best value less its likeness to what was chosen (Carbonell and Goldstein, "The use of
-    MMR", 1998) that the limits allow, or -1. Of equal ones the first.
+    """Return the best row that the limits allow, the first of equal ones, or -1.
+
+    Its value is less by its likeness to what stands above (Carbonell and Goldstein, "The use of MMR", 1998).
     """
     best, best_row = -np.inf, -1
     for row in range(len(choice.values)):
@@ -211,10 +215,8 @@ def _best_left(choice: _Choice, diversity: float) -> int:
 
 @kernel
 def _has_room(choice: _Choice, row: int) -> bool:
-    for kind in range(3):
-        if choice.used[kind, row] >= choice.limits[kind]:
-            return False
-    return True
+    used, limits = choice.used, choice.limits
+    return bool(used[0, row] < limits[0] and used[1, row] < limits[1] and used[2, row] < limits[2])
 
 
 @kernel
@@ -246,16 +248,12 @@ def _compare(choice: _Choice, row: int) -> None:
 def _reorder(rows: Rows, values: NDArray[np.float64], order: NDArray[np.int64]) -> None:
     """Put rows in an order, with scores that begin with 1 and never rise."""
     size = len(order)
-    products, reasons, evidence = rows.products[order], rows.reasons[order], rows.evidence[order]
     scores = values[order]
     for place in range(size - 2, -1, -1):
         scores[place] = max(scores[place], scores[place + 1])
+    for column in (rows.products, rows.reasons, rows.evidence):
+        column[:size] = column[order]
     for place in range(size):
-        rows.products[place], rows.reasons[place], rows.evidence[place] = (
-            products[place],
-            reasons[place],
-            evidence[place],
-        )
         rows.scores[place] = scores[place] / scores[0]
 
 
@@ -280,20 +278,20 @@ def _allowed(wanted: float, n: int) -> int:
 @kernel
 def _fits(table: TableColumns, products: NDArray[np.int64], product: int, limits: NDArray[np.int64]) -> bool:
     """Tell whether one more product may join those of a page."""
-    category, brand = _number(table.categories, product), _number(table.brands, product)
-    group = _number(table.groups, product)
+    category, brand = _number(table, table.categories, product), _number(table, table.brands, product)
+    group = _number(table, table.groups, product)
     used = np.zeros(3, np.int64)
     for other in products:
-        used[0] += category != NO_NUMBER and _number(table.categories, other) == category
-        used[1] += brand != NO_NUMBER and _number(table.brands, other) == brand
-        used[2] += group != NO_NUMBER and _number(table.groups, other) == group
+        used[0] += category != NO_NUMBER and _number(table, table.categories, other) == category
+        used[1] += brand != NO_NUMBER and _number(table, table.brands, other) == brand
+        used[2] += group != NO_NUMBER and _number(table, table.groups, other) == group
     return bool(np.all(used < limits))
 
 
 @kernel
-def _number(column: Numbers, product: int) -> int:
-    """Return the number of a facet of a product, `NO_NUMBER` where it has none or no row."""
-    return int(column[product]) if product < len(column) else NO_NUMBER
+def _number(table: TableColumns, column: Numbers, product: int) -> int:
+    """Return the number of a facet of a product, `NO_NUMBER` where it has none, or no entry in the catalogue."""
+    return int(column[product]) if product < len(column) and table.standing[product] > 0 else NO_NUMBER
 
 
 @kernel
