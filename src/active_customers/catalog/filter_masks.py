@@ -16,37 +16,43 @@ Mask = NDArray[np.bool_]
 
 
 class Masks:
-    """Answers filters over the columns as they are now; `now` is the time in microseconds that ages go by."""
+    """Answers filters of some products, by ascending numbers below the columns' n, as the columns are now.
 
-    def __init__(self, kept: ProductColumns, now: int) -> None:
+    `now` is the time in microseconds that ages go by.
+    """
+
+    def __init__(self, kept: ProductColumns, rows: Rows, now: int) -> None:
         self._kept = kept
         self._columns: Columns = kept.columns
+        self._rows = rows
+        is_run = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1
+        self._at = slice(int(rows[0]), int(rows[-1]) + 1) if is_run else rows  # a slice copies nothing
         self._now = now
 
-    def of(self, asked: Filter, rows: Rows) -> Mask:
-        """Return for each of some products, by number below the columns' n, whether a filter holds."""
+    def of(self, asked: Filter) -> Mask:
+        """Return for each of the products whether a filter holds."""
         match asked:
             case Not(part):
-                return ~self.of(part, rows)
+                return ~self.of(part)
             case AllOf(parts):
-                return reduce(np.logical_and, (self.of(part, rows) for part in parts))
+                return reduce(np.logical_and, map(self.of, parts))
             case AnyOf(parts):
-                return reduce(np.logical_or, (self.of(part, rows) for part in parts))
+                return reduce(np.logical_or, map(self.of, parts))
             case Compare(_, _, _):
-                return self._compared(asked, rows)
+                return self._compared(asked)
 
-    def _compared(self, asked: Compare, rows: Rows) -> Mask:
+    def _compared(self, asked: Compare) -> Mask:
         field = asked.field
         if field in self._columns.codes:
-            return _among(self._columns.codes[field][rows], self._kept.answering(asked))
+            return _among(self._columns.codes[field][self._at], self._kept.answering(asked))
         if field in self._columns.numbers or field == "age":
-            return self._of_number(asked, rows)
+            return self._of_number(asked)
         if field == "product_id":
-            return np.isin(rows, self._kept.numbers_of(asked.values))
-        return have_one(self._columns.words, rows, np.array(self._kept.answering(asked), np.uint32))
+            return np.isin(self._rows, self._kept.numbers_of(asked.values))
+        return have_one(self._columns.words, self._rows, np.array(self._kept.answering(asked), np.uint32))
 
-    def _of_number(self, asked: Compare, rows: Rows) -> Mask:
-        numbers = self._columns.numbers["released" if asked.field == "age" else asked.field][rows]
+    def _of_number(self, asked: Compare) -> Mask:
+        numbers = self._columns.numbers["released" if asked.field == "age" else asked.field][self._at]
         if asked.field == "age":
             numbers = (self._now - numbers) / DAY
         if asked.operator == "=":

@@ -17,7 +17,7 @@ __all__ = ["EmbeddedStore", "StorageConfig"]
 
 
 class EmbeddedStore:
-    """`Store` on LMDB: `events`, `sessions`, `catalog`, `rules` and `erasures` share one environment and so one transaction.
+    """`Store` on LMDB: its parts share one environment and so one transaction.
 
     Open it as the writer in one process only (that process holds the data directory's lock).
     """
