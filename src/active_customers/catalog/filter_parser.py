@@ -28,7 +28,7 @@ from active_customers.catalog.filters import (
 )
 from active_customers.catalog.product_schema import TIME_REMEDY, path_of
 from active_customers.core.clock import parse_time
-from active_customers.core.errors import InvalidValueError, meant
+from active_customers.core.errors import InvalidValueError, meant, shown
 from active_customers.core.identifiers import canonical_id
 from active_customers.core.product import AVAILABILITIES
 
@@ -170,7 +170,7 @@ class _Parser:
             name = name.lower()
         kind = kind_of(name)
         if kind is None or name == ATTRIBUTE:
-            self._refuse(f"there is no field {name!r}; {meant(name, [*FIELDS, 'attributes.NAME'])}")
+            self._refuse(f"there is no field {shown(name, 40)}; {meant(name, [*FIELDS, 'attributes.NAME'])}")
         self._next += 1
         return name, kind
 
@@ -195,7 +195,7 @@ class _Parser:
         try:
             value = _taken(kind, field, sign, token.text)
         except (ValueError, OverflowError) as error:
-            self._refuse(f"{token.text!r} is no {field}: {error}")
+            self._refuse(f"{shown(token.text, 40)} is no {field}: {error}")
         self._next += 1
         return value
 
@@ -213,8 +213,7 @@ class _Parser:
         self._refuse_at(self._tokens[self._next].at, remedy)
 
     def _refuse_at(self, at: int, remedy: str) -> NoReturn:
-        shown = self._text[at : at + 40] or "the end"
-        raise InvalidValueError(self._field, shown, f"at character {at + 1}, {remedy}")
+        raise InvalidValueError(self._field, self._text[at:] or self._text, f"at character {at + 1}, {remedy}")
 
 
 def _listed(words: tuple[str, ...]) -> str:
