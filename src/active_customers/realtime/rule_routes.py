@@ -18,7 +18,7 @@ from active_customers.realtime.openapi import json_of, problems, ref
 from active_customers.realtime.rule_changes import RuleChanges
 
 RULES = "/api/v1/rules"
-RULE = RULES + "/{name}"
+RULE = RULES + "/{name:path}"
 
 RULE_MODELS: tuple[type[BaseModel], ...] = (RuleIn, RuleResult, RuleResults, RuleSet)
 
