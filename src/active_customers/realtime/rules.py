@@ -30,7 +30,7 @@ from active_customers.kernels.arrange import MAX_PINNED, Page, Ruled
 from active_customers.kernels.catalog_table import TableColumns
 from active_customers.kernels.handover import hand_over
 from active_customers.kernels.top_n import ALL_OPEN
-from active_customers.realtime.ruling import Filtered, Ruling
+from active_customers.realtime.ruling import Filtered, Ruling, catch_up
 from active_customers.storage.base import Store
 
 _log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 class RulesConfig(Config):
     """Rules of the shop, and filters of requests."""
 
-    poll_seconds: Annotated[float, Field(gt=0, le=60)] = 0.25
+    poll_seconds: Annotated[float, Field(gt=0, le=60)] = 0.5
     """Pause between looks for changed rules, and for changed products that rules and filters are asked of."""
     filters_kept: Annotated[int, Field(ge=1)] = 64
     """Filters of requests whose products are remembered, each a byte a product in every worker."""
@@ -104,8 +104,7 @@ class Rulebook:
                 is_new = self._has_groups = True
             if self._uses_columns:
                 self._columns.follow()
-                for ruling in self._rulings.values():
-                    ruling.catch_up(self._columns, table, now)
+                catch_up(self._rulings.values(), self._columns, table, now)
             if is_new or table is not self._handed or state != self._columns.state:
                 self._hand(table)
             self._by_page = by_page  # what is new counts once it has been asked of all products

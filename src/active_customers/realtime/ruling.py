@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ AGES_LOOKED_AT = MINUTE
 _FEWEST_ROWS = 4_096
 _CLOSING = (RuleKind.INCLUDE, RuleKind.EXCLUDE)
 _WEIGHING = (RuleKind.BOOST, RuleKind.BURY)
+_ASKING = _CLOSING + _WEIGHING
 
 
 class PerProduct:
@@ -54,7 +55,7 @@ NO_FACTORS: NDArray[np.float32] = PerProduct(np.float32, 1.0).view
 
 
 class Ruling:
-    """The rules of one kind of page, over all products. For one thread that calls `catch_up`, and any that read."""
+    """The rules of one kind of page, over all products; `catch_up` keeps it up, in one thread, and any may read."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
@@ -63,7 +64,9 @@ class Ruling:
         self.closes = any(rule.kind in _CLOSING for rule in rules)
         """Whether `standing` counts, and not the table's own."""
         self.weighs = any(rule.kind in _WEIGHING for rule in rules)
-        self._is_timely = any(is_timely(rule.products) for rule in rules if rule.kind in _CLOSING + _WEIGHING)
+        """Whether there are `weights`."""
+        self._asking = {id(rule) for rule in rules if rule.kind in _ASKING}
+        self._is_timely = any(is_timely(rule.products) for rule in rules if rule.kind in _ASKING)
         self._standing = PerProduct(np.uint8, RULED_OUT if self.known_only else Standing.UNKNOWN)
         self._weights = PerProduct(np.float32, 1.0)
         self.state = -1
@@ -82,35 +85,28 @@ class Ruling:
         """What the score of each product is multiplied by; empty where no rule says."""
         return self._weights.view
 
-    def catch_up(self, kept: ProductColumns, table: TableColumns, now: int) -> None:
-        """Ask the rules of the products that changed since the last time; of all, when ages may have."""
-        state = kept.state
-        is_due = self._is_timely and now - self._looked_at >= AGES_LOOKED_AT
-        if state == self.state and not is_due:
-            return
-        rows = kept.since(-1 if is_due or self.state < 0 else self.state)
-        masks = Masks(kept, rows, now)
+    def is_asking(self, rule: Rule) -> bool:
+        """Tell whether it is about the products of a rule."""
+        return id(rule) in self._asking
+
+    def behind(self, state: int, now: int) -> int | None:
+        """Return the state since which products have to be asked, -1 for all of them, or None for none of them."""
+        if self.state < 0 or self._is_due(now):
+            return -1
+        return self.state if self.state < state else None
+
+    def take(self, verdict: _Verdict, table: TableColumns, state: int, now: int) -> None:
+        """Take over what the rules say of some products."""
         if self.closes:
-            self._close(rows, masks, table)
+            self._standing.put(verdict.rows, _with(verdict.out, _taken(table.standing, verdict.rows)))
         if self.weighs:
-            self._weigh(rows, masks)
-        if is_due:
+            self._weights.put(verdict.rows, verdict.factors)
+        if self._is_due(now):
             self._looked_at, self.round = now, self.round + 1
         self.state = state
 
-    def _close(self, rows: Rows, masks: Masks, table: TableColumns) -> None:
-        out = np.zeros(len(rows), np.bool_)
-        for rule in self.rules:
-            if rule.kind in _CLOSING:
-                out |= masks.of(rule.products) != (rule.kind == RuleKind.INCLUDE)
-        self._standing.put(rows, _with(out, _taken(table.standing, rows)))
-
-    def _weigh(self, rows: Rows, masks: Masks) -> None:
-        factors = np.ones(len(rows), np.float32)
-        for rule in self.rules:
-            if rule.kind in _WEIGHING:
-                factors[masks.of(rule.products)] *= np.float32(rule.factor)
-        self._weights.put(rows, factors)
+    def _is_due(self, now: int) -> bool:
+        return self._is_timely and now - self._looked_at >= AGES_LOOKED_AT
 
     def rules_on(self, product: int, kept: ProductColumns, now: int) -> list[str]:
         """Return the names of the rules that bear on a product: that keep it out, weigh it or pin it."""
@@ -118,6 +114,47 @@ class Ruling:
             return []
         masks = Masks(kept, np.array([product], np.int64), now)
         return [rule.name for rule in self.rules if _bears_on(rule, masks.of(rule.products))]
+
+
+class _Verdict:
+    """What the rules of a ruling say of some products: which are out, and the factor of each."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        self.out = np.zeros(len(rows), np.bool_)
+        self.factors = np.ones(len(rows), np.float32)
+
+    def add(self, rule: Rule, found: Mask) -> None:
+        """Add what one rule says; `found` are its products."""
+        if rule.kind == RuleKind.INCLUDE:
+            self.out |= ~found
+        elif rule.kind == RuleKind.EXCLUDE:
+            self.out |= found
+        else:
+            self.factors[found] *= np.float32(rule.factor)
+
+
+def catch_up(rulings: Iterable[Ruling], kept: ProductColumns, table: TableColumns, now: int) -> None:
+    """Ask the rules of the products that changed since each ruling last caught up; of all, where ages may have.
+
+    A rule that stands in several rulings is asked once.
+    """
+    state = kept.state
+    groups: dict[int, list[Ruling]] = {}
+    for ruling in rulings:
+        since = ruling.behind(state, now)
+        if since is not None:
+            groups.setdefault(since, []).append(ruling)
+    for since, group in groups.items():
+        rows = kept.since(since)
+        masks, verdicts = Masks(kept, rows, now), [(ruling, _Verdict(rows)) for ruling in group]
+        for rule in {id(rule): rule for ruling in group for rule in ruling.rules if ruling.is_asking(rule)}.values():
+            found = masks.of(rule.products)
+            for ruling, verdict in verdicts:
+                if ruling.is_asking(rule):
+                    verdict.add(rule, found)
+        for ruling, verdict in verdicts:
+            ruling.take(verdict, table, state, now)
 
 
 class Filtered:
