@@ -125,6 +125,14 @@ def test_of_two_pins_of_one_place_the_first_by_name_has_it_and_no_product_is_the
     assert shop.products("anna", n=4)[:2] == ["g2", "g1"]
 
 
+def test_a_pinned_product_that_comes_later_is_there_from_then_on(shop):
+    rule(shop, "hero", "pin", product_ids=["coming"])
+    assert "coming" not in shop.products("anna", n=MAX_N)
+    shop.sell(Product("coming"))
+    shop.engine.rules.follow()
+    assert shop.products("anna", n=2)[0] == "coming"
+
+
 @pytest.mark.parametrize(
     "why", ["sold out", "in the cart", "hidden by the customer", "on the page", "excluded", "a rule"]
 )

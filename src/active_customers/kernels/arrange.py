@@ -26,12 +26,13 @@ MAX_PINNED = 100
 """Products that may be pinned to one page."""
 
 _CATALOG, _SEEN = int(ReasonCode.CATALOG), int(ReasonCode.SEEN)
+_UNLIMITED = 1 << 30
 _SAME_CATEGORY, _SAME_BRAND = 0.6, 0.4
 """How alike two products are that share it; those of one variant group are wholly so."""
 
 
 class Page(NamedTuple):
-    """What the shop wants of a page; `NEUTRAL` wants nothing.
+    """What the shop wants of a page.
 
     `weights` float32 multiply the score of each product, those beyond its end count once. `pinned` products stand at
     `places` (from 0, ascending). Of one brand or category there are at most `per_brand` and `per_category`: a number
@@ -224,7 +225,7 @@ def _count(choice: _Choice, row: int) -> None:
     """Count a chosen row for all that share something with it."""
     for kind in range(3):
         number = choice.kinds[kind, row]
-        if number != NO_NUMBER:
+        if number != NO_NUMBER and choice.limits[kind] < _UNLIMITED:
             for other in range(len(choice.values)):
                 choice.used[kind, other] += choice.kinds[kind, other] == number
 
@@ -260,7 +261,7 @@ def _reorder(rows: Rows, values: NDArray[np.float64], order: NDArray[np.int64]) 
 @kernel
 def _limits(page: Page, n: int) -> NDArray[np.int64]:
     """Return how many products of one category, brand and variant group a page of `n` may have."""
-    limits = np.full(3, n + 1, np.int64)
+    limits = np.full(3, _UNLIMITED, np.int64)
     if page.per_category > 0.0:
         limits[0] = _allowed(page.per_category, n)
     if page.per_brand > 0.0:

@@ -67,7 +67,7 @@ class Answer(NamedTuple):
 class Traced(NamedTuple):
     """What rules did to one product (by number): its place without them and with them, from 0, None where it has none.
 
-    `rules` are the names of those that bear on it.
+    `rules` are the names of those that bear on it; with none it made room for others, or for the limits of a page.
     """
 
     product: int

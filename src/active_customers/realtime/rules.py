@@ -124,7 +124,7 @@ class Rulebook:
             known = rulings.get(names) or self._rulings.get(names)
             rulings[names] = by_page[page] = known if known is not None and known.rules == rules else Ruling(rules)
         self._rulings = rulings
-        self._uses_columns = self._uses_columns or any(ruling.closes or ruling.weighs for ruling in rulings.values())
+        self._uses_columns = self._uses_columns or any(rule.kind != RuleKind.PAGE for rule in valid)
         self._version = version
         self._next_change = changes_after((rule for _, rule in self._read.values()), now)
         return by_page
@@ -187,8 +187,8 @@ class Rulebook:
     def _filtered(self, text: str, below: Applied, table: TableColumns) -> Applied:
         asked, key = parse_filter(text), (text, below.ruling)
         with self._filtering:
-            if not self._uses_columns:  # the first one: from now on `follow` keeps what it needs
-                self._uses_columns = True
+            self._uses_columns = True  # from now on `follow` keeps up what filters need
+            if self._columns.state == 0:
                 self._columns.follow()
             request = self._requests.get(key)
             if request is None:
