@@ -112,7 +112,7 @@ class Engine:
 
     def rehearse(self, query: Query) -> Answer:
         """Answer a query on the way that most answers take, once a page was made of another."""
-        self._answer(query, self.rules.nothing()._replace(arranges=True, pins=True))
+        self._answer(query, self.rules.nothing()._replace(beyond=POOL_BEYOND, pins=True))
         return self.recommend(query)
 
     def trace(self, query: Query, products: Sequence[int] = ()) -> list[Traced]:
@@ -139,8 +139,9 @@ class Engine:
         recommender = self.recommender
         customer, state = self._store.sessions.find(query.customer_id)
         asked = self._asked(query, (customer, state), now, deadline)
-        if applied.arranges or len(self.factors):
-            asked = asked._replace(pool=query.n + POOL_BEYOND)
+        beyond = applied.beyond or (POOL_BEYOND if len(self.factors) else 0)
+        if beyond:
+            asked = asked._replace(pool=query.n + beyond)
         if applied.standing is not None:
             asked = asked._replace(standing=applied.standing)
         state = _NOTHING_DONE if state is None else state

@@ -26,7 +26,7 @@ from active_customers.core.errors import InvalidValueError
 from active_customers.core.event import Channel, Context
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.product import Standing
-from active_customers.kernels.arrange import MAX_PINNED, Page, Ruled
+from active_customers.kernels.arrange import FURTHER_BEYOND, MAX_PINNED, POOL_BEYOND, Page, Ruled
 from active_customers.kernels.catalog_table import TableColumns
 from active_customers.kernels.handover import hand_over
 from active_customers.kernels.top_n import ALL_OPEN
@@ -48,13 +48,14 @@ class RulesConfig(Config):
 class Applied(NamedTuple):
     """What is in force on one kind of page. `standing` is None where it is the table's own, `handed` is a `Ruled`.
 
-    `arranges` says whether there is anything to do once products are ranked, `pins` whether products are pinned.
+    Once products are ranked a page is chosen from `beyond` more than it has; 0 where there is nothing to choose. `pins`
+    says whether products are pinned.
     """
 
     ruling: Ruling
     standing: NDArray[np.uint8] | None
     handed: Any
-    arranges: bool
+    beyond: int
     pins: bool
 
 
@@ -141,8 +142,9 @@ class Rulebook:
         handed = hand_over(Ruled(table, standing if closes else ALL_OPEN, page))
         has_pins = len(page.pinned) > 0
         has_limits = page.per_brand > 0 or page.per_category > 0 or (page.one_per_group and self._has_groups)
-        arranges = closes or ruling.weighs or has_pins or has_limits or page.diversity > 0
-        return Applied(ruling, standing if closes else None, handed, arranges, has_pins)
+        arranges = closes or has_pins or has_limits or page.diversity > 0
+        beyond = FURTHER_BEYOND if ruling.weighs else POOL_BEYOND if arranges else 0
+        return Applied(ruling, standing if closes else None, handed, beyond, has_pins)
 
     def _page_of(self, ruling: Ruling, *, known_only: bool) -> Page:
         wish, pins = _wish_of(ruling.rules), self._pins_of(ruling.rules)

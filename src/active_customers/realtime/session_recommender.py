@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from active_customers.core.session import State
 from active_customers.kernels.answer_rows import Rows
-from active_customers.kernels.arrange import MAX_PINNED, POOL_BEYOND
+from active_customers.kernels.arrange import FURTHER_BEYOND, MAX_PINNED
 from active_customers.kernels.candidate_set import Room, make_room
 from active_customers.kernels.handover import hand_over
 from active_customers.kernels.item_knn import RelationScratch
@@ -26,7 +26,7 @@ from active_customers.models.registry import entry_named
 from active_customers.realtime.live_reader import NO_LIVE, LiveReader, Trained, room_of, scratch_of, weighting_of
 from active_customers.realtime.schemas import MAX_N
 
-_ROWS = MAX_N + POOL_BEYOND + MAX_PINNED
+_ROWS = MAX_N + FURTHER_BEYOND + MAX_PINNED
 
 
 class Models(NamedTuple):
