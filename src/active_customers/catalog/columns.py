@@ -89,7 +89,12 @@ class ProductColumns:
         self._seen = np.empty(0, np.uint32)
         self._used = 0
         self._changes: deque[tuple[int, Rows]] = deque(maxlen=_STATES_KEPT)
-        self.columns = Columns(0, {}, {}, _NO_WORDS)
+        self.columns = Columns(
+            0,
+            {field: np.empty(0, np.float64) for field in NUMBERS},
+            {field: np.empty(0, np.uint32) for field in CODES},
+            _NO_WORDS,
+        )
         """What was read so far."""
         self.state = 0
         """Grows with each change, once it is in the columns."""
@@ -147,8 +152,8 @@ class ProductColumns:
         columns, old = self.columns, len(self._seen)
         rows = max(n, 2 * old, _FEWEST_ROWS)
         bare = {field: self._code(field, _NOTHING_KNOWN, 0) for field in CODES}
-        numbers = {field: _longer(columns.numbers.get(field), rows, np.float64, np.nan) for field in NUMBERS}
-        codes = {field: _longer(columns.codes.get(field), rows, np.uint32, bare[field]) for field in CODES}
+        numbers = {field: _longer(columns.numbers[field], rows, np.float64, np.nan) for field in NUMBERS}
+        codes = {field: _longer(columns.codes[field], rows, np.uint32, bare[field]) for field in CODES}
         starts, lengths = (_longer(each, rows, np.int64, 0) for each in columns.words[:2])
         self._seen = _longer(self._seen, rows, np.uint32, 0)
         self.columns = Columns(columns.n, numbers, codes, WordTable(starts, lengths, columns.words.words))
@@ -206,8 +211,7 @@ _NOTHING_KNOWN = Product("")
 _NO_WORDS = WordTable(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.uint32))
 
 
-def _longer(array: NDArray[Any] | None, rows: int, dtype: type[np.generic], filler: float) -> NDArray[Any]:
+def _longer(array: NDArray[Any], rows: int, dtype: type[np.generic], filler: float) -> NDArray[Any]:
     longer = np.full(rows, filler, dtype)
-    if array is not None:
-        longer[: len(array)] = array
+    longer[: len(array)] = array
     return longer
