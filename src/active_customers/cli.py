@@ -15,12 +15,13 @@ import orjson
 import pyarrow as pa
 import typer
 
-from active_customers import __version__, evaluate_command, tune_command
+from active_customers import __version__, evaluate_command, rules_command, tune_command
 from active_customers.batch.customer_export import CustomerExport
 from active_customers.batch.daily_refresh import Refresh, lines_about
 from active_customers.batch.feature_engineering import FeatureEngineering
 from active_customers.batch.feature_sheet import FeatureSheet
 from active_customers.batch.published import published, row_as_json, table
+from active_customers.catalog.rule_file import as_yaml, read_rule_file
 from active_customers.config.settings import LoadedSettings, Settings, default_yaml, explain, load_settings, set_in
 from active_customers.core.clock import DAY, Clock, SystemClock, format_time
 from active_customers.core.errors import ActiveCustomersError, NoDataError, RefreshRefusedError, SettingsError
@@ -57,6 +58,8 @@ app = typer.Typer(
 
 models = typer.Typer(help="List the published models, or go back to earlier ones.", no_args_is_help=True)
 app.add_typer(models, name="models")
+rules = typer.Typer(help="Check, store or show the rules of the shop.", no_args_is_help=True)
+app.add_typer(rules, name="rules")
 
 DataDir = Annotated[
     Path, typer.Option("--data-dir", envvar="ACTIVE_CUSTOMERS_DATA_DIR", help="Where everything of the shop is kept.")
@@ -67,6 +70,8 @@ ConfigFile = Annotated[
 Files = Annotated[list[Path], typer.Argument(help="CSV, TSV, JSONL (also .gz, .zst) or Parquet.")]
 Preset = Annotated[str | None, typer.Option(help="What the columns mean; native when it is not given.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Report what would happen, and change nothing.")]
+
+RuleFile = Annotated[Path, typer.Argument(help="YAML: `rules:` and a list of rules.")]
 
 DEFAULT_DATA = Path("data")
 
@@ -269,6 +274,31 @@ def models_rollback(
     artifacts = ArtifactStore(DataDirectory(data_dir).models)
     before = artifacts.current()
     say(f"{artifacts.roll_back(version)} is in force (before: {before})")
+
+
+@rules.command("check")
+def rules_check(file: RuleFile) -> None:
+    """Say whether a file of rules could be stored; nothing else is looked at."""
+    say(f"{len(read_rule_file(file))} rules, all valid")
+
+
+@rules.command("put")
+def rules_put(
+    file: RuleFile, data_dir: DataDir = DEFAULT_DATA, config: ConfigFile = None, dry_run: DryRun = False
+) -> None:
+    """Make the rules of a file all the rules that there are; a running service goes by them within a second."""
+    settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
+    with _opened(directory, settings) as opened:
+        for line in rules_command.put(file, opened, directory, dry_run=dry_run):
+            say(line)
+
+
+@rules.command("show")
+def rules_show(data_dir: DataDir = DEFAULT_DATA, config: ConfigFile = None) -> None:
+    """Print all rules as a file that `rules put` takes."""
+    settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
+    with closing(EmbeddedStore(directory.store, settings.storage).open()) as store:
+        say(as_yaml(store.rules.rules().values()).rstrip())
 
 
 @app.command("erase")

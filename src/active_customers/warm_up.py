@@ -70,7 +70,8 @@ async def _answer(settings: Settings, directory: DataDirectory) -> None:
         await services.hot.events({"headers": []}, _receive(orjson.dumps(event)))
         for context in SERVED_CONTEXTS:
             query = f"customer_id=warm-up&context={context.word}&exclude={product}"
-            await services.hot.recommendations({"headers": [], "query_string": query.encode()}, _receive(b""))
+            for asked in (query, f"{query}&n=100&filter=not attributes.nothing = 1"):
+                await services.hot.recommendations({"headers": [], "query_string": asked.encode()}, _receive(b""))
     finally:
         await services.parts.stop()
 

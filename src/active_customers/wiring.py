@@ -27,6 +27,8 @@ from active_customers.realtime.hot_routes import Appender, Counts, HotRoutes
 from active_customers.realtime.live_index import LiveIndex
 from active_customers.realtime.live_reader import LiveReader
 from active_customers.realtime.product_cards import ProductCards
+from active_customers.realtime.rule_changes import ChangeRules, RuleChanges
+from active_customers.realtime.rules import Rulebook
 from active_customers.realtime.session_recommender import SessionRecommender
 from active_customers.serving.append_link import AppendLink
 from active_customers.serving.append_server import AppendServer
@@ -40,7 +42,12 @@ from active_customers.serving.live_watch import LiveWatch
 from active_customers.serving.refresh_process import RefreshTask
 from active_customers.serving.retention import Retention
 from active_customers.serving.updater import ModelFollower, Updater, Work
-from active_customers.serving.writer_socket import WriterServer, change_products_remotely, erase_remotely
+from active_customers.serving.writer_socket import (
+    WriterServer,
+    change_products_remotely,
+    change_rules_remotely,
+    erase_remotely,
+)
 from active_customers.storage.archive import Archive
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore
@@ -142,6 +149,7 @@ class Services:
     eraser: Eraser
     clock: ClockControl
     products: Products
+    rules: RuleChanges
 
 
 def service_clock(settings: Settings, directory: DataDirectory) -> Clock:
@@ -186,9 +194,8 @@ def build(settings: Settings, directory: DataDirectory, clock: Clock | None = No
         live,
     )
     eraser = Eraser(writer.erase, store.erasures, directory.models, settings.retention)
-    return _services(
-        settings, answering, (committer, owner), eraser, Products(store.catalog, writer.change_products, clock)
-    )
+    changing = Products(store.catalog, writer.change_products, clock), writer.change_rules
+    return _services(settings, answering, (committer, owner), eraser, changing)
 
 
 def build_owner(settings: Settings, directory: DataDirectory, beat: Work) -> Owner:
@@ -225,7 +232,8 @@ def build_worker(settings: Settings, directory: DataDirectory, beat: Work) -> Se
     reader = Reader(store, link, Updater([*works, beat]))
     eraser = Eraser(partial(erase_remotely, directory), store.erasures, directory.models, settings.retention)
     products = Products(store.catalog, partial(change_products_remotely, directory), clock)
-    return _services(settings, answering, (link, reader), eraser, products)
+    changing = products, partial(change_rules_remotely, directory)
+    return _services(settings, answering, (link, reader), eraser, changing)
 
 
 _Answering = tuple[EmbeddedStore, Engine, AnswerEncoder, Counts]
@@ -262,7 +270,8 @@ def _answering(
 ) -> tuple[_Answering, list[Work]]:
     """Return what answers are made with, and the work that keeps it up to date."""
     cards = ProductCards(store.catalog, TableReader(directory.catalog_table))
-    engine = Engine(store, cards, clock)
+    rules = Rulebook(store, cards.table, clock, settings.rules)
+    engine = Engine(store, cards, clock, rules=rules)
     encoder = AnswerEncoder(cards, TokenSigner(load_keys(directory.keys)))
     live = LiveReader(directory.live, settings.models.hybrid.session_knn, settings.models.popularity)
     engine.recommender = SessionRecommender(live=live)
@@ -275,6 +284,7 @@ def _answering(
 
     counts = Counts()
     works = [Work(work, pause, at_start=True) for work in (follower.follow, look, counts.publish)]
+    works.append(Work(rules.follow, settings.rules.poll_seconds, at_start=True))
     return (store, engine, encoder, counts), works
 
 
@@ -315,12 +325,14 @@ def _services(
     answering: _Answering,
     appending: tuple[Appender, Lifecycle],
     eraser: Eraser,
-    products: Products,
+    changing: tuple[Products, ChangeRules],
 ) -> Services:
     store, engine, encoder, counts = answering
     appender, parts = appending
+    products, change_rules = changing
     clock = products.clock
     access = Access(settings.access)
     hot = HotRoutes(access, clock, (engine, encoder), appender, counts)
     health, control = Health(store, engine, appender), ClockControl(clock, store.events)
-    return Services(hot, access, health, parts, store, eraser, control, products)
+    rules = RuleChanges(store.rules, change_rules, engine.rules)
+    return Services(hot, access, health, parts, store, eraser, control, products, rules)

@@ -276,6 +276,9 @@ def test_an_answer_is_what_the_sources_say_one_by_one(tmp_path_factory, old, new
         possible = same[0][3] if isinstance(same[0][3], set) else {same[0][3]}
         assert evidence in possible
         assert reason == (ReasonCode.REVISIT if evidence == product else same[0][2])
+    pool = list(zip(*answered(recommender, state, asked._replace(pool=asked.n + 4)), strict=True))
+    assert pool[: asked.n] == ours
+    assert len({row[0] for row in pool}) == len(pool) <= asked.n + 4
 
 
 def asking(*, is_late=False, goal=Goal.NEXT):

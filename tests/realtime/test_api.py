@@ -102,6 +102,7 @@ def call(app, method, url, **request) -> httpx.Response:
 
 
 CUSTOMERS, PRODUCTS, PRODUCT = "/api/v1/customers", "/api/v1/products", "/api/v1/products/{product_id}"
+RULES, RULE = "/api/v1/rules", "/api/v1/rules/{name}"
 VIEW = {"customer_id": 1, "event_type": "view", "product_id": "p1", "event_id": "contract-1"}
 REQUESTS = [
     ("GET", "?customer_id=1", None),
@@ -113,6 +114,8 @@ REQUESTS = [
     ("GET", "?customer_id=1&colour=red", None),
     ("GET", "?customer_id=1&context=email", None),
     ("GET", "?customer_id=%FF", None),
+    ("GET", "?customer_id=1&filter=price%20%3C%203", None),
+    ("GET", "?customer_id=1&filter=prise%20%3C%203", None),
     ("POST", "", orjson.dumps(VIEW)),
     ("POST", "", orjson.dumps({"events": [VIEW, VIEW | {"event_id": 2}, {}]})),
     ("POST", "", orjson.dumps({"events": [{}]})),
@@ -182,6 +185,13 @@ def api_schema(services):
         (f"PUT {PRODUCT}", GenerationMode.NEGATIVE),
         (f"PATCH {PRODUCT}", GenerationMode.POSITIVE),
         (f"DELETE {PRODUCT}", GenerationMode.POSITIVE),
+        (f"GET {RULES}", GenerationMode.POSITIVE),
+        (f"PUT {RULES}", GenerationMode.POSITIVE),
+        (f"PUT {RULES}", GenerationMode.NEGATIVE),
+        (f"GET {RULE}", GenerationMode.POSITIVE),
+        (f"PUT {RULE}", GenerationMode.POSITIVE),
+        (f"PUT {RULE}", GenerationMode.NEGATIVE),
+        (f"DELETE {RULE}", GenerationMode.POSITIVE),
     ],
 )
 def test_every_reply_to_whatever_is_sent_is_as_documented(api_schema, label, mode):
@@ -210,6 +220,9 @@ def test_no_operation_is_left_out_above(api_schema):
         f"GET {PRODUCTS}",
         f"POST {PRODUCTS}",
         *(f"{method} {PRODUCT}" for method in ("GET", "PUT", "PATCH", "DELETE")),
+        f"GET {RULES}",
+        f"PUT {RULES}",
+        *(f"{method} {RULE}" for method in ("GET", "PUT", "DELETE")),
     }
 
 

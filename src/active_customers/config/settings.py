@@ -16,6 +16,7 @@ from active_customers.core.errors import SettingsError
 from active_customers.importing.request import ImportConfig
 from active_customers.realtime.access import AccessConfig
 from active_customers.realtime.live_index import LiveIndexConfig
+from active_customers.realtime.rules import RulesConfig
 from active_customers.serving.backlog import CommitterConfig
 from active_customers.serving.live_updater import LiveUpdaterConfig
 from active_customers.serving.retention import RetentionConfig
@@ -57,6 +58,7 @@ class Settings(Config):
     updater: UpdaterConfig = UpdaterConfig()
     live_updater: LiveUpdaterConfig = LiveUpdaterConfig()
     live_index: LiveIndexConfig = LiveIndexConfig()
+    rules: RulesConfig = RulesConfig()
     retention: RetentionConfig = RetentionConfig()
     imports: ImportConfig = ImportConfig()
     refresh: RefreshConfig = RefreshConfig()

@@ -80,6 +80,10 @@ class UnknownProductError(ActiveCustomersError):
     """The catalogue has no such product, or none that the caller may see."""
 
 
+class UnknownRuleError(ActiveCustomersError):
+    """The shop has no rule of this name."""
+
+
 class OverloadedError(ActiveCustomersError):
     """Events cannot be taken at the moment; the caller should come back after `retry_after` seconds."""
 

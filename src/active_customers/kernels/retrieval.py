@@ -71,7 +71,8 @@ class Asked(NamedTuple):
     `products` are on the page. `excluded` must not come back; of what was bought, only `replenishable` may.
     `last_is_page` says that the page is that of the customer's newest act, `is_cart` that what goes with the cart comes
     first; `goal` is what the answer is for. Sessions of `customer` (`NO_NUMBER` for a stranger) are no news to them.
-    `is_late` leaves only time for what is popular. `standing` is what `Wanted` goes by, at this moment.
+    `is_late` leaves only time for what is popular. `standing` is what `Wanted` goes by, at this moment. Where a page is
+    to be chosen from more products, `pool` says how many.
     """
 
     n: int
@@ -85,24 +86,25 @@ class Asked(NamedTuple):
     excluded: Numbers
     replenishable: Numbers
     standing: NDArray[np.uint8] = ALL_OPEN
+    pool: int = 0
 
 
 @kernel
 def retrieve(handed: Any, state: State, asked: Asked) -> int:
-    """Fill `scratch.rows` with at most `asked.n` products; return how many there are.
+    """Fill `scratch.rows` with at most `asked.n` products, or `asked.pool` if that is more; return how many there are.
 
     What is handed over (see `handover`) are the sources and one thread's scratch memory. On cart pages what is bought
     together comes first, then as elsewhere what the hybrid ranks; what is popular follows.
     """
     sources, scratch = handed.content
     sections = read_sections(state, asked.products, asked.now, _of_all_sessions(asked))
-    wanted = Wanted(asked.n, _excluded(sections, asked), asked.standing)
+    wanted = Wanted(max(asked.n, asked.pool), _excluded(sections, asked), asked.standing)
     candidates, rows = scratch.relation.candidates, scratch.rows
     size = 0
     if asked.is_cart and len(sections.cart) > 0 and not asked.is_late:
         count = item_knn.collect(sources.bought, sources.alike, scratch.relation, sections.cart)
         size = _take(rows, size, (candidates, count), wanted, _BOUGHT_TOGETHER)
-    if len(sections.products) > 0 and size < asked.n and not asked.is_late:
+    if len(sections.products) > 0 and size < wanted.n and not asked.is_late:
         ranked = _ranked(sources, scratch.hybrid, scratch.live, (sections, asked), wanted)
         size = _take_slots(rows, size, scratch.hybrid, ranked, wanted.n)
     return _take_ranked(rows, size, sources.popular, wanted)
@@ -175,7 +177,7 @@ def _ranked(
         product = trained.candidates.products[slot]
         if product >= len(weighting.rarity):
             hybrid.weigh_votes(scratch.gathered, slot, live_knn.rarity_of(sources.live, product))
-    n_ranked = max(sources.n_ranked, wanted.n)
+    n_ranked = max(sources.n_ranked, asked.n)  # a larger pool costs no more trees
     slots = hybrid.promising(sources.hybrid, scratch, acts, counts, Wanted(n_ranked, wanted.excluded, wanted.standing))
     return hybrid.order(sources.forests[asked.goal], scratch, slots)
 
@@ -269,7 +271,10 @@ def _take_ranked(rows: Rows, size: int, ranking: Ranking, wanted: Wanted) -> int
 
 @kernel
 def _is_shown(rows: Rows, size: int, product: int) -> bool:
-    return bool(np.any(rows.products[:size] == product))
+    row = 0
+    while row < size and rows.products[row] != product:
+        row += 1
+    return row < size
 
 
 @kernel

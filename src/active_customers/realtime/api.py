@@ -21,6 +21,7 @@ from active_customers.realtime.hot_routes import Counts, HotRoutes
 from active_customers.realtime.openapi import REF, json_of, problems, ref, response_of, told
 from active_customers.realtime.problems import problem, problem_of
 from active_customers.realtime.product_routes import PRODUCT_MODELS, product_router
+from active_customers.realtime.rule_routes import RULE_MODELS, rule_router
 from active_customers.realtime.schemas import (
     EventBatch,
     EventIn,
@@ -53,6 +54,7 @@ def build_api(parts: Services) -> FastAPI:
     app.include_router(_operations_router(parts.access, parts.health, parts.hot.counts))
     app.include_router(_customers_router(parts.access, parts.eraser))
     app.include_router(product_router(parts.access, parts.products))
+    app.include_router(rule_router(parts.access, parts.rules))
     app.include_router(_clock_router(parts.access, parts.clock))
     _report_problems(app)
     _describe(app)
@@ -209,6 +211,7 @@ _MODELS: tuple[type[BaseModel], ...] = (
     RecommendationAnswer,
     Problem,
     *PRODUCT_MODELS,
+    *RULE_MODELS,
 )
 
 

@@ -1,16 +1,16 @@
 """The engine, from a query to an answer, top to bottom; it only reads.
 
-State of the customer -> what is asked -> all sources in one call -> answer.
+State of the customer -> what is asked -> all sources in one call -> the page that the shop wants -> answer.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from active_customers.core.clock import Clock
 from active_customers.core.event import Context
@@ -18,19 +18,20 @@ from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import Goal, ReasonCode, Recommendation
 from active_customers.core.session import H_BOUGHT, CustomerState, State, empty_state
 from active_customers.kernels.answer_rows import Rows
-from active_customers.kernels.retrieval import STEP_DOWN, Asked, kept_out
+from active_customers.kernels.arrange import POOL_BEYOND, Arranging, arrange, fill_up
+from active_customers.kernels.retrieval import Asked, kept_out
 from active_customers.kernels.state_sections import Numbers
 from active_customers.models.base import NO_PRODUCTS
+from active_customers.models.kernel_arguments import Prepared
 from active_customers.realtime.product_cards import ProductCards
-from active_customers.realtime.schemas import Query
+from active_customers.realtime.rules import Applied, Rulebook
+from active_customers.realtime.ruling import NO_FACTORS
+from active_customers.realtime.schemas import MAX_N, Query
 from active_customers.realtime.session_recommender import SessionRecommender
 from active_customers.storage.base import Store
 
 NO_MODEL = "none"
 """What `model_version` says before anything was trained."""
-
-_MOST_LOOKED_THROUGH = 10_000
-"""Products that are looked at to fill an answer up; bounds the time of the rarest case."""
 
 GOALS = {
     Context.CART: Goal.CART,
@@ -63,34 +64,90 @@ class Answer(NamedTuple):
         return list(map(Recommendation, products, scores, map(ReasonCode, reasons), evidence))
 
 
+class Traced(NamedTuple):
+    """What rules did to one product (by number): its place without them and with them, from 0, None where it has none.
+
+    `rules` are the names of those that bear on it; with none it made room for others, or for the limits of a page.
+    """
+
+    product: int
+    before: int | None
+    after: int | None
+    rules: list[str]
+
+
 class Engine:
-    """Answers queries from the customers' states and the recommender in force.
+    """Answers queries from the customers' states, the recommender and the rules in force.
 
     `recommender` is replaced, whole, by each later one. `standing` lists what the service cannot use at the moment, for
-    every answer to say.
+    every answer to say. `factors` multiply the score of each product beside what rules say: float32 by product number,
+    read-only, replaced whole; products beyond its end count once.
     """
 
     def __init__(
-        self, store: Store, cards: ProductCards, clock: Clock, timer: Callable[[], int] = time.perf_counter_ns
+        self,
+        store: Store,
+        cards: ProductCards,
+        clock: Clock,
+        timer: Callable[[], int] = time.perf_counter_ns,
+        rules: Rulebook | None = None,
     ) -> None:
         self._store = store
         self._cards = cards
         self._clock = clock
         self._timer = timer
+        self._arrange = Prepared(arrange)
+        self._fill_up = Prepared(fill_up)
+        self.rules = rules or Rulebook(store, cards.table, clock)
         self.recommender = SessionRecommender()
         self.standing: Sequence[str] = ()
+        self.factors: NDArray[np.float32] = NO_FACTORS
 
     def recommend(self, query: Query) -> Answer:
-        """Return `query.n` products; fewer only when the shop has no more that may be shown."""
+        """Return `query.n` products; fewer only when the shop has no more that may be shown.
+
+        Raises `InvalidValueError` where `query.filter` is none.
+        """
+        return self._answer(query, self.rules.applied(query.context, query.channel, query.filter))
+
+    def rehearse(self, query: Query) -> Answer:
+        """Answer a query on the way that most answers take, once a page was made of another."""
+        self._answer(query, self.rules.nothing()._replace(beyond=POOL_BEYOND, pins=True))
+        return self.recommend(query)
+
+    def trace(self, query: Query, products: Sequence[int] = ()) -> list[Traced]:
+        """Return what rules did to the answer to a query: to each product that it has, or would have without rules.
+
+        And to some more products, by number. In the order of the answer, then of the answer that there would be.
+        """
+        applied = self.rules.applied(query.context, query.channel, query.filter)
+        after = self._places(query, applied)
+        before = self._places(query._replace(n=MAX_N), self.rules.nothing())
+        return [
+            Traced(product, before.get(product), after.get(product), self.rules.rules_on(applied, product))
+            for product in dict.fromkeys((*after, *list(before)[: query.n], *products))
+        ]
+
+    def _places(self, query: Query, applied: Applied) -> dict[int, int]:
+        """Return the places of the products in an answer, from 0."""
+        answer = self._answer(query, applied)
+        return {product: place for place, product in enumerate(answer.rows.products[: answer.size].tolist())}
+
+    def _answer(self, query: Query, applied: Applied) -> Answer:
         deadline = self._timer() + query.deadline_ms * 1_000_000
         now = self._clock.now()
         recommender = self.recommender
         customer, state = self._store.sessions.find(query.customer_id)
         asked = self._asked(query, (customer, state), now, deadline)
+        beyond = applied.beyond or (POOL_BEYOND if len(self.factors) else 0)
+        if beyond:
+            asked = asked._replace(pool=query.n + beyond)
+        if applied.standing is not None:
+            asked = asked._replace(standing=applied.standing)
         state = _NOTHING_DONE if state is None else state
         rows, size = recommender.retrieve(state, asked)
-        if size < query.n:
-            size = self._fill_up(rows, size, query.n, set(kept_out(state, asked).tolist()))
+        if asked.pool or size < query.n:
+            size = self._arranged(rows, size, (state, asked), applied)
         manifest = recommender.manifest
         degraded = [*self.standing]
         if manifest is None:
@@ -130,19 +187,14 @@ class Engine:
         numbers = [self._store.catalog.product_number(product_id) for product_id in product_ids]
         return np.array([number for number in numbers if number != NO_NUMBER], np.uint32)
 
-    def _fill_up(self, rows: Rows, size: int, n: int, passed_over: set[int]) -> int:
-        """Fill up with the products that became known last, so that an answer is not empty on the first day.
-
-        Returns how many rows there are then.
-        """
-        passed_over.update(rows.products[:size].tolist())
-        for product, in_catalog in islice(self._cards.newest(), _MOST_LOOKED_THROUGH):
-            if size == n:
-                break
-            if product not in passed_over:
-                rows.products[size] = product
-                rows.scores[size] = rows.scores[size - 1] * STEP_DOWN if size else 1.0
-                rows.reasons[size] = ReasonCode.CATALOG if in_catalog else ReasonCode.SEEN
-                rows.evidence[size] = NO_NUMBER
-                size += 1
+    def _arranged(self, rows: Rows, size: int, about: tuple[State, Asked], applied: Applied) -> int:
+        """Make the page that the shop wants of what was found, and fill it up; return how many rows there are then."""
+        state, asked = about
+        excluded = kept_out(state, asked) if applied.pins else NO_PRODUCTS
+        arranging = Arranging(rows, asked.n, excluded, self._cards.standing, self.factors)
+        if asked.pool:
+            size = self._arrange(applied.handed, arranging, size)
+        if size < asked.n:
+            arranging = arranging._replace(excluded=excluded if applied.pins else kept_out(state, asked))
+            size = self._fill_up(applied.handed, arranging, size, self._store.catalog.n_products())
         return size

@@ -99,8 +99,7 @@ class HotRoutes:
 
     def rehearse(self) -> None:
         """Answer a query that nobody asked, so that nobody waits for what is loaded on its first use."""
-        query = Query("nobody")
-        self._encoder.encode(query, self._engine.recommend(query))
+        self._encoder.encode(Query("nobody"), self._engine.rehearse(Query("nobody")))
 
     async def recommendations(self, scope: ASGIScope, _receive: Receive) -> Reply:
         """Answer a query; what is wrong with it comes back as a problem document."""

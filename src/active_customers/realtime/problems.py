@@ -19,6 +19,7 @@ from active_customers.core.errors import (
     UnauthorizedError,
     UnknownCustomerError,
     UnknownProductError,
+    UnknownRuleError,
     UnmovableClockError,
     shown,
 )
@@ -31,6 +32,7 @@ STATUSES: dict[type[ActiveCustomersError], tuple[int, str]] = {
     ForbiddenError: (403, "Scope too small"),
     UnknownCustomerError: (404, "Unknown customer"),
     UnknownProductError: (404, "Unknown product"),
+    UnknownRuleError: (404, "Unknown rule"),
     UnmovableClockError: (409, "Clock not simulated"),
     PayloadTooLargeError: (413, "Too large"),
     OverloadedError: (503, "Overloaded"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +14,6 @@ from active_customers.core.event import MAX_TEXT_LENGTH
 from active_customers.core.identifiers import json_id
 from active_customers.core.product import Product, Standing
 from active_customers.kernels.answer_rows import Versions
-from active_customers.kernels.catalog_table import ENTRIES
 from active_customers.realtime.answer_texts import AnswerTexts, Told
 from active_customers.storage.base import CatalogStore
 
@@ -45,7 +43,8 @@ class ProductCards:
 
     def __init__(self, catalog: CatalogStore, table: TableReader | None = None) -> None:
         self._catalog = catalog
-        self._table = table or TableReader()
+        self.table = table or TableReader()
+        """What is true of products at the moment."""
         self._cards: dict[int, ProductCard] = {}
         self.texts = AnswerTexts(lambda product: self.card(product).told, self._versions)
         """The texts that answers are made of."""
@@ -53,10 +52,10 @@ class ProductCards:
     @property
     def standing(self) -> NDArray[np.uint8]:
         """The `Standing` of each product at this moment."""
-        return self._table.columns().standing
+        return self.table.columns().standing
 
     def _versions(self) -> Versions:
-        return self._table.columns().versions
+        return self.table.columns().versions
 
     def card(self, product: int) -> ProductCard:
         """Return the card of a product number that the store has given."""
@@ -69,22 +68,11 @@ class ProductCards:
             card = self._cards[product] = self._made(product, version)
         return card
 
-    def newest(self) -> Iterable[tuple[int, bool]]:
-        """Return products that may be shown, the newest first, each with whether the catalogue has it.
-
-        Where there is a catalogue only its products: any other id may be a slip, or a stranger's.
-        """
-        table = self._table.columns()
-        if table.header[ENTRIES] > 0:
-            return ((product, True) for product in np.flatnonzero(table.standing == Standing.OPEN)[::-1].tolist())
-        deleted = set(np.flatnonzero(table.standing).tolist())
-        return ((product, False) for product in range(self._catalog.n_products() - 1, -1, -1) if product not in deleted)
-
     def _made(self, product: int, version: int) -> ProductCard:
         entry = self._catalog.product(product)
         shown = entry or Product(self._catalog.product_id(product) or str(product))
         name = orjson.dumps((shown.name or shown.product_id)[:MAX_TEXT_LENGTH])
-        table = self._table.columns()
+        table = self.table.columns()
         standing = table.standing[product] if product < len(table.standing) else Standing.UNKNOWN
         if standing in (Standing.HIDDEN, Standing.DELETED):
             name = _UNNAMED

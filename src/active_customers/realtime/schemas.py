@@ -206,6 +206,8 @@ class RecommendationQuery(BaseModel):
     """The product on the page (repeatable); for browse, the last product viewed when it is missing."""
     exclude: Annotated[list[Id], Field(max_length=200)] = Field(default_factory=list)
     """Products not to propose (repeatable)."""
+    filter: Annotated[str, Field(max_length=2_000)] = ""
+    """Only products that this holds for, such as `price < 50 and brand in ("Mare", "Oak")`."""
     deadline_ms: Annotated[int, Field(ge=1, le=10_000)] = 50
     """After so many milliseconds the best answer so far is given, and says what it left out."""
 
@@ -219,6 +221,7 @@ class Query(NamedTuple):
     channel: Channel = Channel.WEB
     product_id: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    filter: str = ""
     deadline_ms: int = 50
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from active_customers.core.session import State
 from active_customers.kernels.answer_rows import Rows
+from active_customers.kernels.arrange import FURTHER_BEYOND, MAX_PINNED
 from active_customers.kernels.candidate_set import Room, make_room
 from active_customers.kernels.handover import hand_over
 from active_customers.kernels.item_knn import RelationScratch
@@ -24,6 +25,8 @@ from active_customers.models.popularity import Popularity
 from active_customers.models.registry import entry_named
 from active_customers.realtime.live_reader import NO_LIVE, LiveReader, Trained, room_of, scratch_of, weighting_of
 from active_customers.realtime.schemas import MAX_N
+
+_ROWS = MAX_N + FURTHER_BEYOND + MAX_PINNED
 
 
 class Models(NamedTuple):
@@ -141,5 +144,5 @@ def _scratch(models: Models, live: LiveArrays) -> Scratch:
         models.hybrid.scratch(sessions.scratch(*shared, n_others=len(live_scratch.knn.sessions))),
         live_scratch,
         RelationScratch(*shared),
-        Rows(np.zeros(MAX_N, np.int64), np.zeros(MAX_N), np.zeros(MAX_N, np.int64), np.zeros(MAX_N, np.int64)),
+        Rows(np.zeros(_ROWS, np.int64), np.zeros(_ROWS), np.zeros(_ROWS, np.int64), np.zeros(_ROWS, np.int64)),
     )

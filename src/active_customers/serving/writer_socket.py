@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,7 @@ class WriterServer:
             "change_products": lambda rows: [
                 tuple(outcome) for outcome in writer.change_products([ProductChange(*row) for row in rows])
             ],
+            "change_rules": lambda records, whole: writer.change_rules(records, whole=whole),
             "archive_log": writer.archive_log,
             "reserve": writer.reserve,
             "adopt": lambda folder: writer.adopt(Path(folder)),
@@ -146,6 +147,10 @@ class RemoteWriter:
             Changed(status, None if refusal is None else tuple(refusal))
             for status, refusal in self._call("change_products", [tuple(change) for change in changes])
         ]
+
+    def change_rules(self, records: Mapping[str, Mapping[str, Any] | None], *, whole: bool = False) -> None:
+        """Have the shop's rules changed."""
+        self._call("change_rules", dict(records), whole)
 
     def archive_log(self) -> None:
         """Have the log moved to the archive."""
@@ -248,6 +253,17 @@ def change_products_remotely(directory: DataDirectory, changes: Sequence[Product
     try:
         with closing(RemoteWriter.connect(directory.socket)) as remote:
             return remote.change_products(changes)
+    except OSError as error:
+        raise OverloadedError("the committer is being restarted") from error
+
+
+def change_rules_remotely(
+    directory: DataDirectory, records: Mapping[str, Mapping[str, Any] | None], *, whole: bool = False
+) -> None:
+    """Have the running service that owns a directory change the shop's rules; raises as `erase_remotely` does."""
+    try:
+        with closing(RemoteWriter.connect(directory.socket)) as remote:
+            remote.change_rules(records, whole=whole)
     except OSError as error:
         raise OverloadedError("the committer is being restarted") from error
 

@@ -5,9 +5,9 @@ One process writes (it owns the data directory's lock), many read. All times are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,6 +145,25 @@ class CatalogStore(Protocol):
         ...
 
 
+class RuleStore(Protocol):
+    """The shop's rules by name, each as a record of JSON values; what they mean is none of the store's business."""
+
+    def rules(self) -> dict[str, dict[str, Any]]:
+        """Return all rules in the order of their names."""
+        ...
+
+    def rules_version(self) -> int:
+        """Return a number that grows with every change of the rules."""
+        ...
+
+    def change_rules(self, records: Mapping[str, Mapping[str, Any] | None], *, whole: bool = False) -> None:
+        """Store rules, and delete those given as None, in one transaction; with `whole`, all others, too (writer only).
+
+        When this returns the change is durable.
+        """
+        ...
+
+
 class Erasures(Protocol):
     """Customers who were taken out of log, state and numbers, and the receipts, which do not name them."""
 
@@ -177,7 +196,7 @@ class Erasures(Protocol):
 
 
 class Store(Protocol):
-    """The four ports over one place, whose appends fold into states in the same transaction."""
+    """The ports over one place, whose appends fold into states in the same transaction."""
 
     @property
     def events(self) -> EventLog:
@@ -192,6 +211,11 @@ class Store(Protocol):
     @property
     def catalog(self) -> CatalogStore:
         """Products and their numbers."""
+        ...
+
+    @property
+    def rules(self) -> RuleStore:
+        """What the shop wants of answers."""
         ...
 
     @property
@@ -217,6 +241,10 @@ class StoreWriter(Protocol):
 
     def change_products(self, changes: Sequence[ProductChange]) -> list[Changed]:
         """Change catalogue entries (see `CatalogStore.change_products`)."""
+        ...
+
+    def change_rules(self, records: Mapping[str, Mapping[str, Any] | None], *, whole: bool = False) -> None:
+        """Change the shop's rules (see `RuleStore.change_rules`)."""
         ...
 
     def archive_log(self) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 from secrets import token_bytes
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -245,6 +246,28 @@ def _contents(part: object) -> dict[str, object]:
     return {name: copy(value) for name, value in vars(part).items() if isinstance(value, list | dict | int)}
 
 
+class MemoryRules:
+    """`RuleStore` in a dictionary."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, Mapping[str, Any]] = {}
+        self._version = 1
+
+    def rules(self) -> dict[str, dict[str, Any]]:
+        """Return all rules in the order of their names."""
+        return {name: dict(self._records[name]) for name in sorted(self._records)}
+
+    def rules_version(self) -> int:
+        """Return a number that grows with every change of the rules."""
+        return self._version
+
+    def change_rules(self, records: Mapping[str, Mapping[str, Any] | None], *, whole: bool = False) -> None:
+        """Store rules, and delete those given as None; with `whole`, all others, too."""
+        kept = {} if whole else self._records
+        self._records = {name: record for name, record in {**kept, **records}.items() if record is not None}
+        self._version += 1
+
+
 class MemoryErasures:
     """`Erasures` in a list."""
 
@@ -299,9 +322,11 @@ class MemoryStore:
     sessions: MemorySessions
     catalog: MemoryCatalog
     erasures: MemoryErasures
+    rules: MemoryRules
 
     def __init__(self) -> None:
         self.sessions = MemorySessions()
         self.catalog = MemoryCatalog()
         self.events = MemoryLog(self.sessions, self.catalog)
         self.erasures = MemoryErasures(self.events, self.sessions)
+        self.rules = MemoryRules()

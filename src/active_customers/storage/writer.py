@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -76,6 +77,10 @@ class DirectWriter:
         outcomes = self._store.catalog.change_products(changes)
         self._catalog_changed([change.product_id for change in changes])
         return outcomes
+
+    def change_rules(self, records: Mapping[str, Mapping[str, Any] | None], *, whole: bool = False) -> None:
+        """Change the shop's rules."""
+        self._store.rules.change_rules(records, whole=whole)
 
     def reserve(self, count: int) -> int:
         """Give away `count` log positions; return the first of them."""

@@ -10,13 +10,14 @@ from active_customers.storage.embedded.environment import Environment, StorageCo
 from active_customers.storage.embedded.erasures import EmbeddedErasures
 from active_customers.storage.embedded.expiry import StateExpiry
 from active_customers.storage.embedded.log import EmbeddedLog
+from active_customers.storage.embedded.rules import EmbeddedRules
 from active_customers.storage.embedded.sessions import EmbeddedSessions
 
 __all__ = ["EmbeddedStore", "StorageConfig"]
 
 
 class EmbeddedStore:
-    """`Store` on LMDB: `events`, `sessions`, `catalog` and `erasures` share one environment and so one transaction.
+    """`Store` on LMDB: its parts share one environment and so one transaction.
 
     Open it as the writer in one process only (that process holds the data directory's lock).
     """
@@ -26,6 +27,7 @@ class EmbeddedStore:
     catalog: EmbeddedCatalog
     erasures: EmbeddedErasures
     expiry: StateExpiry
+    rules: EmbeddedRules
 
     def __init__(self, path: Path, config: StorageConfig | None = None, *, writer: bool = False) -> None:
         self._env = Environment(path, config or StorageConfig(), writer=writer)
@@ -38,6 +40,7 @@ class EmbeddedStore:
         self.events = EmbeddedLog(self._env, self.sessions, self.catalog)
         self.erasures = EmbeddedErasures(self._env, self.events, self.sessions)
         self.expiry = StateExpiry(self._env, self.sessions)
+        self.rules = EmbeddedRules(self._env)
         return self
 
     def close(self) -> None:

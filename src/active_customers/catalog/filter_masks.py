@@ -1,0 +1,67 @@
+"""Whether filters hold, for many products at once: what `filters.holds` says of each."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_customers.catalog.columns import Columns, ProductColumns, Rows
+from active_customers.catalog.filters import ORDERS, AllOf, AnyOf, Compare, Filter, Not
+from active_customers.core.clock import DAY
+from active_customers.kernels.product_words import have_one
+
+Mask = NDArray[np.bool_]
+
+
+class Masks:
+    """Answers filters of some products, by ascending numbers below the columns' n, as the columns are now.
+
+    `now` is the time in microseconds that ages go by.
+    """
+
+    def __init__(self, kept: ProductColumns, rows: Rows, now: int) -> None:
+        self._kept = kept
+        self._columns: Columns = kept.columns
+        self._rows = rows
+        is_run = len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1
+        self._at = slice(int(rows[0]), int(rows[-1]) + 1) if is_run else rows  # a slice copies nothing
+        self._now = now
+
+    def of(self, asked: Filter) -> Mask:
+        """Return for each of the products whether a filter holds."""
+        match asked:
+            case Not(part):
+                return ~self.of(part)
+            case AllOf(parts):
+                return reduce(np.logical_and, map(self.of, parts))
+            case AnyOf(parts):
+                return reduce(np.logical_or, map(self.of, parts))
+            case Compare(_, _, _):
+                return self._compared(asked)
+
+    def _compared(self, asked: Compare) -> Mask:
+        field = asked.field
+        if field in self._columns.codes:
+            return _among(self._columns.codes[field][self._at], self._kept.answering(asked))
+        if field in self._columns.numbers or field == "age":
+            return self._of_number(asked)
+        if field == "product_id":
+            return np.isin(self._rows, self._kept.numbers_of(asked.values))
+        return have_one(self._columns.words, self._rows, np.array(self._kept.answering(asked), np.uint32))
+
+    def _of_number(self, asked: Compare) -> Mask:
+        numbers = self._columns.numbers["released" if asked.field == "age" else asked.field][self._at]
+        if asked.field == "age":
+            numbers = (self._now - numbers) / DAY
+        if asked.operator == "=":
+            return np.isin(numbers, asked.values)
+        compared: Mask = ORDERS[asked.operator](numbers, asked.values[0])
+        return compared
+
+
+def _among(codes: NDArray[np.uint32], wanted: list[int]) -> Mask:
+    if len(wanted) == 1:
+        return codes == wanted[0]
+    return np.isin(codes, wanted) if wanted else np.zeros(len(codes), np.bool_)

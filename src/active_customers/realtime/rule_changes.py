@@ -1,0 +1,100 @@
+"""The shop's rules as the API and the command line read and change them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+
+from active_customers.catalog.rule_schema import MAX_RULES, RuleIn, read_rules
+from active_customers.catalog.rules import RuleRecord
+from active_customers.core.errors import InvalidValueError, UnknownRuleError
+from active_customers.realtime.rules import Rulebook
+from active_customers.storage.base import RuleStore
+
+
+class ChangeRules(Protocol):
+    """Has rules changed by whoever owns the store (see `RuleStore.change_rules`)."""
+
+    def __call__(self, records: Mapping[str, RuleRecord | None], *, whole: bool = False) -> None:
+        """Return once the change is durable."""
+        ...
+
+
+def told(
+    rules: Sequence[RuleIn], known: Mapping[str, RuleRecord], book: Rulebook | None = None, *, whole: bool = False
+) -> list[dict[str, Any]]:
+    """Return what becomes of rules beside those that are known, by name; with `whole`, those not given are deleted.
+
+    With a `book`, how many products each is about, too.
+    """
+    results: list[dict[str, Any]] = []
+    for rule in rules:
+        name, record = rule.record()["name"], rule.record()
+        status = "created" if name not in known else "unchanged" if known[name] == record else "replaced"
+        counted = book is not None and (rule.filter is not None or rule.product_ids is not None)
+        found = {"products": book.count(rule.rule())} if book is not None and counted else {}
+        results.append({"name": name, "status": status, **found})
+    given = {result["name"] for result in results}
+    results += [{"name": name, "status": "deleted"} for name in known if whole and name not in given]
+    return sorted(results, key=lambda result: result["name"])
+
+
+@dataclass(frozen=True, slots=True)
+class RuleChanges:
+    """Reads from the store at hand, has changes made by whoever owns it, and puts them in force here at once."""
+
+    store: RuleStore
+    change: ChangeRules
+    book: Rulebook
+
+    def all(self) -> dict[str, Any]:
+        """Return all rules by name."""
+        return {"rules": list(self.store.rules().values())}
+
+    def get(self, name: str) -> dict[str, Any]:
+        """Return a rule; raises `UnknownRuleError`."""
+        return self._known(name)[name]
+
+    def put(self, name: str, body: bytes, *, dry_run: bool = False) -> dict[str, Any]:
+        """Store a rule, whatever had its name; raises `InvalidValueError` naming the field."""
+        rule, known = RuleIn.read(_json(body), name=name), self.store.rules()
+        if name not in known and len(known) >= MAX_RULES:
+            raise InvalidValueError("name", name, f"there are {MAX_RULES:,} rules, no more: delete one that ended")
+        [result] = told([rule], known, self.book)
+        if not dry_run:
+            self._make({name: rule.record()})
+        return result
+
+    def replace(self, body: bytes, *, dry_run: bool = False) -> dict[str, Any]:
+        """Make these all the rules that there are; raises `InvalidValueError` naming rule and field."""
+        rules = read_rules(_json(body))
+        results = told(rules, self.store.rules(), self.book, whole=True)
+        if not dry_run:
+            self._make({rule.record()["name"]: rule.record() for rule in rules}, whole=True)
+        return {"results": results, "dry_run": dry_run}
+
+    def delete(self, name: str) -> dict[str, Any]:
+        """Take a rule away; raises `UnknownRuleError`."""
+        self._known(name)
+        self._make({name: None})
+        return {"name": name, "status": "deleted"}
+
+    def _known(self, name: str) -> dict[str, dict[str, Any]]:
+        known = self.store.rules()
+        if name not in known:
+            raise UnknownRuleError(f"there is no rule {name!r}: GET /api/v1/rules lists those that there are")
+        return known
+
+    def _make(self, records: Mapping[str, RuleRecord | None], *, whole: bool = False) -> None:
+        self.change(records, whole=whole)
+        self.book.follow()
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidValueError("body", body[:60], f"send a JSON object ({error})") from error

@@ -1,0 +1,95 @@
+"""The routes of the rules: ordinary FastAPI, but that bodies are read and checked here, for one kind of error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel
+
+from active_customers.catalog.rule_schema import RuleIn, RuleResult, RuleResults, RuleSet
+from active_customers.core.errors import PayloadTooLargeError
+from active_customers.realtime.access import Access, Scope
+from active_customers.realtime.hot_routes import read_body
+from active_customers.realtime.openapi import json_of, problems, ref
+from active_customers.realtime.rule_changes import RuleChanges
+
+RULES = "/api/v1/rules"
+RULE = RULES + "/{name:path}"
+
+RULE_MODELS: tuple[type[BaseModel], ...] = (RuleIn, RuleResult, RuleResults, RuleSet)
+
+_UNKNOWN = ("404", "There is no such rule")
+_STORING = (("413", "The body is over 1 MiB"), ("507", "The disk is full"))
+
+DryRun = Annotated[bool, Query(description="Check and tell what would happen, and change nothing.")]
+
+
+def rule_router(access: Access, rules: RuleChanges) -> APIRouter:
+    """Return the routes that read and change the shop's rules; all need the server scope."""
+    router = APIRouter()
+    _add_reading(router, access, rules)
+    _add_changing(router, access, rules)
+    return router
+
+
+def _add_reading(router: APIRouter, access: Access, rules: RuleChanges) -> None:
+    @router.get(RULES, summary="All rules", openapi_extra=_answered(RuleSet))
+    def all_rules(request: Request) -> Response:
+        """Return all rules by name; PUT takes what this returns."""
+        access.check(request.headers.raw, Scope.SERVER)
+        return _response(rules.all())
+
+    @router.get(RULE, summary="One rule", openapi_extra=_answered(RuleIn, _UNKNOWN))
+    def get(name: str, request: Request) -> Response:
+        """Return a rule."""
+        access.check(request.headers.raw, Scope.SERVER)
+        return _response(rules.get(name))
+
+
+def _add_changing(router: APIRouter, access: Access, rules: RuleChanges) -> None:
+    async def body_of(request: Request) -> bytes:
+        access.check(request.headers.raw, Scope.SERVER)
+        body = await read_body(request.receive)
+        if body is None:
+            raise PayloadTooLargeError("the body", "1 MiB")
+        return body
+
+    async def changed(change: Callable[..., dict[str, Any]], *arguments: object, **options: bool) -> Response:
+        return _response(await run_in_threadpool(change, *arguments, **options))
+
+    @router.put(RULES, summary="Replace all rules", openapi_extra=_taking(RuleSet, RuleResults))
+    async def replace(request: Request, dry_run: DryRun = False) -> Response:
+        """Make these all the rules that there are. One that is not valid refuses all of them.
+
+        When this returns the change is on disk, and in every answer within a second.
+        """
+        return await changed(rules.replace, await body_of(request), dry_run=dry_run)
+
+    @router.put(RULE, summary="Store a rule", openapi_extra=_taking(RuleIn, RuleResult))
+    async def put(name: str, request: Request, dry_run: DryRun = False) -> Response:
+        """Store a rule, whatever had its name before, and tell how many products it is about at the moment."""
+        return await changed(rules.put, name, await body_of(request), dry_run=dry_run)
+
+    @router.delete(RULE, summary="Delete a rule", openapi_extra=_answered(RuleResult, _UNKNOWN, _STORING[1]))
+    async def delete(name: str, request: Request) -> Response:
+        """Take a rule away."""
+        access.check(request.headers.raw, Scope.SERVER)
+        return await changed(rules.delete, name)
+
+
+def _response(content: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(content), media_type="application/json", headers={"cache-control": "no-store"})
+
+
+def _answered(model: type[BaseModel], *more: tuple[str, str]) -> dict[str, Any]:
+    answer = {"description": "Done", "content": json_of(ref(model))}
+    return {"responses": {"200": answer, **problems(*more)}}
+
+
+def _taking(body: type[BaseModel], model: type[BaseModel], *more: tuple[str, str]) -> dict[str, Any]:
+    content = {"required": True, "content": json_of(ref(body))}
+    return {"requestBody": content, **_answered(model, *_STORING, *more)}

@@ -1,0 +1,254 @@
+"""The rules in force: taken up when they change, applied to all products beforehand, looked up by each request."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from active_customers.catalog.columns import ProductColumns
+from active_customers.catalog.filter_masks import Masks
+from active_customers.catalog.filter_parser import parse_filter
+from active_customers.catalog.rule_schema import RuleIn
+from active_customers.catalog.rules import PageWish, Rule, RuleKind, changes_after
+from active_customers.catalog.table import TableReader
+from active_customers.core.clock import Clock
+from active_customers.core.config import Config
+from active_customers.core.errors import InvalidValueError
+from active_customers.core.event import Channel, Context
+from active_customers.core.identifiers import NO_NUMBER
+from active_customers.core.product import Standing
+from active_customers.kernels.arrange import FURTHER_BEYOND, MAX_PINNED, POOL_BEYOND, Page, Ruled
+from active_customers.kernels.catalog_table import TableColumns
+from active_customers.kernels.handover import hand_over
+from active_customers.kernels.top_n import ALL_OPEN
+from active_customers.realtime.ruling import Filtered, Ruling, catch_up
+from active_customers.storage.base import Store
+
+_log = logging.getLogger(__name__)
+
+
+class RulesConfig(Config):
+    """Rules of the shop, and filters of requests."""
+
+    poll_seconds: Annotated[float, Field(gt=0, le=60)] = 0.5
+    """Pause between looks for changed rules, and for changed products that rules and filters are asked of."""
+    filters_kept: Annotated[int, Field(ge=1)] = 64
+    """Filters of requests whose products are remembered, each a byte a product in every worker."""
+
+
+class Applied(NamedTuple):
+    """What is in force on one kind of page. `standing` is None where it is the table's own, `handed` is a `Ruled`.
+
+    Once products are ranked a page is chosen from `beyond` more than it has; 0 where there is nothing to choose. `pins`
+    says whether products are pinned.
+    """
+
+    ruling: Ruling
+    standing: NDArray[np.uint8] | None
+    handed: Any
+    beyond: int
+    pins: bool
+
+
+@dataclass(slots=True)
+class _Request:
+    """A filter of requests over what is in force on a page, and what came of both."""
+
+    filtered: Filtered
+    below: Applied | None = None
+    applied: Applied | None = None
+
+
+class Rulebook:
+    """Keeps what is in force. One thread calls `follow` every `RulesConfig.poll_seconds`; all may ask.
+
+    What nobody uses costs nothing: products are read when there is a rule, or a request with a filter.
+    """
+
+    def __init__(self, store: Store, table: TableReader, clock: Clock, config: RulesConfig | None = None) -> None:
+        self._store = store
+        self._table = table
+        self._clock = clock
+        self._config = config or RulesConfig()
+        self._columns = ProductColumns(store.catalog, table, clock)
+        self._following = threading.Lock()
+        self._filtering = threading.Lock()
+        self._version = 0
+        self._next_change: int | None = None
+        self._uses_columns = False
+        self._has_groups = False
+        self._read: dict[str, tuple[Mapping[str, Any], Rule]] = {}
+        self._rulings: dict[tuple[str, ...], Ruling] = {(): Ruling(())}
+        self._by_page: dict[tuple[Context, Channel], Ruling] = {}
+        self._applied: dict[Ruling, Applied] = {}
+        self._requests: OrderedDict[tuple[str, Ruling], _Request] = OrderedDict()
+        self._handed: TableColumns | None = None
+
+    def follow(self) -> None:
+        """Take up changed rules and what has changed of products: then every answer knows them."""
+        with self._following:
+            now, version, state = self._clock.now(), self._store.rules.rules_version(), self._columns.state
+            by_page, is_new = self._by_page, self._is_new(version, now)
+            if is_new:
+                by_page = self._taken_up(version, now)
+            table = self._table.columns()
+            if not self._has_groups and np.any(table.groups[table.standing > 0] != NO_NUMBER):
+                is_new = self._has_groups = True
+            if self._uses_columns:
+                self._columns.follow()
+                catch_up(self._rulings.values(), self._columns, table, now)
+            if is_new or table is not self._handed or state != self._columns.state:
+                self._hand(table)
+            self._by_page = by_page  # what is new counts once it has been asked of all products
+
+    def _is_new(self, version: int, now: int) -> bool:
+        return version != self._version or (self._next_change is not None and now >= self._next_change)
+
+    def _taken_up(self, version: int, now: int) -> dict[tuple[Context, Channel], Ruling]:
+        """Return the rules that count at the moment, by page; those of a page that has the same as before stay."""
+        self._read = dict(_readable(self._store.rules.rules(), self._read))
+        valid = [rule for _, rule in self._read.values() if rule.is_valid_at(now)]
+        by_page: dict[tuple[Context, Channel], Ruling] = {}
+        rulings = {(): self._rulings[()]}
+        for page in product(Context, Channel):
+            rules = tuple(rule for rule in valid if rule.is_for(*page))
+            names = tuple(rule.name for rule in rules)
+            known = rulings.get(names) or self._rulings.get(names)
+            rulings[names] = by_page[page] = known if known is not None and known.rules == rules else Ruling(rules)
+        self._rulings = rulings
+        self._uses_columns = self._uses_columns or any(rule.kind != RuleKind.PAGE for rule in valid)
+        self._version = version
+        self._next_change = changes_after((rule for _, rule in self._read.values()), now)
+        return by_page
+
+    def _hand(self, table: TableColumns) -> None:
+        """Hand over what requests need, anew where an array was replaced."""
+        self._applied = {ruling: self._applied_of(ruling, table) for ruling in self._rulings.values()}
+        self._handed = table
+
+    def _applied_of(self, ruling: Ruling, table: TableColumns, filtered: Filtered | None = None) -> Applied:
+        closes = filtered is not None or ruling.closes
+        standing = ruling.standing if filtered is None else filtered.standing
+        page = self._page_of(ruling, known_only=filtered is not None or ruling.known_only)
+        handed = hand_over(Ruled(table, standing if closes else ALL_OPEN, page))
+        has_pins = len(page.pinned) > 0
+        has_limits = page.per_brand > 0 or page.per_category > 0 or (page.one_per_group and self._has_groups)
+        arranges = closes or has_pins or has_limits or page.diversity > 0
+        beyond = FURTHER_BEYOND if ruling.weighs else POOL_BEYOND if arranges else 0
+        return Applied(ruling, standing if closes else None, handed, beyond, has_pins)
+
+    def _page_of(self, ruling: Ruling, *, known_only: bool) -> Page:
+        wish, pins = _wish_of(ruling.rules), self._pins_of(ruling.rules)
+        return Page(
+            weights=ruling.weights,
+            pinned=np.array(list(pins.values()), np.int64),
+            places=np.array(list(pins), np.int64),
+            per_brand=float(wish.max_per_brand or 0.0),
+            per_category=float(wish.max_per_category or 0.0),
+            one_per_group=wish.one_per_variant_group is not False,
+            diversity=float(wish.diversity or 0.0),
+            known_only=known_only,
+        )
+
+    def _pins_of(self, rules: Iterable[Rule]) -> dict[int, int]:
+        """Return pinned product numbers by place, from 0; where two want one, the later takes the next that is free."""
+        pins: dict[int, int] = {}
+        for rule in rules:
+            if rule.kind == RuleKind.PIN:
+                for place, product_id in enumerate(rule.product_ids, rule.position - 1):
+                    self._pin(pins, place, product_id)
+        return dict(sorted(pins.items()))
+
+    def _pin(self, pins: dict[int, int], place: int, product_id: str) -> None:
+        for number in self._columns.numbers_of([product_id]).tolist():
+            free = next((free for free in range(place, MAX_PINNED) if free not in pins), None)
+            if free is not None and number not in pins.values():
+                pins[free] = number
+
+    def applied(self, context: Context, channel: Channel, asked: str = "") -> Applied:
+        """Return what is in force on a page, with a request's filter where it has one.
+
+        Raises `InvalidValueError` naming `filter` and what is wrong with it.
+        """
+        table = self._table.columns()
+        if table is not self._handed:  # it has grown, or this is the first question
+            self._hand(table)
+        ruling = self._by_page.get((context, channel)) or self._rulings[()]
+        below = self._applied.get(ruling) or self._applied_of(ruling, table)
+        return self._filtered(asked, below, table) if asked else below
+
+    def _filtered(self, text: str, below: Applied, table: TableColumns) -> Applied:
+        asked, key = parse_filter(text), (text, below.ruling)
+        with self._filtering:
+            self._uses_columns = True  # from now on `follow` keeps up what filters need
+            if self._columns.state == 0:
+                self._columns.follow()
+            request = self._requests.get(key)
+            if request is None:
+                request = self._requests[key] = _Request(Filtered(asked, below.ruling))
+            self._requests.move_to_end(key)
+            while len(self._requests) > self._config.filters_kept:
+                self._requests.popitem(last=False)
+            request.filtered.catch_up(self._columns, table, self._clock.now())
+            applied = request.applied
+            if applied is None or request.below is not below or applied.standing is not request.filtered.standing:
+                applied = self._applied_of(below.ruling, table, request.filtered)
+                request.below, request.applied = below, applied
+            return applied
+
+    def nothing(self) -> Applied:
+        """Return what is in force where there are no rules."""
+        return self._applied_of(Ruling(()), self._table.columns())
+
+    def in_force(self, name: str) -> Rule | None:
+        """Return a rule that was taken up, whether it counts at the moment or not."""
+        found = self._read.get(name)
+        return None if found is None else found[1]
+
+    def rules_on(self, applied: Applied, number: int) -> list[str]:
+        """Return the names of the rules in force on a page that bear on a product (by number)."""
+        self._columns.follow()
+        return applied.ruling.rules_on(number, self._columns, self._clock.now())
+
+    def count(self, rule: Rule) -> int:
+        """Return how many products of the catalogue a rule is about at the moment."""
+        self._columns.follow()
+        standing = self._table.columns().standing[: self._columns.columns.n]
+        rows = np.flatnonzero((standing > 0) & (standing != Standing.DELETED))
+        return int(np.count_nonzero(Masks(self._columns, rows, self._clock.now()).of(rule.products)))
+
+
+def _readable(
+    records: Mapping[str, Mapping[str, Any]], known: Mapping[str, tuple[Mapping[str, Any], Rule]]
+) -> Iterator[tuple[str, tuple[Mapping[str, Any], Rule]]]:
+    """Yield names, records and the rules behind them, by name; what has not changed is not read again.
+
+    A record that is no rule to this version of the program is told of and left out.
+    """
+    for name, record in records.items():
+        if name in known and known[name][0] == record:
+            yield name, known[name]
+            continue
+        try:
+            yield name, (record, RuleIn.read(record).rule())
+        except InvalidValueError as error:
+            _log.error("rule %s does not count: %s", name, error)
+
+
+def _wish_of(rules: Iterable[Rule]) -> PageWish:
+    """Return how a page is made up: of several rules that say, the first by name."""
+    wishes = [rule.page for rule in rules if rule.kind == RuleKind.PAGE]
+
+    def first(field: str) -> Any:
+        return next((value for wish in wishes if (value := getattr(wish, field)) is not None), None)
+
+    return PageWish(*map(first, ("max_per_brand", "max_per_category", "one_per_variant_group", "diversity")))

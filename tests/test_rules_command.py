@@ -1,0 +1,78 @@
+"""The command for rules where no service runs: what it prints, what it stores, how it fails."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from active_customers.cli import main
+
+RULES = """rules:
+  - name: no-mare
+    kind: exclude
+    filter: brand = Mare
+  - name: page
+    kind: page
+    max_per_brand: 0.5
+"""
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, tmp_path):
+    """Runs a command in an empty folder; returns (exit code, output, errors)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["active-customers", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, err
+
+    return run
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "rules.yaml"
+    path.write_text(RULES)
+    return path
+
+
+def test_rules_are_put_shown_and_put_again_from_what_was_shown(command, file, tmp_path):
+    (tmp_path / "products.jsonl").write_text('{"product_id": 1, "brand": "Mare"}\n{"product_id": 2, "brand": "Oak"}\n')
+    assert command("import-products", "products.jsonl")[0] == 0
+    code, out, err = command("rules", "put", file)
+    assert (code, out.splitlines()) == (
+        0,
+        ["no-mare  created  1 products at the moment", "page     created", "2 rules are stored"],
+    ), err
+    code, shown, _ = command("rules", "show")
+    assert "filter: brand = Mare" in shown
+    file.write_text(shown)
+    _, out, _ = command("rules", "put", file, "--dry-run")
+    assert [line.split()[1] for line in out.splitlines()[:2]] == ["unchanged", "unchanged"]
+    file.write_text("rules: []\n")
+    _, out, _ = command("rules", "put", file)
+    assert out.splitlines() == ["no-mare  deleted", "page     deleted", "0 rules are stored"]
+
+
+def test_a_dry_run_stores_nothing(command, file):
+    assert command("rules", "put", file, "--dry-run")[0] == 0
+    assert command("rules", "show")[1] == "rules: []\n"
+
+
+def test_a_file_is_checked_without_any_shop(command, file):
+    assert command("rules", "check", file) == (0, "2 rules, all valid\n", "")
+    file.write_text(RULES.replace("brand =", "brnd ="))
+    code, out, err = command("rules", "check", file)
+    assert (code, out) == (2, "")
+    assert "rules.yaml: rules[0].filter: 'brnd = Mare' is not valid" in err
+    assert "did you mean brand?" in err
+
+
+def test_a_file_that_is_not_there_is_named(command, tmp_path):
+    code, _, err = command("rules", "check", tmp_path / "none.yaml")
+    assert code == 1
+    assert "none.yaml" in err
