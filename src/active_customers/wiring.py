@@ -24,6 +24,7 @@ from active_customers.realtime.access import Access
 from active_customers.realtime.answers import AnswerEncoder
 from active_customers.realtime.engine import Engine
 from active_customers.realtime.hot_routes import Appender, Counts, HotRoutes
+from active_customers.realtime.languages import load_languages
 from active_customers.realtime.live_index import LiveIndex
 from active_customers.realtime.live_reader import LiveReader
 from active_customers.realtime.product_cards import ProductCards
@@ -261,7 +262,7 @@ def _answering(
     settings: Settings, directory: DataDirectory, store: EmbeddedStore, clock: Clock
 ) -> tuple[_Answering, list[Work]]:
     """Return what answers are made with, and the work that keeps it up to date."""
-    cards = ProductCards(store.catalog, TableReader(directory.catalog_table))
+    cards = ProductCards(store.catalog, TableReader(directory.catalog_table), load_languages(settings.texts))
     engine = Engine(store, cards, clock)
     encoder = AnswerEncoder(cards, TokenSigner(load_keys(directory.keys)))
     live = LiveReader(directory.live, settings.models.hybrid.session_knn, settings.models.popularity)

@@ -16,6 +16,7 @@ from active_customers.core.session import State
 from active_customers.kernels import hybrid, item_knn, live_knn, session_knn
 from active_customers.kernels.answer_rows import Rows
 from active_customers.kernels.candidate_set import CandidateSet, insert_query
+from active_customers.kernels.evidence import count_evidence
 from active_customers.kernels.jit import kernel
 from active_customers.kernels.live_index import LiveArrays
 from active_customers.kernels.state_sections import Numbers, StateSections, read_sections
@@ -105,7 +106,9 @@ def retrieve(handed: Any, state: State, asked: Asked) -> int:
     if len(sections.products) > 0 and size < asked.n and not asked.is_late:
         ranked = _ranked(sources, scratch.hybrid, scratch.live, (sections, asked), wanted)
         size = _take_slots(rows, size, scratch.hybrid, ranked, wanted.n)
-    return _take_ranked(rows, size, sources.popular, wanted)
+    size = _take_ranked(rows, size, sources.popular, wanted)
+    count_evidence(rows, size, scratch.hybrid, (sources.hybrid.relations, sources.bought), sections.products)
+    return size
 
 
 @kernel

@@ -11,6 +11,7 @@ from active_customers.core.clock import SECOND, format_time
 from active_customers.core.event import Channel, Context
 from active_customers.core.identifiers import json_id
 from active_customers.realtime.engine import Answer
+from active_customers.realtime.languages import Languages
 from active_customers.realtime.product_cards import ProductCards
 from active_customers.realtime.schemas import Query
 
@@ -25,8 +26,13 @@ class AnswerEncoder:
         self._cards = cards
         self._signer = signer
 
-    def encode(self, query: Query, answer: Answer) -> bytes:
-        """Return the body of the answer to a query."""
+    @property
+    def languages(self) -> Languages:
+        """The languages that answers speak."""
+        return self._cards.texts.languages
+
+    def encode(self, query: Query, answer: Answer, language: int = 0) -> bytes:
+        """Return the body of the answer to a query, with reasons in one of the `languages`."""
         rows, size, degraded, version, now = answer
         products = rows.products[:size].tolist()
         shown = Shown(query.customer_id, now, version, query.context, query.channel, products)
@@ -35,7 +41,7 @@ class AnswerEncoder:
                 b'{"customer_id":',
                 orjson.dumps(json_id(query.customer_id)),
                 b',"recommendations":[',
-                self._cards.texts.rows(rows, size),
+                self._cards.texts.rows(rows, size, language),
                 b'],"metadata":{"model_version":"',
                 version.encode(),
                 b'","timestamp":"',

@@ -15,7 +15,7 @@ import numpy as np
 from active_customers.core.clock import Clock
 from active_customers.core.event import Context
 from active_customers.core.identifiers import NO_NUMBER
-from active_customers.core.recommendation import Goal, ReasonCode, Recommendation
+from active_customers.core.recommendation import REASON_MASK, Goal, ReasonCode, Recommendation
 from active_customers.core.session import H_BOUGHT, CustomerState, State, empty_state
 from active_customers.kernels.answer_rows import Rows
 from active_customers.kernels.retrieval import STEP_DOWN, Asked, kept_out
@@ -60,7 +60,8 @@ class Answer(NamedTuple):
     def recommendations(self) -> list[Recommendation]:
         """Return the rows as values that last."""
         products, scores, reasons, evidence = (column[: self.size].tolist() for column in self.rows)
-        return list(map(Recommendation, products, scores, map(ReasonCode, reasons), evidence))
+        codes = [ReasonCode(reason & REASON_MASK) for reason in reasons]
+        return list(map(Recommendation, products, scores, codes, evidence))
 
 
 class Engine:

@@ -42,6 +42,8 @@ MAX_N = 100
 """Products in one answer."""
 MAX_PRODUCTS = 1000
 """Products in one request that changes the catalogue."""
+LANGUAGE_TAG = r"^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*$"
+"""A language as BCP 47 writes it: de, de-AT, zh-Hant-TW."""
 SERVED_CONTEXTS = (Context.HOME, Context.BROWSE, Context.CART, Context.CHECKOUT, Context.DISCOVER)
 
 
@@ -208,6 +210,8 @@ class RecommendationQuery(BaseModel):
     """Products not to propose (repeatable)."""
     deadline_ms: Annotated[int, Field(ge=1, le=10_000)] = 50
     """After so many milliseconds the best answer so far is given, and says what it left out."""
+    lang: Annotated[str, StringConstraints(pattern=LANGUAGE_TAG, max_length=35)] = ""
+    """Language of the reasons, such as de; what `Accept-Language` says when it is missing."""
 
 
 class Query(NamedTuple):
@@ -220,9 +224,23 @@ class Query(NamedTuple):
     product_id: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     deadline_ms: int = 50
+    lang: str = ""
 
 
 REPEATABLE = frozenset({"product_id", "exclude"})
+
+
+class Evidence(BaseModel):
+    """What a reason rests on; at most one of the counts."""
+
+    product_ids: list[int | str]
+    """Products that the reason is about; empty for what is popular, and for what nobody is to see."""
+    votes: int | None = None
+    """How often the product stands in the visits that resemble this one most."""
+    acts: int | None = None
+    """The customer's own acts on it."""
+    sessions: int | None = None
+    """Sessions that hold the product and the evidence."""
 
 
 class RecommendedProduct(BaseModel):
@@ -232,6 +250,12 @@ class RecommendedProduct(BaseModel):
     product_name: str
     score: float
     reason: str
+    """Why, as a sentence in the language asked for."""
+    reason_code: str
+    """The same as a word that stays the same in all languages."""
+    evidence: Evidence
+    source: str
+    """Who proposed it: hybrid, bought_together, popular or catalog."""
     price: float | None = None
     """What it costs now; missing where nobody told."""
     currency: str | None = None
