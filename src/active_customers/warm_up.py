@@ -17,7 +17,7 @@ from active_customers.importing.events import EventStore, import_events
 from active_customers.importing.products import import_products
 from active_customers.importing.request import ImportRequest
 from active_customers.realtime.hot_routes import Receive
-from active_customers.realtime.schemas import SERVED_CONTEXTS
+from active_customers.realtime.schemas import SERVED_CONTEXTS, Query
 from active_customers.serving.writer_socket import open_for_writing
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore
@@ -71,6 +71,7 @@ async def _answer(settings: Settings, directory: DataDirectory) -> None:
         for context in SERVED_CONTEXTS:
             query = f"customer_id=warm-up&context={context.word}&exclude={product}"
             await services.hot.recommendations({"headers": [], "query_string": query.encode()}, _receive(b""))
+        services.explainer.account(Query("warm-up"), product or "")
     finally:
         await services.parts.stop()
 

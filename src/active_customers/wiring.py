@@ -23,6 +23,7 @@ from active_customers.monitoring.metrics import ERASURES, LOG_POSITION, STORE_BY
 from active_customers.realtime.access import Access
 from active_customers.realtime.answers import AnswerEncoder
 from active_customers.realtime.engine import Engine
+from active_customers.realtime.explain import Explainer
 from active_customers.realtime.hot_routes import Appender, Counts, HotRoutes
 from active_customers.realtime.languages import load_languages
 from active_customers.realtime.live_index import LiveIndex
@@ -143,6 +144,7 @@ class Services:
     eraser: Eraser
     clock: ClockControl
     products: Products
+    explainer: Explainer
 
 
 def service_clock(settings: Settings, directory: DataDirectory) -> Clock:
@@ -227,6 +229,15 @@ def build_worker(settings: Settings, directory: DataDirectory, beat: Work) -> Se
     eraser = Eraser(partial(erase_remotely, directory), store.erasures, directory.models, settings.retention)
     products = Products(store.catalog, partial(change_products_remotely, directory), clock)
     return _services(settings, answering, (link, reader), eraser, products)
+
+
+def build_explainer(settings: Settings, directory: DataDirectory) -> tuple[EmbeddedStore, Explainer]:
+    """Put together what explains answers, over a directory that another process may own; the store is to be closed."""
+    store = EmbeddedStore(directory.store, settings.storage).open()
+    (_, engine, encoder, _), works = _answering(settings, directory, store, clock_of(directory))
+    for work in works:
+        work.run()
+    return store, Explainer(engine, store.catalog, encoder.cards)
 
 
 _Answering = tuple[EmbeddedStore, Engine, AnswerEncoder, Counts]
@@ -324,4 +335,5 @@ def _services(
     access = Access(settings.access)
     hot = HotRoutes(access, clock, (engine, encoder), appender, counts)
     health, control = Health(store, engine, appender), ClockControl(clock, store.events)
-    return Services(hot, access, health, parts, store, eraser, control, products)
+    explainer = Explainer(engine, store.catalog, encoder.cards)
+    return Services(hot, access, health, parts, store, eraser, control, products, explainer)

@@ -64,7 +64,9 @@ def test_every_leaf_of_a_mask_has_a_place_of_its_own():
     values = np.zeros((1, MOST_LEAVES))
     values[0, [column_of(1 << leaf) for leaf in range(MOST_LEAVES)]] = np.arange(MOST_LEAVES)
     offsets = np.array([0, len(chain)])
-    forest = Forest(offsets, features, thresholds.astype(np.float32), masks.astype(np.uint32), values)
+    forest = Forest(
+        offsets, features, thresholds.astype(np.float32), masks.astype(np.uint32), values, np.ones((1, MOST_LEAVES))
+    )
     rows = np.arange(MOST_LEAVES, dtype=np.float32)[:, None]
     assert add(forest, rows).tolist() == rows[:, 0].tolist()
 

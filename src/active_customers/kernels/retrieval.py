@@ -57,6 +57,15 @@ class Sources(NamedTuple):
     popular: Ranking
 
 
+class Voting(NamedTuple):
+    """Who voted: near sessions of the model and of the live index, how many votes are the model's, and how many all."""
+
+    trained: int
+    live: int
+    trained_votes: int
+    votes: int
+
+
 class Scratch(NamedTuple):
     """One thread's memory. The sources collect in the same candidate set, one after the other."""
 
@@ -161,6 +170,18 @@ def _ranked(
     The nearest sessions of those the model was trained on and of those since vote in one set, with the weights of one
     model: as if the newest ones had been in its index.
     """
+    acts, counts, _ = gather(sources, scratch, live, about)
+    asked = about[1]
+    n_ranked = max(sources.n_ranked, wanted.n)
+    slots = hybrid.promising(sources.hybrid, scratch, acts, counts, Wanted(n_ranked, wanted.excluded, wanted.standing))
+    return hybrid.order(sources.forests[asked.goal], scratch, slots)
+
+
+@kernel
+def gather(
+    sources: Sources, scratch: hybrid.HybridScratch, live: live_knn.LiveScratch, about: tuple[StateSections, Asked]
+) -> tuple[hybrid.Acts, hybrid.Counts, Voting]:
+    """Let near sessions vote; return the acts that are asked about, the counts so far, and who voted."""
     sections, asked = about
     trained, weighting = scratch.knn, sources.weighting
     knn = weighting.knn
@@ -171,16 +192,14 @@ def _ranked(
     n_trained = session_knn.find_sessions(sources.hybrid.sessions, knn, trained, n_shared)
     n_live = live_knn.find_sessions(sources.live, weighting, live, n_shared, asked.customer)
     n_trained, n_live = _keep_nearest(trained, live.knn, (n_trained, n_live), knn.neighbours)
-    n_votes = session_knn.cast_votes(sources.hybrid.sessions, knn, trained, n_query, n_trained)
-    n_votes = live_knn.cast_votes(sources.live, knn, live, n_query, (n_live, n_votes))
+    n_before = session_knn.cast_votes(sources.hybrid.sessions, knn, trained, n_query, n_trained)
+    n_votes = live_knn.cast_votes(sources.live, knn, live, n_query, (n_live, n_before))
     counts = hybrid.count_votes(sources.hybrid, scratch, acts, hybrid.Counts(n_query, n_own, n_own), n_votes)
     for slot in range(counts.found):
         product = trained.candidates.products[slot]
         if product >= len(weighting.rarity):
             hybrid.weigh_votes(scratch.gathered, slot, live_knn.rarity_of(sources.live, product))
-    n_ranked = max(sources.n_ranked, wanted.n)
-    slots = hybrid.promising(sources.hybrid, scratch, acts, counts, Wanted(n_ranked, wanted.excluded, wanted.standing))
-    return hybrid.order(sources.forests[asked.goal], scratch, slots)
+    return acts, counts, Voting(n_trained, n_live, n_before, n_votes)
 
 
 @kernel

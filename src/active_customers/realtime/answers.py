@@ -20,16 +20,16 @@ _CHANNEL_WORDS = [channel.word.encode() for channel in Channel]
 
 
 class AnswerEncoder:
-    """Writes answers in the shape of `schemas.RecommendationAnswer`."""
+    """Writes answers in the shape of `schemas.RecommendationAnswer`, from what `cards` say of products."""
 
     def __init__(self, cards: ProductCards, signer: TokenSigner) -> None:
-        self._cards = cards
+        self.cards = cards
         self._signer = signer
 
     @property
     def languages(self) -> Languages:
         """The languages that answers speak."""
-        return self._cards.texts.languages
+        return self.cards.texts.languages
 
     def encode(self, query: Query, answer: Answer, language: int = 0) -> bytes:
         """Return the body of the answer to a query, with reasons in one of the `languages`."""
@@ -41,7 +41,7 @@ class AnswerEncoder:
                 b'{"customer_id":',
                 orjson.dumps(json_id(query.customer_id)),
                 b',"recommendations":[',
-                self._cards.texts.rows(rows, size, language),
+                self.cards.texts.rows(rows, size, language),
                 b'],"metadata":{"model_version":"',
                 version.encode(),
                 b'","timestamp":"',

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from active_customers.core.clock import Clock
+from active_customers.core.clock import HOUR, Clock
 from active_customers.core.event import Context
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import REASON_MASK, Goal, ReasonCode, Recommendation
@@ -101,6 +101,12 @@ class Engine:
         if size == 0:
             degraded.append("no_products")
         return Answer(rows, size, degraded, NO_MODEL if manifest is None else manifest.version, now)
+
+    def question(self, query: Query) -> tuple[State, Asked]:
+        """Return the customer's state and what is asked beside it, for an answer that takes as long as it needs."""
+        known = self._store.sessions.find(query.customer_id)
+        asked = self._asked(query, known, self._clock.now(), self._timer() + HOUR * 1000)
+        return _NOTHING_DONE if known[1] is None else known[1], asked
 
     def _asked(self, query: Query, known: tuple[int, State | None], now: int, deadline: int) -> Asked:
         """Put together what the sources need to know beside the customer's state."""

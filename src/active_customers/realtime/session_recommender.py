@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from active_customers.core.session import State
 from active_customers.kernels.answer_rows import Rows
 from active_customers.kernels.candidate_set import Room, make_room
+from active_customers.kernels.explanation import Findings, look_into
 from active_customers.kernels.handover import hand_over
 from active_customers.kernels.item_knn import RelationScratch
 from active_customers.kernels.live_index import LiveArrays
@@ -85,6 +86,7 @@ class SessionRecommender:
         self._models = models or Models(Hybrid(), ItemKnn(), Popularity(), None)
         self._live = live
         self._retrieve = Prepared(retrieve)
+        self._look_into = Prepared(look_into)
         self._mapped = NO_LIVE
         self._view = self._new_view()
 
@@ -109,6 +111,15 @@ class SessionRecommender:
         """Return the answer and its length; the rows are this thread's, and good until its next question."""
         handed, rows = self._view.desks.get()
         return rows, self._retrieve(handed, state, asked)
+
+    @property
+    def sources(self) -> Sources:
+        """What answers are made of at the moment."""
+        return self._view.sources
+
+    def look_into(self, state: State, asked: Asked, product: int) -> Findings:
+        """Return what is behind an answer, with a look at one product number (`NO_NUMBER` for none)."""
+        return self._look_into(self._view.desks.get().handed, state, asked, product)
 
     def _new_view(self) -> _View:
         models, live = self._models, self._mapped
