@@ -11,7 +11,7 @@ from tests.realtime.conftest import GARDEN, KITCHEN, Shop, two_worlds
 from active_customers.core.clock import DAY
 from active_customers.core.errors import InvalidValueError
 from active_customers.core.event import Context
-from active_customers.core.product import Product
+from active_customers.core.product import Product, ProductChange
 from active_customers.features.names import PRODUCT_FACTS
 from active_customers.kernels.hybrid import N_FEATURES
 from active_customers.realtime.explain import Applied, Explainer
@@ -96,7 +96,7 @@ def test_what_the_catalogue_forbids_is_said(busy, product, code):
 
 def test_what_was_taken_out_of_the_catalogue_is_said(busy):
     busy.sell(Product("k3"))
-    busy.store.catalog.delete_products(["k3"])
+    busy.store.catalog.change_products([ProductChange("k3", None)])
     busy.table.update(["k3"])
     assert codes(busy.explain("anna", "k3")) == ["deleted"]
 
