@@ -239,7 +239,7 @@ def refresh(
     directory = DataDirectory(data_dir)
     try:
         with _opened(directory, settings) as opened, progress("refresh") as report:
-            job = Refresh(directory, opened.clock, settings.refresh, settings.models)
+            job = Refresh(directory, opened.clock, settings.refresh, settings.models, settings.shop)
             catalogue = dict(opened.store.catalog.products())
             manifest = job.run(opened.writer, report, force=force, catalogue=catalogue)
     except RefreshRefusedError as error:

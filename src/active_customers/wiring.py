@@ -315,7 +315,11 @@ def _scheduled(settings: Settings, directory: DataDirectory, store: EmbeddedStor
     """Return who refreshes by itself, and the work that this is and that shows what came of it."""
     artifacts = ArtifactStore(directory.models)
     task = RefreshTask(
-        data_dir=directory.root.resolve(), storage=settings.storage, refresh=settings.refresh, models=settings.models
+        data_dir=directory.root.resolve(),
+        storage=settings.storage,
+        refresh=settings.refresh,
+        models=settings.models,
+        shop=settings.shop,
     )
     schedule = Schedule(settings.refresh, artifacts, task.command(), store.events.next_position)
     works = [RefreshWatch(artifacts).look, *([schedule.look] if settings.refresh.every_minutes else [])]

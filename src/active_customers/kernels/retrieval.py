@@ -16,6 +16,7 @@ from active_customers.core.session import State
 from active_customers.kernels import hybrid, item_knn, live_knn, session_knn
 from active_customers.kernels.answer_rows import Rows
 from active_customers.kernels.candidate_set import CandidateSet, insert_query
+from active_customers.kernels.context import Weights, weigh
 from active_customers.kernels.evidence import count_evidence
 from active_customers.kernels.jit import kernel
 from active_customers.kernels.live_index import LiveArrays
@@ -44,7 +45,8 @@ class Ranking(NamedTuple):
 class Sources(NamedTuple):
     """Everything that proposes products, read-only.
 
-    `forests` rank by `Goal`, `n_ranked` products at least; `alike` weighs the products of a cart.
+    `forests` rank by `Goal`, `n_ranked` products at least; `alike` weighs the products of a cart. `weights` are what
+    the hour says of products; what is `popular` is in the order that they give it.
     """
 
     hybrid: hybrid.HybridSources
@@ -55,6 +57,7 @@ class Sources(NamedTuple):
     bought: item_knn.Relation
     alike: NDArray[np.float64]
     popular: Ranking
+    weights: Weights
 
 
 class Voting(NamedTuple):
@@ -174,7 +177,9 @@ def _ranked(
     asked = about[1]
     n_ranked = max(sources.n_ranked, wanted.n)
     slots = hybrid.promising(sources.hybrid, scratch, acts, counts, Wanted(n_ranked, wanted.excluded, wanted.standing))
-    return hybrid.order(sources.forests[asked.goal], scratch, slots)
+    ordered = hybrid.order(sources.forests[asked.goal], scratch, slots)
+    weigh(ordered, scratch.scores, scratch.knn.candidates.products, sources.weights)
+    return ordered
 
 
 @kernel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
@@ -162,7 +163,8 @@ class Explainer:
         state, asked = self._engine.question(query)
         findings = self._engine.recommender.look_into(state, asked, number)
         sources = self._engine.recommender.sources
-        applied = [] if number == NO_NUMBER else [found for trace in self._traces for found in trace(query, number)]
+        applied = [] if number == NO_NUMBER else [*self._of_context(number, now)]
+        applied += [] if number == NO_NUMBER else [found for trace in self._traces for found in trace(query, number)]
         why_not = [] if place >= 0 else list(_why_not(number, asked, findings, sources, applied))
         return Account(
             customer_id=json_id(query.customer_id),
@@ -185,8 +187,23 @@ class Explainer:
         one = Rows(*(column[place : place + 1].copy() for column in answer.rows))
         return RecommendedProduct.model_validate_json(self._cards.texts.rows(one, 1, language))
 
+    def _of_context(self, number: int, now: int) -> Iterator[Applied]:
+        """Yield what the hour says of a product."""
+        context = self._engine.recommender.context
+        for cycle, part, factor in context.factors(number, now):
+            when = _part_named(cycle, part)
+            text = f"{when} ({context.zone}) it is wanted {factor:.2f} times as much as usual"
+            yield Applied(kind="context", name=cycle, text=text, factor=factor)
+
     def _id(self, product: int) -> int | str:
         return json_id(self._catalog.product_id(product) or str(product))
+
+
+def _part_named(cycle: str, part: int) -> str:
+    if cycle == "hour":
+        return f"from {part} to {part + 1} h"
+    names = calendar.day_name if cycle == "weekday" else calendar.month_name[1:]
+    return f"{'on' if cycle == 'weekday' else 'in'} {names[part]}"
 
 
 def _why_not(
@@ -231,7 +248,9 @@ def _kept_out(number: int, asked: Asked, findings: Findings) -> Iterator[Because
 def _behind(number: int, asked: Asked, findings: Findings, sources: Sources) -> Because:
     """Return how far a product that may be shown is behind the answer's last one."""
     numbers = dict(zip(NUMBERS, findings.numbers.tolist(), strict=True))
-    line = list(dict.fromkeys([*findings.cart.tolist(), *findings.ranked.tolist(), *sources.popular.products.tolist()]))
+    line = list(
+        dict.fromkeys([*findings.cart.tolist(), *_weighed(findings, sources), *sources.popular.products.tolist()])
+    )
     proposed, place = int(numbers["candidates"]), int(numbers["place"])
     if number in findings.ranked and number in line:
         place = line.index(number) + 1
@@ -253,6 +272,14 @@ def _behind(number: int, asked: Asked, findings: Findings, sources: Sources) -> 
     done = "the customer has done nothing that sources could be asked with"
     done = done if len(findings.sections.products) == 0 else "no source proposes it for what the customer did"
     return Because(code="no_source", text=f"{done}, and it is not among the most popular")
+
+
+def _weighed(findings: Findings, sources: Sources) -> list[int]:
+    """Return the ranked products in the order that the hour's weights give them."""
+    ranked, weights = findings.ranked, sources.weights
+    factors = np.array([weights[product] if product < len(weights) else 1.0 for product in ranked.tolist()])
+    scores = factors / (1.0 + np.exp(-findings.logits))
+    return [int(product) for product in ranked[np.argsort(-scores, kind="stable")]]
 
 
 def _words(number: int, asked: Asked, findings: Findings, sources: Sources) -> Iterator[SourceWord]:
