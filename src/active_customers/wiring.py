@@ -24,6 +24,7 @@ from active_customers.realtime.access import Access
 from active_customers.realtime.answers import AnswerEncoder
 from active_customers.realtime.engine import Engine
 from active_customers.realtime.explain import Explainer
+from active_customers.realtime.free_delivery import FreeDelivery
 from active_customers.realtime.hot_routes import Appender, Counts, HotRoutes
 from active_customers.realtime.languages import load_languages
 from active_customers.realtime.live_index import LiveIndex
@@ -275,6 +276,8 @@ def _answering(
     """Return what answers are made with, and the work that keeps it up to date."""
     cards = ProductCards(store.catalog, TableReader(directory.catalog_table), load_languages(settings.texts))
     engine = Engine(store, cards, clock)
+    if settings.shop.free_delivery_from:
+        engine.delivery = FreeDelivery(settings.shop, lambda: cards.prices)
     encoder = AnswerEncoder(cards, TokenSigner(load_keys(directory.keys)))
     live = LiveReader(directory.live, settings.models.hybrid.session_knn, settings.models.popularity)
     engine.recommender = SessionRecommender(live=live)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from active_customers.core.clock import HOUR
 from active_customers.core.config import Config
@@ -24,6 +25,12 @@ class ShopConfig(Config):
 
     time_zone: str = "UTC"
     """The zone that the shop's customers live by, such as Europe/Berlin: hours, weekdays and months are those there."""
+    free_delivery_from: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Value of a cart, in the currency of the catalogue, from which delivery is free; 0 for never, or always."""
+    gap_factor: Annotated[float, Field(ge=1, le=10)] = 1.3
+    """On cart and checkout pages the scores of products that would make delivery free are multiplied with this."""
+    gap_reach: Annotated[float, Field(ge=1)] = 2.0
+    """Such a product costs what is missing at least, and so many times that at most."""
 
     @field_validator("time_zone")
     @classmethod

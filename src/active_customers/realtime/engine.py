@@ -21,8 +21,9 @@ from active_customers.kernels.answer_rows import Rows
 from active_customers.kernels.retrieval import STEP_DOWN, Asked, kept_out
 from active_customers.kernels.state_sections import Numbers
 from active_customers.models.base import NO_PRODUCTS
+from active_customers.realtime.free_delivery import FreeDelivery, Gap
 from active_customers.realtime.product_cards import ProductCards
-from active_customers.realtime.schemas import Query
+from active_customers.realtime.schemas import MAX_N, Query
 from active_customers.realtime.session_recommender import SessionRecommender
 from active_customers.storage.base import Store
 
@@ -56,6 +57,8 @@ class Answer(NamedTuple):
     degraded: list[str]
     model_version: str
     now: int
+    gap: Gap | None = None
+    """On cart and checkout pages, what the cart lacks until its delivery is free."""
 
     def recommendations(self) -> list[Recommendation]:
         """Return the rows as values that last."""
@@ -80,6 +83,7 @@ class Engine:
         self._timer = timer
         self.recommender = SessionRecommender()
         self.standing: Sequence[str] = ()
+        self.delivery: FreeDelivery | None = None
 
     def recommend(self, query: Query) -> Answer:
         """Return `query.n` products; fewer only when the shop has no more that may be shown."""
@@ -89,9 +93,14 @@ class Engine:
         customer, state = self._store.sessions.find(query.customer_id)
         asked = self._asked(query, (customer, state), now, deadline)
         state = _NOTHING_DONE if state is None else state
-        rows, size = recommender.retrieve(state, asked)
+        delivery = self.delivery if asked.is_cart else None
+        gap = None if delivery is None else delivery.gap(state, now)
+        rows, size = recommender.retrieve(state, asked if gap is None else asked._replace(n=min(2 * query.n, MAX_N)))
         if size < query.n:
             size = self._fill_up(rows, size, query.n, set(kept_out(state, asked).tolist()))
+        if delivery is not None and gap is not None:
+            delivery.prefer(rows, size, gap)
+            size = min(size, query.n)
         manifest = recommender.manifest
         degraded = [*self.standing]
         if manifest is None:
@@ -100,7 +109,7 @@ class Engine:
             degraded.append("deadline")
         if size == 0:
             degraded.append("no_products")
-        return Answer(rows, size, degraded, NO_MODEL if manifest is None else manifest.version, now)
+        return Answer(rows, size, degraded, NO_MODEL if manifest is None else manifest.version, now, gap)
 
     def question(self, query: Query) -> tuple[State, Asked]:
         """Return the customer's state and what is asked beside it, for an answer that takes as long as it needs."""

@@ -58,6 +58,11 @@ class ProductCards:
         """The `Standing` of each product at this moment."""
         return self._table.columns().standing
 
+    @property
+    def prices(self) -> NDArray[np.float64]:
+        """What each product costs at this moment; NaN where nobody told."""
+        return self._table.columns().prices
+
     def _versions(self) -> Versions:
         return self._table.columns().versions
 

@@ -263,6 +263,16 @@ class RecommendedProduct(BaseModel):
     """in_stock, preorder or backorder; missing where the shop says nothing of it."""
 
 
+class FreeDelivery(BaseModel):
+    """What a cart lacks until its delivery is free, by the prices of the moment."""
+
+    threshold: Annotated[float, Field(alias="from")]
+    """Value of a cart from which delivery is free."""
+    cart_value: float
+    missing: float
+    """0 where nothing is missing."""
+
+
 class AnswerMetadata(BaseModel):
     """What an answer says about itself."""
 
@@ -273,6 +283,8 @@ class AnswerMetadata(BaseModel):
     channel: str
     degraded: list[str]
     """Empty, or what could not be done: no_model, deadline, no_products"""
+    free_delivery: FreeDelivery | None = None
+    """On cart and checkout pages of a shop that says from when delivery is free; missing where a price is not known."""
 
 
 class RecommendationAnswer(BaseModel):
