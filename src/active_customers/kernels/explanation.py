@@ -61,6 +61,8 @@ _SESSIONS, _LIVE_SESSIONS, _VOTES, _LIVE_VOTES, _CANDIDATES, _PLACE, _TOTAL, _TA
     range(len(NUMBERS))
 )
 
+_N_NUMBERS = len(NUMBERS)
+
 _RETURN, _NEW = int(Goal.RETURN), int(Goal.NEW)
 
 
@@ -70,7 +72,7 @@ def look_into(handed: Any, state: State, asked: Asked, product: int) -> Findings
     sources, scratch = handed.content
     sections = read_sections(state, asked.products, asked.now, asked.goal in (_RETURN, _NEW))
     wanted = Wanted(asked.n, kept_out(state, asked), asked.standing)
-    numbers = np.zeros(len(NUMBERS))
+    numbers = np.zeros(_N_NUMBERS)
     numbers[_EVIDENCE] = NO_NUMBER
     candidates = scratch.relation.candidates
     n_with_cart = 0

@@ -51,7 +51,7 @@ def column_of(bit: int) -> int:
 @kernel
 def place_of(leaf: int) -> int:
     """Return the column of a leaf (0 is the leftmost) in `Forest.values`, within a kernel."""
-    return int(((np.uint32(1) << np.uint32(leaf)) * _DE_BRUIJN) >> np.uint32(27))
+    return int(np.uint32((np.uint32(1) << np.uint32(leaf)) * _DE_BRUIJN) >> np.uint32(27))
 
 
 @kernel
