@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import Goal
 from active_customers.core.session import State
 from active_customers.kernels import hybrid, item_knn
@@ -51,16 +50,11 @@ NUMBERS = (
     "total",
     "taste",
     "newest_taste",
-    "evidence",
-    "reason",
 )
 """Near sessions of the model and of the live index; the product's votes of either; how many products are proposed that
 may be shown, its place among them by the sum of what sources say (0 where none proposes it) and that sum; the cosines
-to the session's vector and to that of its newest act; number of the evidence and code of the reason."""
-_SESSIONS, _LIVE_SESSIONS, _VOTES, _LIVE_VOTES, _CANDIDATES, _PLACE, _TOTAL, _TASTE, _NEWEST, _EVIDENCE, _REASON = (
-    range(len(NUMBERS))
-)
-
+to the session's vector and to that of its newest act."""
+_SESSIONS, _LIVE_SESSIONS, _VOTES, _LIVE_VOTES, _CANDIDATES, _PLACE, _TOTAL, _TASTE, _NEWEST = range(len(NUMBERS))
 _N_NUMBERS = len(NUMBERS)
 
 _RETURN, _NEW = int(Goal.RETURN), int(Goal.NEW)
@@ -73,7 +67,6 @@ def look_into(handed: Any, state: State, asked: Asked, product: int) -> Findings
     sections = read_sections(state, asked.products, asked.now, asked.goal in (_RETURN, _NEW))
     wanted = Wanted(asked.n, kept_out(state, asked), asked.standing)
     numbers = np.zeros(_N_NUMBERS)
-    numbers[_EVIDENCE] = NO_NUMBER
     candidates = scratch.relation.candidates
     n_with_cart = 0
     if asked.is_cart and len(sections.cart) > 0:
@@ -131,7 +124,6 @@ def _look_at(
     if slot < 0:
         return np.zeros(hybrid.N_GATHERED, np.float32)
     numbers[_PLACE] = n_before + 1 if total > 0.0 else 0
-    numbers[_EVIDENCE], numbers[_REASON] = candidates.evidence[slot], hybrid.reason_of(scratch, slot)
     return scratch.gathered[slot].copy()
 
 
