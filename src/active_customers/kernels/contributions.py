@@ -63,7 +63,7 @@ def _add_leaf(tree: _Tree, leaf: int, said: float, row: NDArray[np.float32], sha
             on_the_way[place] = tree.features[node]
             n_features += 1
         open_share[place] *= (tree.before[high] - tree.before[low]) / rows
-        goes_there[place] *= float(is_left == goes_left)
+        goes_there[place] *= 1.0 if is_left == goes_left else 0.0
     of_unknown = said
     for place in range(n_features):
         of_unknown *= open_share[place]
