@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from active_customers.core.errors import ActiveCustomersError
 from benchmarks import (
+    context,
     freshness,
     history,
     kernels,
@@ -43,6 +44,7 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
         "rules": rules.run,
         "scale": scale.run,
         "quality": quality.run,
+        "context": context.run,
         "soak": soak.run,
     }
 )

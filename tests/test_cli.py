@@ -508,3 +508,27 @@ def test_the_command_line_starts_without_loading_what_only_some_commands_need():
     heavy = {"ibis", "lightgbm", "optuna", "pandas", "scipy.stats", "sqlglot"}
     loaded = f"import sys, active_customers.cli; print({heavy} & sys.modules.keys())"
     assert subprocess.check_output([sys.executable, "-c", loaded], text=True) == "set()\n"
+
+
+def test_an_answer_is_explained_to_people(command, history):
+    """Before anything was trained; with another parameter; and as JSON."""
+    command("import-events", history)
+    code, out, _ = command("explain", "--customer", "c1", "--product", "p1")
+    assert code == 0
+    assert out.startswith("product p1 for customer c1, home page of 10\nmodel none, ")
+    assert "shown at place " in out
+    code, out, _ = command(
+        "explain", "--customer", "c1", "--product", "p1", "--context", "browse", "--with", "exclude=p1"
+    )
+    assert (code, "not shown: the request excludes it (excluded)" in out) == (0, True)
+    code, out, _ = command("explain", "--customer", "c1", "--product", "nothing", "--json")
+    assert (code, orjson.loads(out)["not_shown"][0]["code"]) == (0, "unknown")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"), [(("--with", "n"), "write NAME=VALUE"), (("--context", "moon"), "send one of")]
+)
+def test_what_cannot_be_explained_is_refused(command, history, flags, message):
+    command("import-events", history)
+    code, _, err = command("explain", "--customer", "c1", "--product", "p1", *flags)
+    assert (code, message in err) == (2, True)

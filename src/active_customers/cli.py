@@ -10,12 +10,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
+from urllib.parse import urlencode
 
 import orjson
 import pyarrow as pa
 import typer
 
-from active_customers import __version__, evaluate_command, rules_command, tune_command
+from active_customers import __version__, evaluate_command, explain_command, rules_command, tune_command
 from active_customers.batch.customer_export import CustomerExport
 from active_customers.batch.daily_refresh import Refresh, lines_about
 from active_customers.batch.feature_engineering import FeatureEngineering
@@ -37,6 +38,7 @@ from active_customers.importing.request import ImportRequest
 from active_customers.models.artifacts import ArtifactStore
 from active_customers.processes import log_to_stderr, serve_alone, serve_together
 from active_customers.realtime.access import Access
+from active_customers.realtime.explain_routes import parse_explain
 from active_customers.serving.eraser import Eraser
 from active_customers.serving.server import listen
 from active_customers.serving.writer_socket import OpenStore, open_for_writing
@@ -46,7 +48,7 @@ from active_customers.storage.embedded import EmbeddedStore
 from active_customers.storage.simulated_clock import SimulatedClock, clock_of
 from active_customers.terminal import progress, say
 from active_customers.warm_up import compile_kernels
-from active_customers.wiring import service_clock
+from active_customers.wiring import build_explainer, service_clock
 
 app = typer.Typer(
     name="active-customers",
@@ -242,7 +244,7 @@ def refresh(
     directory = DataDirectory(data_dir)
     try:
         with _opened(directory, settings) as opened, progress("refresh") as report:
-            job = Refresh(directory, opened.clock, settings.refresh, settings.models)
+            job = Refresh(directory, opened.clock, settings.refresh, settings.models, settings.shop)
             catalogue = dict(opened.store.catalog.products())
             manifest = job.run(opened.writer, report, force=force, catalogue=catalogue)
     except RefreshRefusedError as error:
@@ -352,6 +354,30 @@ def features(
             sys.exit(1 if found.largest else 0)
         for row in sheet.rows(customer, product):
             say(orjson.dumps(row).decode())
+
+
+@app.command("explain")
+def explain_command_(
+    customer: Annotated[str, typer.Option(help="The shop's id of the customer.")],
+    product: Annotated[str, typer.Option(help="The shop's id of the product.")],
+    context: Annotated[str, typer.Option(help="Where the answer is shown.")] = "home",
+    more: Annotated[
+        list[str] | None,
+        typer.Option("--with", help="Another parameter, such as n=20 or page_product_id=7 (repeatable)."),
+    ] = None,
+    data_dir: DataDir = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the account as JSON.")] = False,
+) -> None:
+    """Print why a customer is shown a product, or why not: sources, the ranker's features, what was applied."""
+    given = [("customer_id", customer), ("product_id", product), ("context", context)]
+    given += [explain_command.pair(text) for text in more or []]
+    query, product_id = parse_explain(urlencode(given).encode())
+    store, explainer = build_explainer(_loaded(config, data_dir).settings, DataDirectory(data_dir))
+    with closing(store):
+        account = explainer.account(query, product_id, explainer.languages.asked(query.lang, ()))
+    for line in [account.model_dump_json()] if as_json else explain_command.lines(account):
+        say(line)
 
 
 @app.command("simulate")

@@ -20,8 +20,10 @@ from active_customers.evaluation.report import ModelReport, Report
 from active_customers.evaluation.rolling import Folds, checked_targets
 from active_customers.importing.described import read_described
 from active_customers.importing.interactions import read_held_out, read_interactions
+from active_customers.models.patterns import PatternsConfig
 from active_customers.models.registry import MODELS
 from active_customers.realtime.live_index import LiveIndexConfig
+from active_customers.realtime.session_recommender import PATTERNS
 from active_customers.terminal import Report as Progress
 
 _WHOLE = (LEAVE_ONE_OUT, ROLLING, NEXT_BASKET)
@@ -97,7 +99,7 @@ def run(files: Files, options: Options, outputs: Outputs, progress: Progress) ->
 
 def check_changed(changed: Sequence[str], options: Options) -> None:
     """Refuse what --set says of models that are not asked about, so that no slip is taken for heeded."""
-    asked = {*options.models, *(MODELS if options.live else ())}
+    asked = {*options.models, *((*MODELS, PATTERNS) if options.live else ())}
     for setting in changed:
         if setting.partition(".")[0] not in asked:
             remedy = f"parameters of models that are asked about can be set: {', '.join(sorted(asked))}"
@@ -139,7 +141,8 @@ def written(report: Report, options: Options, outputs: Outputs, clock: Clock) ->
 def _parameters(options: Options) -> dict[str, dict[str, Any]]:
     """Return by model which parameters differ from the defaults, whether a settings file or a flag said so."""
     names = dict.fromkeys((*options.models, *(MODELS if options.live else ())))
-    given = {name: CONTESTANTS[name].config.model_validate(options.configs.get(name) or {}) for name in names}
+    kinds = {name: CONTESTANTS[name].config for name in names} | ({PATTERNS: PatternsConfig} if options.live else {})
+    given = {name: kind.model_validate(options.configs.get(name) or {}) for name, kind in kinds.items()}
     differing = {name: config.model_dump(mode="json", exclude_defaults=True) for name, config in given.items()}
     return {name: parameters for name, parameters in differing.items() if parameters}
 

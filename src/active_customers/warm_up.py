@@ -17,7 +17,7 @@ from active_customers.importing.events import EventStore, import_events
 from active_customers.importing.products import import_products
 from active_customers.importing.request import ImportRequest
 from active_customers.realtime.hot_routes import Receive
-from active_customers.realtime.schemas import SERVED_CONTEXTS
+from active_customers.realtime.schemas import SERVED_CONTEXTS, Query
 from active_customers.serving.writer_socket import open_for_writing
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore
@@ -72,6 +72,7 @@ async def _answer(settings: Settings, directory: DataDirectory) -> None:
             query = f"customer_id=warm-up&context={context.word}&exclude={product}"
             for asked in (query, f"{query}&n=100&filter=not attributes.nothing = 1"):
                 await services.hot.recommendations({"headers": [], "query_string": asked.encode()}, _receive(b""))
+        services.explainer.account(Query("warm-up"), product or "")
     finally:
         await services.parts.stop()
 

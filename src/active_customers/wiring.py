@@ -23,7 +23,10 @@ from active_customers.monitoring.metrics import ERASURES, LOG_POSITION, STORE_BY
 from active_customers.realtime.access import Access
 from active_customers.realtime.answers import AnswerEncoder
 from active_customers.realtime.engine import Engine
+from active_customers.realtime.explain import Explainer
+from active_customers.realtime.free_delivery import FreeDelivery
 from active_customers.realtime.hot_routes import Appender, Counts, HotRoutes
+from active_customers.realtime.languages import load_languages
 from active_customers.realtime.live_index import LiveIndex
 from active_customers.realtime.live_reader import LiveReader
 from active_customers.realtime.product_cards import ProductCards
@@ -150,6 +153,7 @@ class Services:
     clock: ClockControl
     products: Products
     rules: RuleChanges
+    explainer: Explainer
 
 
 def service_clock(settings: Settings, directory: DataDirectory) -> Clock:
@@ -236,6 +240,15 @@ def build_worker(settings: Settings, directory: DataDirectory, beat: Work) -> Se
     return _services(settings, answering, (link, reader), eraser, changing)
 
 
+def build_explainer(settings: Settings, directory: DataDirectory) -> tuple[EmbeddedStore, Explainer]:
+    """Put together what explains answers, over a directory that another process may own; the store is to be closed."""
+    store = EmbeddedStore(directory.store, settings.storage).open()
+    (_, engine, encoder, _), works = _answering(settings, directory, store, clock_of(directory))
+    for work in works:
+        work.run()
+    return store, Explainer(engine, store.catalog, encoder.cards)
+
+
 _Answering = tuple[EmbeddedStore, Engine, AnswerEncoder, Counts]
 
 
@@ -269,9 +282,11 @@ def _answering(
     settings: Settings, directory: DataDirectory, store: EmbeddedStore, clock: Clock
 ) -> tuple[_Answering, list[Work]]:
     """Return what answers are made with, and the work that keeps it up to date."""
-    cards = ProductCards(store.catalog, TableReader(directory.catalog_table))
+    cards = ProductCards(store.catalog, TableReader(directory.catalog_table), load_languages(settings.texts))
     rules = Rulebook(store, cards.table, clock, settings.rules)
     engine = Engine(store, cards, clock, rules=rules)
+    if settings.shop.free_delivery_from:
+        engine.delivery = FreeDelivery(settings.shop, lambda: cards.prices)
     encoder = AnswerEncoder(cards, TokenSigner(load_keys(directory.keys)))
     live = LiveReader(directory.live, settings.models.hybrid.session_knn, settings.models.popularity)
     engine.recommender = SessionRecommender(live=live)
@@ -313,7 +328,11 @@ def _scheduled(settings: Settings, directory: DataDirectory, store: EmbeddedStor
     """Return who refreshes by itself, and the work that this is and that shows what came of it."""
     artifacts = ArtifactStore(directory.models)
     task = RefreshTask(
-        data_dir=directory.root.resolve(), storage=settings.storage, refresh=settings.refresh, models=settings.models
+        data_dir=directory.root.resolve(),
+        storage=settings.storage,
+        refresh=settings.refresh,
+        models=settings.models,
+        shop=settings.shop,
     )
     schedule = Schedule(settings.refresh, artifacts, task.command(), store.events.next_position)
     works = [RefreshWatch(artifacts).look, *([schedule.look] if settings.refresh.every_minutes else [])]
@@ -335,4 +354,5 @@ def _services(
     hot = HotRoutes(access, clock, (engine, encoder), appender, counts)
     health, control = Health(store, engine, appender), ClockControl(clock, store.events)
     rules = RuleChanges(store.rules, change_rules, engine.rules)
-    return Services(hot, access, health, parts, store, eraser, control, products, rules)
+    explainer = Explainer(engine, store.catalog, encoder.cards)
+    return Services(hot, access, health, parts, store, eraser, control, products, rules, explainer)

@@ -27,6 +27,7 @@ from active_customers.models.base import Candidates, SessionLog
 from active_customers.models.hybrid_model import HybridConfig
 from active_customers.models.registry import MODELS
 from active_customers.models.session_knn import SessionKnnConfig
+from active_customers.realtime.context_engine import ShopConfig
 from active_customers.realtime.session_recommender import load_models
 from active_customers.storage.archive import Archive, Part
 from active_customers.storage.data_dir import DataDirectory
@@ -99,6 +100,24 @@ def test_a_refresh_publishes_what_it_learned_and_says_what_it_read(refresh, visi
     query = SessionQuery(np.array([number("a1")], np.uint32), np.ones(1, np.uint8), np.array([NOW]), NOW)
     found = models.hybrid.sessions.candidates(query, 1, query.products)
     assert found.products.tolist() == [number("b1")]
+
+
+def test_what_was_learned_of_time_is_published_in_the_shop_s_zone(directory, embedded, clock, make_event):
+    """One product is looked at by day, the other by night: in Tokyo it is the other way round."""
+    events = [
+        make_event(f"c{day}-{hour}-{i}", EventType.VIEW, product, NOW - (day * 24 + hour) * HOUR)
+        for day in range(12)
+        for hour, product in ((0, "day"), (12, "night"))
+        for i in range(5)
+    ]
+    embedded.events.append(events, NOW)
+    job = Refresh(directory, clock, RefreshConfig(), ModelConfigs(), ShopConfig(time_zone="Asia/Tokyo"))
+    manifest = job.run(DirectWriter(directory, embedded), lambda _done, _total: None)
+    assert manifest.facts["context"] == {"time_zone": "Asia/Tokyo", "learned": ["hour"]}
+    patterns = load_models(*ArtifactStore(directory.models).load(manifest.version)).patterns
+    [factor] = patterns.factors_of(embedded.catalog.product_number("day"), NOW)
+    assert factor.part == 21
+    assert factor.factor > 1.5
 
 
 def test_the_next_refresh_learns_what_came_since_and_takes_over(refresh, visits, embedded, directory, make_event):

@@ -14,7 +14,7 @@ from active_customers.core.clock import DAY, HOUR
 from active_customers.core.event import EventType
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.product import Standing
-from active_customers.core.recommendation import Goal, ReasonCode
+from active_customers.core.recommendation import REASON_BITS, REASON_MASK, Goal, ReasonCode
 from active_customers.core.session import MAX_WORDS, empty_state
 from active_customers.kernels import live_knn, session_knn
 from active_customers.kernels.candidate_set import Room, candidate_set, insert_query, make_room
@@ -71,8 +71,20 @@ def state_of(acts):
 
 
 def answered(recommender, state, asked):
+    """Return the columns of an answer, reasons without what was counted for them."""
     rows, size = recommender.retrieve(state, asked)
-    return [tuple(column[:size].tolist()) for column in rows]
+    products, scores, reasons, evidence = (column[:size] for column in rows)
+    return [tuple(column.tolist()) for column in (products, scores, reasons & REASON_MASK, evidence)]
+
+
+def counts(recommender, state, asked):
+    """Return what was counted, by product and reason."""
+    rows, size = recommender.retrieve(state, asked)
+    codes, counted = rows.reasons[:size] & REASON_MASK, rows.reasons[:size] >> REASON_BITS
+    return {
+        (product, ReasonCode(code)): count
+        for product, code, count in zip(rows.products.tolist(), codes.tolist(), counted.tolist(), strict=False)
+    }
 
 
 def n_known(live):
@@ -352,3 +364,32 @@ def test_without_a_model_the_live_index_answers_alone(tmp_path):
     products, _, reasons, _ = answered(recommender, state_of([(EventType.VIEW, 0)]), asking())
     assert (products[0], reasons[0]) == (7, ReasonCode.SESSION)
     assert set(products[1:]) == {0, 3}
+
+
+def test_votes_are_counted_for_what_near_sessions_hold():
+    """Two of three sessions with the product of this one went on to product 1, one to product 2."""
+    acts = [(1, 0, 1), (1, 1, 1), (2, 0, 1), (2, 1, 1), (3, 0, 1), (3, 2, 1)]
+    recommender = SessionRecommender(models_of(columns_of(acts)))
+    found = counts(recommender, state_of([(EventType.VIEW, 0)]), asking())
+    assert (found[1, ReasonCode.SESSION], found[2, ReasonCode.SESSION]) == (2, 1)
+
+
+def test_own_acts_are_counted_for_what_comes_back():
+    recommender = SessionRecommender(models_of(columns_of([(1, 0, 1), (1, 1, 1)])))
+    done = [(EventType.VIEW, 3), (EventType.VIEW, 4), (EventType.VIEW, 3), (EventType.CART_ADD, 3), (EventType.VIEW, 4)]
+    state = state_of([*done, (EventType.CART_REMOVE, 3)])
+    found = counts(recommender, state, asking())
+    assert (found[3, ReasonCode.REVISIT], found[4, ReasonCode.REVISIT]) == (3, 2)
+
+
+def test_sessions_that_bought_both_are_counted_for_what_goes_with_the_cart():
+    bought = int(EventType.PURCHASE)
+    acts = [(session, product, bought) for session in (1, 2, 3) for product in (0, 1)]
+    recommender = SessionRecommender(models_of(columns_of(acts)))
+    asked = asking()._replace(is_cart=True)
+    assert counts(recommender, state_of([(EventType.CART_ADD, 0)]), asked)[1, ReasonCode.BOUGHT_TOGETHER] == 3
+
+
+def test_nothing_is_counted_for_what_is_popular():
+    recommender = SessionRecommender(models_of(columns_of([(1, 0, 1), (1, 1, 1), (2, 0, 1)])))
+    assert set(counts(recommender, state_of([]), asking()).values()) == {0}

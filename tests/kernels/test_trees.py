@@ -6,7 +6,7 @@ from tests.conftest import lightgbm_or_skip
 
 from active_customers.core.recommendation import Goal
 from active_customers.kernels.hybrid import GUESS
-from active_customers.kernels.trees import MOST_LEAVES, Forest, add_trees, column_of, padded
+from active_customers.kernels.trees import MOST_LEAVES, Forest, add_trees, column_of, padded, place_of
 from active_customers.models.ranker import Lists, RankerConfig, forest_of, no_forest, train
 
 lightgbm = lightgbm_or_skip()
@@ -59,12 +59,15 @@ def test_no_trees_say_nothing():
 
 def test_every_leaf_of_a_mask_has_a_place_of_its_own():
     assert sorted(column_of(1 << leaf) for leaf in range(MOST_LEAVES)) == list(range(MOST_LEAVES))
+    assert [place_of(leaf) for leaf in range(MOST_LEAVES)] == [column_of(1 << leaf) for leaf in range(MOST_LEAVES)]
     chain = [(0, float(leaf), 0xFFFFFFFF & ~(1 << leaf)) for leaf in range(MOST_LEAVES - 1)]
     features, thresholds, masks = (np.array(column) for column in zip(*chain, strict=True))
     values = np.zeros((1, MOST_LEAVES))
     values[0, [column_of(1 << leaf) for leaf in range(MOST_LEAVES)]] = np.arange(MOST_LEAVES)
     offsets = np.array([0, len(chain)])
-    forest = Forest(offsets, features, thresholds.astype(np.float32), masks.astype(np.uint32), values)
+    forest = Forest(
+        offsets, features, thresholds.astype(np.float32), masks.astype(np.uint32), values, np.ones((1, MOST_LEAVES))
+    )
     rows = np.arange(MOST_LEAVES, dtype=np.float32)[:, None]
     assert add(forest, rows).tolist() == rows[:, 0].tolist()
 

@@ -33,6 +33,8 @@ from active_customers.models.product_features import features_of, tokens_of
 from active_customers.realtime.access import Access, AccessConfig
 from active_customers.realtime.answers import AnswerEncoder
 from active_customers.realtime.engine import Engine
+from active_customers.realtime.explain import Account, Explainer
+from active_customers.realtime.explain_routes import parse_explain
 from active_customers.realtime.hot_routes import HotRoutes
 from active_customers.realtime.problems import Reply
 from active_customers.realtime.product_cards import ProductCards
@@ -73,6 +75,7 @@ class Shop:
         self.cards = ProductCards(self.store.catalog, TableReader(folder))
         self.engine = Engine(self.store, self.cards, self.clock)
         encoder = AnswerEncoder(self.cards, SIGNER)
+        self.explainer = Explainer(self.engine, self.store.catalog, self.cards)
         self.hot = HotRoutes(Access(access or AccessConfig()), self.clock, (self.engine, encoder), self)
 
     async def append(self, events: list[Event]) -> list[Receipt]:
@@ -108,6 +111,12 @@ class Shop:
         assert reply.status == 200, reply.body
         RecommendationAnswer.model_validate_json(reply.body, strict=True)
         return orjson.loads(reply.body)
+
+    def explain(self, customer: object, product: object, **parameters: object) -> Account:
+        """Return the account of a product in the answer to a query."""
+        given = {"customer_id": customer, "product_id": product, **parameters}
+        query, product_id = parse_explain(urlencode(given, doseq=True).encode())
+        return self.explainer.account(query, product_id)
 
     def products(self, customer: object, **parameters: object) -> list[object]:
         """Return the ids in the answer to a query, in order."""

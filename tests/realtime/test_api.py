@@ -28,6 +28,7 @@ from active_customers.core.clock import Clock, ManualClock
 from active_customers.core.event import Event, EventType
 from active_customers.realtime.access import AccessConfig
 from active_customers.realtime.api import CLOCK, EVENTS, RECOMMENDATIONS, build_api
+from active_customers.realtime.explain_routes import EXPLAIN
 from active_customers.serving.writer_socket import open_for_writing
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.wiring import Services, build
@@ -172,6 +173,8 @@ def api_schema(services):
         ("GET /healthz", GenerationMode.POSITIVE),
         ("GET /readyz", GenerationMode.POSITIVE),
         ("GET /metrics", GenerationMode.POSITIVE),
+        (f"GET {EXPLAIN}", GenerationMode.POSITIVE),
+        (f"GET {EXPLAIN}", GenerationMode.NEGATIVE),
         (f"DELETE {CUSTOMERS}/{{customer_id}}", GenerationMode.POSITIVE),
         (f"GET {CLOCK}", GenerationMode.POSITIVE),
         (f"POST {CLOCK}", GenerationMode.POSITIVE),
@@ -214,6 +217,7 @@ def test_no_operation_is_left_out_above(api_schema):
         "GET /healthz",
         "GET /readyz",
         "GET /metrics",
+        f"GET {EXPLAIN}",
         f"DELETE {CUSTOMERS}/{{customer_id}}",
         f"GET {CLOCK}",
         f"POST {CLOCK}",
@@ -290,6 +294,22 @@ def test_erasing_needs_the_admin_scope(guarded):
     headers = [{} if key is None else {"x-api-key": key} for key in keys]
     found = [call(app, "DELETE", f"{CUSTOMERS}/nobody", headers=header).status_code for header in headers]
     assert found == list(keys.values())
+
+
+def test_explaining_needs_the_server_scope(guarded):
+    """It tells what a customer did."""
+    app = build_app(guarded, ())
+    keys = {None: 401, PUBLIC: 403, SERVER: 200, ADMIN: 200}
+    headers = [{} if key is None else {"x-api-key": key} for key in keys]
+    url = f"{EXPLAIN}?customer_id=nobody&product_id=p1"
+    assert [call(app, "GET", url, headers=header).status_code for header in headers] == list(keys.values())
+
+
+def test_an_account_is_served_in_the_language_asked_for(services):
+    url = f"{EXPLAIN}?customer_id=c1&product_id=p0&n=5"
+    reply = call(build_app(services, ()), "GET", url, headers={"accept-language": "de"}).json()
+    assert (reply["customer_id"], reply["product_id"]) == ("c1", "p0")
+    assert reply["shown"]["reason"].startswith(("Das haben Sie sich schon", "Gefragt bei Besuchen"))
 
 
 def test_health_says_what_is_there(services):

@@ -36,10 +36,12 @@ from active_customers.models.artifacts import ArtifactStore, Manifest
 from active_customers.models.base import Arrays, Candidates, Model, SessionLog
 from active_customers.models.hybrid_model import Hybrid, HybridConfig
 from active_customers.models.item_knn import ItemKnnConfig
+from active_customers.models.patterns import Patterns, PatternsConfig, learn_patterns
 from active_customers.models.popularity import PopularityConfig
 from active_customers.models.registry import MODELS
 from active_customers.models.trained import without_erased
-from active_customers.realtime.session_recommender import SessionRecommender, load_models
+from active_customers.realtime.context_engine import ShopConfig
+from active_customers.realtime.session_recommender import PATTERNS, SessionRecommender, load_models
 from active_customers.storage.archive import Archive
 from active_customers.storage.base import StoreWriter
 from active_customers.storage.data_dir import DataDirectory
@@ -73,6 +75,7 @@ class ModelConfigs(Config):
     popularity: PopularityConfig = PopularityConfig()
     item_knn: ItemKnnConfig = ItemKnnConfig()
     hybrid: HybridConfig = HybridConfig()
+    context: PatternsConfig = PatternsConfig()
 
     def by_name(self) -> dict[str, dict[str, Any]]:
         """Return the parameters of every model by its name, those of the hybrid's sources too."""
@@ -103,7 +106,14 @@ class _Fresh:
 class Refresh:
     """One run of training on a data directory."""
 
-    def __init__(self, directory: DataDirectory, clock: Clock, config: RefreshConfig, models: ModelConfigs) -> None:
+    def __init__(
+        self,
+        directory: DataDirectory,
+        clock: Clock,
+        config: RefreshConfig,
+        models: ModelConfigs,
+        shop: ShopConfig | None = None,
+    ) -> None:
         self._archive = Archive(directory.archive)
         self._artifacts = ArtifactStore(directory.models)
         self._reports = RefreshReports(self._artifacts)
@@ -112,6 +122,7 @@ class Refresh:
         self._scratch = directory.models / ".scratch"
         self._engineering = FeatureEngineering(self._archive, config, directory.models / ".features.tmp")
         self._models = models
+        self._shop = shop or ShopConfig()
         self._started = 0.0
 
     def run(
@@ -201,6 +212,7 @@ class Refresh:
                 notes += _fitted(model, log, told)
                 check(name, model, log)
                 fitted[name] = model.arrays()
+        fitted[PATTERNS] = learn_patterns(log, configs.context, self._shop.time_zone).arrays()
         return fitted, notes
 
     def _refuse_if_worse(self, manifest: Manifest, verdict: Verdict, in_force: str | None) -> None:
@@ -222,7 +234,9 @@ class Refresh:
     def _publish(self, fresh: _Fresh, steps: _Steps, replaced: str | None) -> Manifest:
         manifest, log = fresh.manifest, fresh.history.log(self._clock.now())
         fitted, notes = self._fit(log, self._models, steps)
+        patterns = Patterns.from_arrays(fitted[PATTERNS], {})
         manifest.facts.update(
+            context={"time_zone": patterns.zone, "learned": patterns.learned},
             sessions=log.n_sessions,
             customers=len(np.unique(log.customers)),
             products=len(np.unique(log.products)),

@@ -15,6 +15,8 @@ from active_customers.core.config import Config, StringList
 from active_customers.core.errors import SettingsError
 from active_customers.importing.request import ImportConfig
 from active_customers.realtime.access import AccessConfig
+from active_customers.realtime.context_engine import ShopConfig
+from active_customers.realtime.languages import TextsConfig
 from active_customers.realtime.live_index import LiveIndexConfig
 from active_customers.realtime.rules import RulesConfig
 from active_customers.serving.backlog import CommitterConfig
@@ -51,7 +53,9 @@ class Settings(Config):
     """Everything that can be set."""
 
     server: ServerConfig = ServerConfig()
+    shop: ShopConfig = ShopConfig()
     access: AccessConfig = AccessConfig()
+    texts: TextsConfig = TextsConfig()
     storage: StorageConfig = StorageConfig()
     committer: CommitterConfig = CommitterConfig()
     supervisor: SupervisorConfig = SupervisorConfig()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from active_customers.core.event import Word
@@ -31,6 +32,35 @@ class ReasonCode(Word):
     """The history relates it to the evidence: directly, or over products between them."""
     SIMILAR = 9
     """The catalogue describes it and the evidence alike; the history relates it to nothing in the session."""
+
+
+SOURCES: Mapping[ReasonCode, str] = {
+    ReasonCode.SESSION: "hybrid",
+    ReasonCode.REVISIT: "hybrid",
+    ReasonCode.VIEWED_TOGETHER: "hybrid",
+    ReasonCode.BOUGHT_TOGETHER: "bought_together",
+    ReasonCode.POPULAR: "popular",
+    ReasonCode.TRENDING: "popular",
+    ReasonCode.SEEN: "popular",
+    ReasonCode.CATALOG: "catalog",
+    ReasonCode.RELATED: "hybrid",
+    ReasonCode.SIMILAR: "hybrid",
+}
+"""Who proposes a product for each reason, as answers say it."""
+
+COUNTED: Mapping[ReasonCode, str] = {
+    ReasonCode.SESSION: "votes",
+    ReasonCode.REVISIT: "acts",
+    ReasonCode.VIEWED_TOGETHER: "sessions",
+    ReasonCode.BOUGHT_TOGETHER: "sessions",
+}
+"""What is counted, where a source counts and does not only weigh: how often the product stands in the visits that
+resemble this one most, the customer's own acts on it, the sessions that hold both it and the evidence."""
+
+REASON_BITS = 8
+REASON_MASK = (1 << REASON_BITS) - 1
+"""In the rows of an answer a reason has its code in the lowest bits and above them what was counted, 0 for nothing: so
+that whoever moves a row moves its count, and whoever writes a code alone tells none."""
 
 
 class Goal(Word):

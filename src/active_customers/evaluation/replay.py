@@ -29,10 +29,11 @@ from active_customers.kernels.retrieval import Asked
 from active_customers.models.artifacts import Manifest
 from active_customers.models.base import NO_PRODUCTS, SessionLog
 from active_customers.models.kernel_arguments import frozen, question
+from active_customers.models.patterns import PatternsConfig, learn_patterns
 from active_customers.models.registry import MODELS, new_model
 from active_customers.realtime.live_index import LiveIndex, LiveIndexConfig
 from active_customers.realtime.live_reader import LiveReader
-from active_customers.realtime.session_recommender import Models, SessionRecommender, load_models
+from active_customers.realtime.session_recommender import PATTERNS, Models, SessionRecommender, load_models
 
 SERVED = "served"
 """What the service answers with, in the reports."""
@@ -55,6 +56,8 @@ def fit_served(train: SessionLog, configs: Mapping[str, Mapping[str, object]]) -
         model.fit(train)
         arrays[name] = model.arrays()
         used[name] = entry.config.model_validate(configs.get(name) or {}).model_dump(mode="json")
+    patterns = PatternsConfig.model_validate(configs.get(PATTERNS) or {})
+    arrays[PATTERNS], used[PATTERNS] = learn_patterns(train, patterns).arrays(), patterns.model_dump(mode="json")
     manifest = Manifest(
         version=SERVED,
         created=train.as_of,
@@ -166,7 +169,7 @@ def _answered(recommender: SessionRecommender, learn: Learn, task: Task, k: int,
     for done, row in enumerate(_in_time(task), 1):
         state, asked = _question(task, row, k)
         learn(asked.now)
-        recommender.refresh()
+        recommender.refresh(asked.now)
         check_answer(answers.ask(row, state, asked), asked.excluded)
         if done % PROGRESS_STEP == 0 or done == n:
             progress(done, n)

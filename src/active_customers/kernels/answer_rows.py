@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from active_customers.core.recommendation import ReasonCode
+from active_customers.core.identifiers import NO_NUMBER
+from active_customers.core.recommendation import REASON_BITS, REASON_MASK
 from active_customers.kernels.jit import kernel
 from active_customers.kernels.shared_memory import load
 
@@ -21,15 +22,9 @@ Versions = NDArray[np.uint32]
 LENGTH_BITS = 24
 LENGTHS = (1 << LENGTH_BITS) - 1
 
-_SESSION = int(ReasonCode.SESSION)
-_VIEWED_TOGETHER = int(ReasonCode.VIEWED_TOGETHER)
-_BOUGHT_TOGETHER = int(ReasonCode.BOUGHT_TOGETHER)
-_RELATED = int(ReasonCode.RELATED)
-_SIMILAR = int(ReasonCode.SIMILAR)
-
 
 class Rows(NamedTuple):
-    """An answer, best first: product and evidence numbers, scores that fall from 1 at most, `ReasonCode`s.
+    """An answer, best first: product and evidence numbers, scores that fall from 1 at most, reasons (`REASON_BITS`).
 
     The arrays have room for the largest answer; how many rows are in use is told beside them.
     """
@@ -43,39 +38,55 @@ class Rows(NamedTuple):
 class Fragments(NamedTuple):
     """Texts, and where they are.
 
-    By product: `{"product_id":...,"product_name":"...","score":`, the name without its quotes, and the version of the
-    product that both were made of. By reason: what comes between a score and the name of the evidence.
+    By product: `{"product_id":...,"product_name":"...","score":`, within it the id and the name without its quotes (0
+    for one that reasons must not name), and the version of the product that they were made of. By language and reason:
+    what comes between a score and the name of the evidence, and between that name and the evidence's id; where no name
+    is told the first holds it all and the second is 0. By reason: what comes before a count, and what ends a row. By
+    language: what a product is called that must not be named.
     """
 
     text: Bytes
     heads: Spans
+    ids: Spans
     names: Spans
     made_of: Versions
-    reasons: Spans
+    begins: Spans
+    ends: Spans
+    counts: Spans
+    tails: Spans
+    unnamed: Spans
 
 
 @kernel
-def write_rows(fragments: Fragments, versions: Versions, rows: Rows, size: int, out: Bytes) -> int:
-    """Write rows as the members of a JSON array; return how many bytes they are.
+def write_rows(fragments: Fragments, versions: Versions, rows: Rows, part: tuple[int, int], out: Bytes) -> int:
+    """Write the first rows as the members of a JSON array; return how many bytes they are.
 
-    Where the texts of a product are missing, or of another version than it has now, -1 - product is returned. What
-    `out` has no room for is counted, not written.
+    `part` is (how many rows, number of the language). Where the texts of a product are missing, or of another version
+    than it has now, -1 - product is returned. What `out` has no room for is counted, not written.
     """
-    filled = 0
+    size, language = part
+    text, filled = fragments.text, 0
     for row in range(size):
-        product, evidence, reason = rows.products[row], rows.evidence[row], rows.reasons[row]
+        product, evidence = rows.products[row], rows.evidence[row]
+        reason, count = rows.reasons[row] & REASON_MASK, rows.reasons[row] >> REASON_BITS
         if not _is_current(fragments, versions, product):
             return -1 - int(product)
-        filled = _copy(fragments.text, fragments.heads[product], out, filled)
+        if evidence != NO_NUMBER and not _is_current(fragments, versions, evidence):
+            return -1 - int(evidence)
+        filled = _copy(text, fragments.heads[product], out, filled)
         filled = _write_score(rows.scores[row], out, filled)
-        filled = _copy(fragments.text, fragments.reasons[reason], out, filled)
-        if reason in (_SESSION, _VIEWED_TOGETHER, _BOUGHT_TOGETHER, _RELATED, _SIMILAR):
-            if not _is_current(fragments, versions, evidence):
-                return -1 - int(evidence)
-            filled = _copy(fragments.text, fragments.names[evidence], out, filled)
-        filled = _put(out, filled, ord('"'))
-        filled = _put(out, filled, ord("}"))
-        filled = _put(out, filled, ord(","))
+        filled = _copy(text, fragments.begins[language, reason], out, filled)
+        if fragments.ends[language, reason] > 0:
+            name = fragments.names[evidence] if evidence != NO_NUMBER else 0
+            filled = _copy(text, name if name > 0 else fragments.unnamed[language], out, filled)
+            filled = _copy(text, fragments.ends[language, reason], out, filled)
+        if evidence != NO_NUMBER:
+            filled = _copy(text, fragments.ids[evidence], out, filled)
+        filled = _put(out, filled, ord("]"))
+        if count > 0:
+            filled = _copy(text, fragments.counts[reason], out, filled)
+            filled = _write_number(count, out, filled)
+        filled = _copy(text, fragments.tails[reason], out, filled)
     return max(filled - 1, 0)  # without the last comma
 
 
@@ -113,6 +124,18 @@ def _write_score(score: float, out: Bytes, filled: int) -> int:
         filled = _put(out, filled, ord("0") + rank // digit)
         rank %= digit
         digit //= 10
+    return filled
+
+
+@kernel
+def _write_number(number: int, out: Bytes, filled: int) -> int:
+    """Append a number of at least 1."""
+    power = 1
+    while power <= number // 10:
+        power *= 10
+    while power > 0:
+        filled = _put(out, filled, ord("0") + number // power % 10)
+        power //= 10
     return filled
 
 

@@ -227,14 +227,21 @@ def promising(
     sources: HybridSources, scratch: HybridScratch, acts: Acts, counts: Counts, wanted: Wanted
 ) -> NDArray[np.int64]:
     """Do what `propose` does, once votes are counted."""
+    counts = relate(sources, scratch, acts, counts)
+    slots = choose(scratch, acts.goal, counts, wanted)
+    describe(sources, scratch, acts, counts.own, slots)
+    return slots
+
+
+@kernel
+def relate(sources: HybridSources, scratch: HybridScratch, acts: Acts, counts: Counts) -> Counts:
+    """Gather what the products that sources are asked with are related to; return the counts with what that adds."""
     n_asked, n_own, count = counts
     candidates, gathered = scratch.knn.candidates, scratch.gathered
     for relation in range(N_RELATIONS - 1, -1, -1):  # so that the evidence is what stood beside it, if anything did
         weights = _by_worth(sources.worth, candidates, acts, n_own) if acts.goal == _NEW else sources.by_place[relation]
         count = _add_relation(sources.relations[relation], weights, candidates, gathered, (n_asked, count, relation))
-    slots = _choose(scratch, acts.goal, (n_own if acts.goal == _NEW else 0, count), wanted)
-    _describe(sources, scratch, acts, n_own, slots)
-    return slots
+    return Counts(n_asked, n_own, count)
 
 
 @kernel
@@ -255,16 +262,23 @@ def order(forest: Forest, scratch: HybridScratch, slots: NDArray[np.int64]) -> N
 
     Scores are the first guess and the trees' sums through the logistic function.
     """
-    sums = np.empty(len(slots))
-    for row in range(len(slots)):
-        sums[row] = scratch.columns[GUESS, row]
-    add_trees(forest, scratch.columns, scratch.leaves, sums)
+    sums = said(forest, scratch, len(slots))
     ordered = np.empty(len(slots), np.int64)
     for row in range(len(slots)):
         place = _place(sums, row)
         ordered[place] = slots[row]
         scratch.scores[place] = 1.0 / (1.0 + math.exp(-min(max(sums[row], -30.0), 30.0)))
     return ordered
+
+
+@kernel
+def said(forest: Forest, scratch: HybridScratch, n: int) -> NDArray[np.float64]:
+    """Return the first guess and the trees' sums for the first `n` described products."""
+    sums = np.empty(n)
+    for row in range(n):
+        sums[row] = scratch.columns[GUESS, row]
+    add_trees(forest, scratch.columns, scratch.leaves, sums)
+    return sums
 
 
 @kernel
@@ -339,9 +353,9 @@ def _add_relation(
 
 
 @kernel
-def _choose(scratch: HybridScratch, goal: int, slots: tuple[int, int], wanted: Wanted) -> NDArray[np.int64]:
-    """Return the most promising of the `slots`, given as first and end: the source that decides says most."""
-    first, count = slots
+def choose(scratch: HybridScratch, goal: int, counts: Counts, wanted: Wanted) -> NDArray[np.int64]:
+    """Return the slots of the most promising products, where the source that decides says most."""
+    first, count = counts.own if goal == _NEW else 0, counts.found
     gathered, scores = scratch.gathered, scratch.knn.candidates.scores
     best = np.zeros(N_SAID, np.float32)
     scores[:first] = 0.0
@@ -352,7 +366,7 @@ def _choose(scratch: HybridScratch, goal: int, slots: tuple[int, int], wanted: W
     for column in range(N_SAID):
         factors[column] = np.float32(1.0) / best[column] if best[column] > 0.0 else np.float32(0.0)
     factors[_DECIDING[goal]] *= np.float32(_MOST[goal])
-    _add_up(gathered, factors, scores, slots)
+    _add_up(gathered, factors, scores, (first, count))
     n = min(wanted.n, MOST_RANKED)
     return top_n(scratch.knn.candidates.products[:count], scores[:count], Wanted(n, wanted.excluded, wanted.standing))
 
@@ -370,7 +384,7 @@ def _add_up(
 
 
 @kernel
-def _describe(sources: HybridSources, scratch: HybridScratch, acts: Acts, n_own: int, slots: NDArray[np.int64]) -> None:
+def describe(sources: HybridSources, scratch: HybridScratch, acts: Acts, n_own: int, slots: NDArray[np.int64]) -> None:
     """Write what is known of the chosen products into the first places of `scratch.columns`."""
     gathered, columns, products = scratch.gathered, scratch.columns, scratch.knn.candidates.products
     _describe_sessions(scratch, slots)

@@ -16,6 +16,8 @@ from active_customers.core.session import State
 from active_customers.kernels import hybrid, item_knn, live_knn, session_knn
 from active_customers.kernels.answer_rows import Rows
 from active_customers.kernels.candidate_set import CandidateSet, insert_query
+from active_customers.kernels.context import Weights, weigh
+from active_customers.kernels.evidence import count_evidence
 from active_customers.kernels.jit import kernel
 from active_customers.kernels.live_index import LiveArrays
 from active_customers.kernels.state_sections import Numbers, StateSections, read_sections
@@ -43,7 +45,8 @@ class Ranking(NamedTuple):
 class Sources(NamedTuple):
     """Everything that proposes products, read-only.
 
-    `forests` rank by `Goal`, `n_ranked` products at least; `alike` weighs the products of a cart.
+    `forests` rank by `Goal`, `n_ranked` products at least; `alike` weighs the products of a cart. `weights` are what
+    the hour says of products; what is `popular` is in the order that they give it.
     """
 
     hybrid: hybrid.HybridSources
@@ -54,6 +57,16 @@ class Sources(NamedTuple):
     bought: item_knn.Relation
     alike: NDArray[np.float64]
     popular: Ranking
+    weights: Weights
+
+
+class Voting(NamedTuple):
+    """Who voted: near sessions of the model and of the live index, how many votes are the model's, and how many all."""
+
+    trained: int
+    live: int
+    trained_votes: int
+    votes: int
 
 
 class Scratch(NamedTuple):
@@ -107,7 +120,9 @@ def retrieve(handed: Any, state: State, asked: Asked) -> int:
     if len(sections.products) > 0 and size < wanted.n and not asked.is_late:
         ranked = _ranked(sources, scratch.hybrid, scratch.live, (sections, asked), wanted)
         size = _take_slots(rows, size, scratch.hybrid, ranked, wanted.n)
-    return _take_ranked(rows, size, sources.popular, wanted)
+    size = _take_ranked(rows, size, sources.popular, wanted)
+    count_evidence(rows, size, scratch.hybrid, (sources.hybrid.relations, sources.bought), sections.products)
+    return size
 
 
 @kernel
@@ -160,6 +175,20 @@ def _ranked(
     The nearest sessions of those the model was trained on and of those since vote in one set, with the weights of one
     model: as if the newest ones had been in its index.
     """
+    acts, counts, _ = gather(sources, scratch, live, about)
+    asked = about[1]
+    n_ranked = max(sources.n_ranked, asked.n)  # a larger pool costs no more trees
+    slots = hybrid.promising(sources.hybrid, scratch, acts, counts, Wanted(n_ranked, wanted.excluded, wanted.standing))
+    ordered = hybrid.order(sources.forests[asked.goal], scratch, slots)
+    weigh(ordered, scratch.scores, scratch.knn.candidates.products, sources.weights)
+    return ordered
+
+
+@kernel
+def gather(
+    sources: Sources, scratch: hybrid.HybridScratch, live: live_knn.LiveScratch, about: tuple[StateSections, Asked]
+) -> tuple[hybrid.Acts, hybrid.Counts, Voting]:
+    """Let near sessions vote; return the acts that are asked about, the counts so far, and who voted."""
     sections, asked = about
     trained, weighting = scratch.knn, sources.weighting
     knn = weighting.knn
@@ -170,16 +199,14 @@ def _ranked(
     n_trained = session_knn.find_sessions(sources.hybrid.sessions, knn, trained, n_shared)
     n_live = live_knn.find_sessions(sources.live, weighting, live, n_shared, asked.customer)
     n_trained, n_live = _keep_nearest(trained, live.knn, (n_trained, n_live), knn.neighbours)
-    n_votes = session_knn.cast_votes(sources.hybrid.sessions, knn, trained, n_query, n_trained)
-    n_votes = live_knn.cast_votes(sources.live, knn, live, n_query, (n_live, n_votes))
+    n_before = session_knn.cast_votes(sources.hybrid.sessions, knn, trained, n_query, n_trained)
+    n_votes = live_knn.cast_votes(sources.live, knn, live, n_query, (n_live, n_before))
     counts = hybrid.count_votes(sources.hybrid, scratch, acts, hybrid.Counts(n_query, n_own, n_own), n_votes)
     for slot in range(counts.found):
         product = trained.candidates.products[slot]
         if product >= len(weighting.rarity):
             hybrid.weigh_votes(scratch.gathered, slot, live_knn.rarity_of(sources.live, product))
-    n_ranked = max(sources.n_ranked, asked.n)  # a larger pool costs no more trees
-    slots = hybrid.promising(sources.hybrid, scratch, acts, counts, Wanted(n_ranked, wanted.excluded, wanted.standing))
-    return hybrid.order(sources.forests[asked.goal], scratch, slots)
+    return acts, counts, Voting(n_trained, n_live, n_before, n_votes)
 
 
 @kernel

@@ -29,7 +29,8 @@ class Forest(NamedTuple):
 
     A node asks whether the `features[i]`-th value is at most `thresholds[i]`; if not, only the leaves with bits in
     `masks[i]` stay (bit 0 is the leftmost leaf). No value is NaN. `values` float64[n_trees, `MOST_LEAVES`] holds what a
-    tree says at the leaf of bit `b` in column `column_of(1 << b)`.
+    tree says at the leaf of bit `b` in column `column_of(1 << b)`, and `covers`, of the same shape, how many training
+    rows came to that leaf: only explanations ask for it.
     """
 
     offsets: NDArray[np.int64]
@@ -37,11 +38,18 @@ class Forest(NamedTuple):
     thresholds: NDArray[np.float32]
     masks: NDArray[np.uint32]
     values: NDArray[np.float64]
+    covers: NDArray[np.float64]
 
 
 def column_of(bit: int) -> int:
     """Return the column of a power of two below 2^32 in `Forest.values`: another one for each."""
     return (bit * int(_DE_BRUIJN) & int(_ALL)) >> 27
+
+
+@kernel
+def place_of(leaf: int) -> int:
+    """Return the column of a leaf (0 is the leftmost) in `Forest.values`, within a kernel."""
+    return int(np.uint32((np.uint32(1) << np.uint32(leaf)) * _DE_BRUIJN) >> np.uint32(27))
 
 
 @kernel
@@ -59,7 +67,7 @@ def add_trees(
     `columns` float32[f, m] holds the rows feature by feature; m is at least `padded(n)`, and what stands behind the
     n-th row does not matter. `leaves` uint32[`ROWS_AT_ONCE` at least] is scratch memory.
     """
-    offsets, features, thresholds, masks, values = forest
+    offsets, features, thresholds, masks, values, _ = forest
     for first in range(0, len(sums), ROWS_AT_ONCE):
         end = min(first + ROWS_AT_ONCE, len(sums))
         for tree in range(len(offsets) - 1):

@@ -38,7 +38,7 @@ from active_customers.models.item_knn import make_baskets, no_relation, relate
 from active_customers.models.kernel_arguments import PerThread, Prepared, frozen, longest_row, wanted
 from active_customers.models.linear import Linear, LinearConfig
 from active_customers.models.product_facts import FACTS, product_facts
-from active_customers.models.ranker import Lists, RankerConfig, no_forest, train
+from active_customers.models.ranker import Lists, RankerConfig, even_covers, no_forest, train
 from active_customers.models.ranker_questions import Questions, make_acts
 from active_customers.models.session_knn import SessionKnn, SessionKnnConfig, own_scratch
 
@@ -291,7 +291,7 @@ class Hybrid:
             arrays["vectors"],
             arrays["facts"],
         )
-        forests = tuple(Forest(*(arrays[f"{goal.word}_forest_{name}"] for name in Forest._fields)) for goal in Goal)
+        forests = tuple(_forest(arrays, goal) for goal in Goal)
         _check_columns(sources.facts, forests)
         model._open(sources, forests)
         return model
@@ -396,6 +396,13 @@ def _forests(trained: Mapping[Goal, Forest]) -> tuple[Forest, ...]:
     """
     of_this_visit = {Goal.CART: trained[Goal.NEXT], Goal.PURCHASE: trained[Goal.NEXT]}
     return tuple(trained.get(goal) or of_this_visit.get(goal) or no_forest() for goal in Goal)
+
+
+def _forest(arrays: Arrays, goal: Goal) -> Forest:
+    """Return the trees of a goal; those published before covers were kept count every leaf alike."""
+    found = {name: arrays[f"{goal.word}_forest_{name}"] for name in Forest._fields if name != "covers"}
+    covers = arrays.get(f"{goal.word}_forest_covers")
+    return Forest(**found, covers=even_covers(found["offsets"]) if covers is None else covers)
 
 
 def _scratch(query_depth: int, sources: HybridSources, knn: KnnScratch) -> HybridScratch:

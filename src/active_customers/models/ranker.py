@@ -170,14 +170,16 @@ def _lightgbm() -> Any:
 def forest_of(dumped: Mapping[str, Any]) -> Forest:
     """Return the trees of a LightGBM model as its `dump_model` gives them: numerical splits without missing values."""
     questions: list[tuple[int, float, int]] = []
-    offsets, values = [0], []
+    offsets, values, covers = [0], [], []
     for tree in dumped["tree_info"]:
-        asked, said = _flattened(tree["tree_structure"])
+        asked, leaves = _flattened(tree["tree_structure"])
         questions += asked
         offsets.append(len(questions))
-        row = np.zeros(MOST_LEAVES)
-        row[[column_of(1 << leaf) for leaf in range(len(said))]] = said
-        values.append(row)
+        places = [column_of(1 << leaf) for leaf in range(len(leaves))]
+        for column, rows in ((0, values), (1, covers)):
+            row = np.zeros(MOST_LEAVES)
+            row[places] = [leaf[column] for leaf in leaves]
+            rows.append(row)
     features, thresholds, masks = zip(*questions, strict=True) if questions else ((), (), ())
     return Forest(
         offsets=np.array(offsets, np.int64),
@@ -185,17 +187,21 @@ def forest_of(dumped: Mapping[str, Any]) -> Forest:
         thresholds=_rounded_down(np.array(thresholds, np.float64)),
         masks=np.array(masks, np.uint32),
         values=np.array(values, np.float64).reshape(-1, MOST_LEAVES),
+        covers=np.array(covers, np.float64).reshape(-1, MOST_LEAVES),
     )
 
 
-def _flattened(root: Mapping[str, Any]) -> tuple[list[tuple[int, float, int]], list[float]]:
-    """Return a tree's questions (feature, threshold, mask of the leaves that stay) and its leaves, left to right."""
+def _flattened(root: Mapping[str, Any]) -> tuple[list[tuple[int, float, int]], list[tuple[float, float]]]:
+    """Return a tree's questions (feature, threshold, mask of the leaves that stay) and its leaves, left to right.
+
+    Of a leaf what it says and how many training rows came there; LightGBM counts none for a tree without questions.
+    """
     questions: list[tuple[int, float, int]] = []
-    leaves: list[float] = []
+    leaves: list[tuple[float, float]] = []
 
     def walk(node: Mapping[str, Any]) -> None:
         if "leaf_value" in node:
-            leaves.append(node["leaf_value"])
+            leaves.append((node["leaf_value"], max(node.get("leaf_count", 1), 1)))
             return
         first = len(leaves)
         walk(node["left_child"])
@@ -222,7 +228,16 @@ def joined(one: Forest, other: Forest) -> Forest:
         np.concatenate((one.thresholds, other.thresholds)),
         np.concatenate((one.masks, other.masks)),
         np.concatenate((one.values, other.values)),
+        np.concatenate((one.covers, other.covers)),
     )
+
+
+def even_covers(offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return covers that count every leaf alike, for trees that were published before covers were kept."""
+    covers = np.zeros((len(offsets) - 1, MOST_LEAVES))
+    for tree, n_questions in enumerate(np.diff(offsets).tolist()):
+        covers[tree, [column_of(1 << leaf) for leaf in range(n_questions + 1)]] = 1.0
+    return covers
 
 
 def no_forest() -> Forest:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
-from active_customers.core.recommendation import ReasonCode
+from active_customers.core.recommendation import COUNTED, SOURCES, ReasonCode
 from active_customers.kernels.answer_rows import LENGTH_BITS, Fragments, Rows, Versions, write_rows
 from active_customers.models.kernel_arguments import Prepared
+from active_customers.realtime.languages import PRODUCT, Languages, shipped_languages
 
 Number = TypeVar("Number", np.int64, np.uint32, np.uint8)
 
@@ -18,48 +20,43 @@ _FIRST_BYTES = 1 << 16
 _MOST_BYTES = 64 << 20
 """The texts of a larger catalogue are written again when they are needed."""
 
-# Each sentence says what the source really knows; the name of the evidence follows those that end with a space.
-SENTENCES = {
-    ReasonCode.SESSION: b"Of interest in visits like yours that included ",
-    ReasonCode.REVISIT: b"You looked at this before",
-    ReasonCode.VIEWED_TOGETHER: b"Of interest in the same visits as ",
-    ReasonCode.BOUGHT_TOGETHER: b"Bought together with ",
-    ReasonCode.POPULAR: b"Popular with customers of this shop",
-    ReasonCode.TRENDING: b"Trending: more and more customers look at this",
-    ReasonCode.SEEN: b"Looked at by other customers of this shop",
-    ReasonCode.CATALOG: b"From the catalogue of this shop",
-    ReasonCode.RELATED: b"Related to ",
-    ReasonCode.SIMILAR: b"Similar to ",
-}
+_BEFORE_ID = b'{"product_id":'
 
 
 class Told(NamedTuple):
-    """What answers tell of a product: its id and its name as JSON, and further members of its object."""
+    """What answers tell of a product: its id and its name as JSON, and further members of its object.
+
+    One that is hidden from everybody is not named as evidence either.
+    """
 
     product_id: bytes
     name: bytes
     facts: bytes
+    may_be_named: bool = True
 
 
 class AnswerTexts:
     """Writes the rows of answers; the texts of a product are added when it is first shown. For one thread.
 
     `describe` returns what is told of a product number, `versions` the version of each: texts that were made of another
-    one are made again.
+    one are made again. `languages` are English and what else is shipped where none are given.
     """
 
-    def __init__(self, describe: Callable[[int], Told], versions: Callable[[], Versions]) -> None:
+    def __init__(
+        self, describe: Callable[[int], Told], versions: Callable[[], Versions], languages: Languages | None = None
+    ) -> None:
+        self.languages = languages or shipped_languages()
         self._describe = describe
         self._versions = versions
         self._write = Prepared(write_rows)
         self._out = np.empty(_FIRST_BYTES, np.uint8)
         self._start_over()
 
-    def rows(self, rows: Rows, size: int) -> bytes:
-        """Return the first rows of an answer as the members of a JSON array."""
+    def rows(self, rows: Rows, size: int, language: int = 0) -> bytes:
+        """Return the first rows of an answer as the members of a JSON array, in one of the `languages`."""
         versions = self._versions()
         while True:
-            length = self._write(self._fragments, versions, rows, size, self._out)
+            length = self._write(self._fragments, versions, rows, (size, language), self._out)
             if 0 <= length < len(self._out):
                 return self._out[:length].tobytes()
             if length < 0:
@@ -70,13 +67,36 @@ class AnswerTexts:
     def _start_over(self) -> None:
         """Keep only the texts that every shop needs."""
         self._filled = 0
-        nothing = np.zeros(1024, np.int64)
-        reasons = np.zeros(len(ReasonCode), np.int64)
+        by_product = np.zeros((3, 1024), np.int64)
+        by_sentence = np.zeros((2, len(self.languages.known), len(ReasonCode)), np.int64)
+        by_reason = np.zeros((2, len(ReasonCode)), np.int64)
         self._fragments = Fragments(
-            np.zeros(_FIRST_BYTES, np.uint8), nothing, nothing.copy(), np.zeros(len(nothing), np.uint32), reasons
+            np.zeros(_FIRST_BYTES, np.uint8),
+            *by_product.copy(),
+            np.zeros(by_product.shape[1], np.uint32),
+            *by_sentence,
+            *by_reason,
+            np.zeros(len(self.languages.known), np.int64),
         )
-        for code, sentence in SENTENCES.items():
-            reasons[code] = self._put(b',"reason":"' + sentence)
+        self._put_sentences()
+
+    def _put_sentences(self) -> None:
+        """Add what reasons are called in each language, and what else is said of them in all."""
+        fragments = self._fragments
+        for number, language in enumerate(self.languages.known):
+            fragments.unnamed[number] = self._put(orjson.dumps(language.unnamed)[1:-1])
+            for code, sentence in language.sentences.items():
+                before, _, after = (orjson.dumps(part)[1:-1] for part in sentence.partition(PRODUCT))
+                code_and_ids = b'","reason_code":"%b","evidence":{"product_ids":[' % code.word.encode()
+                if PRODUCT in sentence:
+                    fragments.begins[number, code] = self._put(b',"reason":"' + before)
+                    fragments.ends[number, code] = self._put(after + code_and_ids)
+                else:
+                    fragments.begins[number, code] = self._put(b',"reason":"' + before + code_and_ids)
+        for code in ReasonCode:
+            if code in COUNTED:
+                fragments.counts[code] = self._put(b',"%b":' % COUNTED[code].encode())
+            fragments.tails[code] = self._put(b'},"source":"%b"},' % SOURCES[code].encode())
 
     def _add(self, product: int, versions: Versions) -> None:
         """Add the texts of a product."""
@@ -84,16 +104,18 @@ class AnswerTexts:
             self._start_over()
         fragments = self._fragments
         if product >= len(fragments.heads):
-            heads, names = (_longer(spans, product + 1) for spans in (fragments.heads, fragments.names))
+            spans = (fragments.heads, fragments.ids, fragments.names)
+            heads, ids, names = (_longer(each, product + 1) for each in spans)
             made_of = _longer(fragments.made_of, product + 1)
-            self._fragments = fragments._replace(heads=heads, names=names, made_of=made_of)
+            self._fragments = fragments._replace(heads=heads, ids=ids, names=names, made_of=made_of)
         # Read before the product is: should it change meanwhile, the texts are made once more.
         self._fragments.made_of[product] = versions[product] if product < len(versions) else 0
         told = self._describe(product)
-        begin = b'{"product_id":%b,"product_name":"' % told.product_id
+        begin = _BEFORE_ID + told.product_id + b',"product_name":"'
         head = self._put(begin + told.name[1:-1] + b'"' + told.facts + b',"score":')
-        first = (head >> LENGTH_BITS) + len(begin)
-        self._fragments.names[product] = first << LENGTH_BITS | len(told.name) - 2
+        first, named = head >> LENGTH_BITS, told.may_be_named
+        self._fragments.ids[product] = first + len(_BEFORE_ID) << LENGTH_BITS | len(told.product_id) if named else 0
+        self._fragments.names[product] = first + len(begin) << LENGTH_BITS | len(told.name) - 2 if named else 0
         self._fragments.heads[product] = head
 
     def _put(self, text: bytes) -> int:

@@ -11,6 +11,8 @@ from active_customers.core.clock import SECOND, format_time
 from active_customers.core.event import Channel, Context
 from active_customers.core.identifiers import json_id
 from active_customers.realtime.engine import Answer
+from active_customers.realtime.free_delivery import Gap
+from active_customers.realtime.languages import Languages
 from active_customers.realtime.product_cards import ProductCards
 from active_customers.realtime.schemas import Query
 
@@ -19,15 +21,20 @@ _CHANNEL_WORDS = [channel.word.encode() for channel in Channel]
 
 
 class AnswerEncoder:
-    """Writes answers in the shape of `schemas.RecommendationAnswer`."""
+    """Writes answers in the shape of `schemas.RecommendationAnswer`, from what `cards` say of products."""
 
     def __init__(self, cards: ProductCards, signer: TokenSigner) -> None:
-        self._cards = cards
+        self.cards = cards
         self._signer = signer
 
-    def encode(self, query: Query, answer: Answer) -> bytes:
-        """Return the body of the answer to a query."""
-        rows, size, degraded, version, now = answer
+    @property
+    def languages(self) -> Languages:
+        """The languages that answers speak."""
+        return self.cards.texts.languages
+
+    def encode(self, query: Query, answer: Answer, language: int = 0) -> bytes:
+        """Return the body of the answer to a query, with reasons in one of the `languages`."""
+        rows, size, degraded, version, now, gap = answer
         products = rows.products[:size].tolist()
         shown = Shown(query.customer_id, now, version, query.context, query.channel, products)
         return b"".join(
@@ -35,7 +42,7 @@ class AnswerEncoder:
                 b'{"customer_id":',
                 orjson.dumps(json_id(query.customer_id)),
                 b',"recommendations":[',
-                self._cards.texts.rows(rows, size),
+                self.cards.texts.rows(rows, size, language),
                 b'],"metadata":{"model_version":"',
                 version.encode(),
                 b'","timestamp":"',
@@ -48,9 +55,14 @@ class AnswerEncoder:
                 _CHANNEL_WORDS[query.channel],
                 b'","degraded":',
                 orjson.dumps(degraded) if degraded else b"[]",
-                b"}}",
+                b"}}" if gap is None else _free_delivery(gap),
             )
         )
+
+
+def _free_delivery(gap: Gap) -> bytes:
+    told = {"from": gap.threshold, "cart_value": gap.cart_value, "missing": gap.missing}
+    return b',"free_delivery":' + orjson.dumps(told) + b"}}"
 
 
 @lru_cache(maxsize=8)

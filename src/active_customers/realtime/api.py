@@ -14,11 +14,11 @@ from starlette.responses import PlainTextResponse
 
 from active_customers import __version__
 from active_customers.core.errors import ActiveCustomersError, InvalidValueError
-from active_customers.core.event import Word
 from active_customers.monitoring.exposition import exposition
 from active_customers.realtime.access import Access, Scope
+from active_customers.realtime.explain_routes import explain_router
 from active_customers.realtime.hot_routes import Counts, HotRoutes
-from active_customers.realtime.openapi import REF, json_of, problems, ref, response_of, told
+from active_customers.realtime.openapi import REF, json_of, parameters_of, problems, ref, response_of, told
 from active_customers.realtime.problems import problem, problem_of
 from active_customers.realtime.product_routes import PRODUCT_MODELS, product_router
 from active_customers.realtime.rule_routes import RULE_MODELS, rule_router
@@ -55,6 +55,7 @@ def build_api(parts: Services) -> FastAPI:
     app.include_router(_customers_router(parts.access, parts.eraser))
     app.include_router(product_router(parts.access, parts.products))
     app.include_router(rule_router(parts.access, parts.rules))
+    app.include_router(explain_router(parts.access, parts.explainer))
     app.include_router(_clock_router(parts.access, parts.clock))
     _report_problems(app)
     _describe(app)
@@ -216,21 +217,7 @@ _MODELS: tuple[type[BaseModel], ...] = (
 
 
 def _get_description() -> dict[str, Any]:
-    schema = RecommendationQuery.model_json_schema()
-    for name, field in schema["properties"].items():
-        default = RecommendationQuery.model_fields[name].default
-        if isinstance(default, Word):
-            field["default"] = default.word
-    parameters = [
-        {
-            "name": name,
-            "in": "query",
-            "required": name in schema.get("required", []),
-            "description": field.pop("description", ""),
-            "schema": {key: value for key, value in field.items() if key != "title"},
-        }
-        for name, field in schema["properties"].items()
-    ]
+    parameters = parameters_of(RecommendationQuery)
     answer = {"description": "The products to show", "content": json_of(ref(RecommendationAnswer))}
     return {"parameters": parameters, "responses": {"200": answer, **problems()}}
 

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from active_customers.core.clock import Clock
+from active_customers.core.clock import HOUR, Clock
 from active_customers.core.event import Context
 from active_customers.core.identifiers import NO_NUMBER
-from active_customers.core.recommendation import Goal, ReasonCode, Recommendation
+from active_customers.core.recommendation import REASON_MASK, Goal, ReasonCode, Recommendation
 from active_customers.core.session import H_BOUGHT, CustomerState, State, empty_state
 from active_customers.kernels.answer_rows import Rows
 from active_customers.kernels.arrange import POOL_BEYOND, Arranging, arrange, fill_up
@@ -23,6 +23,7 @@ from active_customers.kernels.retrieval import Asked, kept_out
 from active_customers.kernels.state_sections import Numbers
 from active_customers.models.base import NO_PRODUCTS
 from active_customers.models.kernel_arguments import Prepared
+from active_customers.realtime.free_delivery import FreeDelivery, Gap
 from active_customers.realtime.product_cards import ProductCards
 from active_customers.realtime.rules import Applied, Rulebook
 from active_customers.realtime.ruling import NO_FACTORS
@@ -57,11 +58,14 @@ class Answer(NamedTuple):
     degraded: list[str]
     model_version: str
     now: int
+    gap: Gap | None = None
+    """On cart and checkout pages, what the cart lacks until its delivery is free."""
 
     def recommendations(self) -> list[Recommendation]:
         """Return the rows as values that last."""
         products, scores, reasons, evidence = (column[: self.size].tolist() for column in self.rows)
-        return list(map(Recommendation, products, scores, map(ReasonCode, reasons), evidence))
+        codes = [ReasonCode(reason & REASON_MASK) for reason in reasons]
+        return list(map(Recommendation, products, scores, codes, evidence))
 
 
 class Traced(NamedTuple):
@@ -102,6 +106,7 @@ class Engine:
         self.recommender = SessionRecommender()
         self.standing: Sequence[str] = ()
         self.factors: NDArray[np.float32] = NO_FACTORS
+        self.delivery: FreeDelivery | None = None
 
     def recommend(self, query: Query) -> Answer:
         """Return `query.n` products; fewer only when the shop has no more that may be shown.
@@ -139,13 +144,17 @@ class Engine:
         recommender = self.recommender
         customer, state = self._store.sessions.find(query.customer_id)
         asked = self._asked(query, (customer, state), now, deadline)
-        beyond = applied.beyond or (POOL_BEYOND if len(self.factors) else 0)
+        delivery = self.delivery if asked.is_cart else None
+        gap = None if delivery is None or state is None else delivery.gap(state, now)
+        beyond = applied.beyond or (POOL_BEYOND if len(self.factors) or gap is not None else 0)
         if beyond:
             asked = asked._replace(pool=query.n + beyond)
         if applied.standing is not None:
             asked = asked._replace(standing=applied.standing)
         state = _NOTHING_DONE if state is None else state
         rows, size = recommender.retrieve(state, asked)
+        if delivery is not None and gap is not None:
+            delivery.prefer(rows, size, gap)
         if asked.pool or size < query.n:
             size = self._arranged(rows, size, (state, asked), applied)
         manifest = recommender.manifest
@@ -156,7 +165,19 @@ class Engine:
             degraded.append("deadline")
         if size == 0:
             degraded.append("no_products")
-        return Answer(rows, size, degraded, NO_MODEL if manifest is None else manifest.version, now)
+        return Answer(rows, size, degraded, NO_MODEL if manifest is None else manifest.version, now, gap)
+
+    def question(self, query: Query) -> tuple[State, Asked]:
+        """Return the customer's state and what is asked beside it, for an answer that takes as long as it needs."""
+        known = self._store.sessions.find(query.customer_id)
+        asked = self._asked(query, known, self._clock.now(), self._timer() + HOUR * 1000)
+        ruled = self.rules.applied(query.context, query.channel, query.filter).standing
+        state = _NOTHING_DONE if known[1] is None else known[1]
+        return state, asked if ruled is None else asked._replace(standing=ruled)
+
+    def rules_on(self, query: Query, product: int) -> list[str]:
+        """Return the names of the rules that bear on a product (by number) in the answer to a query."""
+        return self.rules.rules_on(self.rules.applied(query.context, query.channel, query.filter), product)
 
     def _asked(self, query: Query, known: tuple[int, State | None], now: int, deadline: int) -> Asked:
         """Put together what the sources need to know beside the customer's state."""

@@ -35,6 +35,8 @@ MAX_READ = 8 << 20
 
 _JSON: Headers = [(b"content-type", b"application/json"), (b"cache-control", b"private, no-store")]
 
+_VARY = (b"vary", b"accept-language")
+
 _CUSTOMER = b"customer_id="
 _LONGEST_KEPT = 512
 """Bytes of a query string that may be kept; there are 4,096 of them, and anybody can make some up."""
@@ -96,6 +98,10 @@ class HotRoutes:
         self._engine, self._encoder = answering
         self._appender = appender
         self.counts = counts or Counts()
+        languages = self._languages = self._encoder.languages
+        tags = [(b"content-language", language.tag.encode()) for language in languages.known]
+        self._when_asked: list[Headers] = [[*_JSON, tag] for tag in tags]
+        self._negotiated = [[*headers, _VARY] for headers in self._when_asked] if len(tags) > 1 else self._when_asked
 
     def rehearse(self) -> None:
         """Answer a query that nobody asked, so that nobody waits for what is loaded on its first use."""
@@ -112,14 +118,15 @@ class HotRoutes:
             self._access.check(headers, Scope.PUBLIC)
             query = parse_query(query_string)
             answer = self._engine.recommend(query)
-            body = self._encoder.encode(query, answer)
+            language = self._languages.asked(query.lang, headers)
+            body = self._encoder.encode(query, answer, language)
         except ActiveCustomersError as error:
             return _refused("recommendations", error)
         for reason in answer.degraded:
             DEGRADED.labels(reason).inc()
         self.counts.get_ok.add()
         self.counts.get_seconds.add(time.perf_counter() - started)
-        return Reply(200, _JSON, body)
+        return Reply(200, (self._when_asked if query.lang else self._negotiated)[language], body)
 
     async def events(self, scope: ASGIScope, receive: Receive) -> Reply:
         """Store what was posted; 202 means that it is on disk."""

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from active_customers.core.event import Word
 from active_customers.realtime.problems import Reply
 from active_customers.realtime.schemas import Problem
 
@@ -45,3 +46,22 @@ def problems(*more: tuple[str, str]) -> dict[str, Any]:
 def told(found: dict[str, Any], *statuses: str) -> dict[int | str, dict[str, Any]]:
     """Return some of the problem documents (all, without `statuses`) as FastAPI takes them."""
     return {int(status): found[status] for status in statuses or found}
+
+
+def parameters_of(model: type[BaseModel]) -> list[dict[str, Any]]:
+    """Return the fields of a model as query parameters; defaults that are words stand as such."""
+    schema = model.model_json_schema()
+    for name, field in schema["properties"].items():
+        default = model.model_fields[name].default
+        if isinstance(default, Word):
+            field["default"] = default.word
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in schema.get("required", []),
+            "description": field.pop("description", ""),
+            "schema": {key: value for key, value in field.items() if key != "title"},
+        }
+        for name, field in schema["properties"].items()
+    ]

@@ -15,13 +15,14 @@ from active_customers.core.identifiers import json_id
 from active_customers.core.product import Product, Standing
 from active_customers.kernels.answer_rows import Versions
 from active_customers.realtime.answer_texts import AnswerTexts, Told
+from active_customers.realtime.languages import Languages
 from active_customers.storage.base import CatalogStore
 
 _MOST_CARDS = 100_000
 """About 30 MB; those of a larger catalogue are made again when they are needed."""
 
-_UNNAMED = b'"a product you chose"'
-"""How a reason calls a product that nobody is to see."""
+_UNNAMED = b'"a product"'
+"""The name of a product that nobody is to see."""
 
 
 class ProductCard(NamedTuple):
@@ -41,18 +42,25 @@ class ProductCards:
     Without a table products never change.
     """
 
-    def __init__(self, catalog: CatalogStore, table: TableReader | None = None) -> None:
+    def __init__(
+        self, catalog: CatalogStore, table: TableReader | None = None, languages: Languages | None = None
+    ) -> None:
         self._catalog = catalog
         self.table = table or TableReader()
         """What is true of products at the moment."""
         self._cards: dict[int, ProductCard] = {}
-        self.texts = AnswerTexts(lambda product: self.card(product).told, self._versions)
+        self.texts = AnswerTexts(lambda product: self.card(product).told, self._versions, languages)
         """The texts that answers are made of."""
 
     @property
     def standing(self) -> NDArray[np.uint8]:
         """The `Standing` of each product at this moment."""
         return self.table.columns().standing
+
+    @property
+    def prices(self) -> NDArray[np.float64]:
+        """What each product costs at this moment; NaN where nobody told."""
+        return self._table.columns().prices
 
     def _versions(self) -> Versions:
         return self.table.columns().versions
@@ -74,10 +82,11 @@ class ProductCards:
         name = orjson.dumps((shown.name or shown.product_id)[:MAX_TEXT_LENGTH])
         table = self.table.columns()
         standing = table.standing[product] if product < len(table.standing) else Standing.UNKNOWN
-        if standing in (Standing.HIDDEN, Standing.DELETED):
+        is_hidden = standing in (Standing.HIDDEN, Standing.DELETED)
+        if is_hidden:
             name = _UNNAMED
         price = math.nan if standing == Standing.UNKNOWN else float(table.prices[product])
-        told = Told(orjson.dumps(json_id(shown.product_id)), name, _facts(shown, price))
+        told = Told(orjson.dumps(json_id(shown.product_id)), name, _facts(shown, price), not is_hidden)
         return ProductCard(version, told, shown.replenishable)
 
 

@@ -42,6 +42,8 @@ MAX_N = 100
 """Products in one answer."""
 MAX_PRODUCTS = 1000
 """Products in one request that changes the catalogue."""
+LANGUAGE_TAG = r"^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*$"
+"""A language as BCP 47 writes it: de, de-AT, zh-Hant-TW."""
 SERVED_CONTEXTS = (Context.HOME, Context.BROWSE, Context.CART, Context.CHECKOUT, Context.DISCOVER)
 
 
@@ -210,6 +212,8 @@ class RecommendationQuery(BaseModel):
     """Only products that this holds for, such as `price < 50 and brand in ("Mare", "Oak")`."""
     deadline_ms: Annotated[int, Field(ge=1, le=10_000)] = 50
     """After so many milliseconds the best answer so far is given, and says what it left out."""
+    lang: Annotated[str, StringConstraints(pattern=LANGUAGE_TAG, max_length=35)] = ""
+    """Language of the reasons, such as de; what `Accept-Language` says when it is missing."""
 
 
 class Query(NamedTuple):
@@ -223,9 +227,23 @@ class Query(NamedTuple):
     exclude: tuple[str, ...] = ()
     filter: str = ""
     deadline_ms: int = 50
+    lang: str = ""
 
 
 REPEATABLE = frozenset({"product_id", "exclude"})
+
+
+class Evidence(BaseModel):
+    """What a reason rests on; at most one of the counts."""
+
+    product_ids: list[int | str]
+    """Products that the reason is about; empty for what is popular, and for what nobody is to see."""
+    votes: int | None = None
+    """How often the product stands in the visits that resemble this one most."""
+    acts: int | None = None
+    """The customer's own acts on it."""
+    sessions: int | None = None
+    """Sessions that hold the product and the evidence."""
 
 
 class RecommendedProduct(BaseModel):
@@ -235,11 +253,27 @@ class RecommendedProduct(BaseModel):
     product_name: str
     score: float
     reason: str
+    """Why, as a sentence in the language asked for."""
+    reason_code: str
+    """The same as a word that stays the same in all languages."""
+    evidence: Evidence
+    source: str
+    """Who proposed it: hybrid, bought_together, popular or catalog."""
     price: float | None = None
     """What it costs now; missing where nobody told."""
     currency: str | None = None
     availability: str | None = None
     """in_stock, preorder or backorder; missing where the shop says nothing of it."""
+
+
+class FreeDelivery(BaseModel):
+    """What a cart lacks until its delivery is free, by the prices of the moment."""
+
+    threshold: Annotated[float, Field(alias="from")]
+    """Value of a cart from which delivery is free."""
+    cart_value: float
+    missing: float
+    """0 where nothing is missing."""
 
 
 class AnswerMetadata(BaseModel):
@@ -252,6 +286,8 @@ class AnswerMetadata(BaseModel):
     channel: str
     degraded: list[str]
     """Empty, or what could not be done: no_model, deadline, no_products"""
+    free_delivery: FreeDelivery | None = None
+    """On cart and checkout pages of a shop that says from when delivery is free; missing where a price is not known."""
 
 
 class RecommendationAnswer(BaseModel):

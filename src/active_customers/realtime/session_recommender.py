@@ -12,6 +12,7 @@ from active_customers.core.session import State
 from active_customers.kernels.answer_rows import Rows
 from active_customers.kernels.arrange import FURTHER_BEYOND, MAX_PINNED
 from active_customers.kernels.candidate_set import Room, make_room
+from active_customers.kernels.explanation import Findings, look_into
 from active_customers.kernels.handover import hand_over
 from active_customers.kernels.item_knn import RelationScratch
 from active_customers.kernels.live_index import LiveArrays
@@ -21,12 +22,16 @@ from active_customers.models.base import Model
 from active_customers.models.hybrid_model import SETTINGS, Hybrid
 from active_customers.models.item_knn import ItemKnn
 from active_customers.models.kernel_arguments import PerThread, Prepared
+from active_customers.models.patterns import Patterns, no_patterns
 from active_customers.models.popularity import Popularity
 from active_customers.models.registry import entry_named
+from active_customers.realtime.context_engine import ContextEngine
 from active_customers.realtime.live_reader import NO_LIVE, LiveReader, Trained, room_of, scratch_of, weighting_of
 from active_customers.realtime.schemas import MAX_N
 
 _ROWS = MAX_N + FURTHER_BEYOND + MAX_PINNED
+PATTERNS = "context"
+"""What the patterns of hours, weekdays and months are called among the published models."""
 
 
 class Models(NamedTuple):
@@ -36,6 +41,7 @@ class Models(NamedTuple):
     items: ItemKnn
     popularity: Popularity
     manifest: Manifest | None
+    patterns: Patterns = no_patterns()
 
 
 def load_models(manifest: Manifest, arrays: Mapping[str, Mapping[str, NDArray[Any]]]) -> Models:
@@ -49,6 +55,7 @@ def load_models(manifest: Manifest, arrays: Mapping[str, Mapping[str, NDArray[An
         cast(ItemKnn, load("item_knn")),
         cast(Popularity, load("popularity")),
         manifest,
+        Patterns.from_arrays(arrays.get(PATTERNS, {}), manifest.configs.get(PATTERNS, {})),
     )
 
 
@@ -88,6 +95,9 @@ class SessionRecommender:
         self._models = models or Models(Hybrid(), ItemKnn(), Popularity(), None)
         self._live = live
         self._retrieve = Prepared(retrieve)
+        self._look_into = Prepared(look_into)
+        self.context = ContextEngine(self._models.patterns)
+        """What the hour says of products."""
         self._mapped = NO_LIVE
         self._view = self._new_view()
 
@@ -96,8 +106,15 @@ class SessionRecommender:
         """What the version in force says about itself; None when there is none."""
         return self._models.manifest
 
-    def refresh(self) -> None:
-        """Look again at the live index: at files that have grown and, where there is no model, at what is popular."""
+    def refresh(self, now: int | None = None) -> None:
+        """Look again at the live index: at files that have grown and, where there is no model, at what is popular.
+
+        With the time also at what the hour says of products; until somebody tells it, no hour is any other.
+        """
+        if now is not None and self.context.turn_to(now):
+            view = self._view
+            popular = self.context.weighed(self._models.popularity.ranking())
+            self._view = _View.of(view.sources._replace(popular=popular, weights=self.context.weights), view.scratch)
         if self._live is None:
             return
         mapped = self._live.arrays()
@@ -112,6 +129,15 @@ class SessionRecommender:
         """Return the answer and its length; the rows are this thread's, and good until its next question."""
         handed, rows = self._view.desks.get()
         return rows, self._retrieve(handed, state, asked)
+
+    @property
+    def sources(self) -> Sources:
+        """What answers are made of at the moment."""
+        return self._view.sources
+
+    def look_into(self, state: State, asked: Asked, product: int) -> Findings:
+        """Return what is behind an answer, with a look at one product number (`NO_NUMBER` for none)."""
+        return self._look_into(self._view.desks.get().handed, state, asked, product)
 
     def _new_view(self) -> _View:
         models, live = self._models, self._mapped
@@ -129,7 +155,8 @@ class SessionRecommender:
             weighting=weighting_of(live, hybrid.sessions.config, Trained.of(hybrid.sessions, watermark)),
             bought=items.bought,
             alike=items.alike,
-            popular=models.popularity.ranking(),
+            popular=self.context.weighed(models.popularity.ranking()),
+            weights=self.context.weights,
         )
 
 

@@ -14,6 +14,7 @@ from active_customers.batch.daily_refresh import ModelConfigs, Refresh, RefreshC
 from active_customers.batch.schedule import Ended
 from active_customers.core.config import Config
 from active_customers.core.errors import ActiveCustomersError, NoDataError, RefreshRefusedError, StoreLockedError
+from active_customers.realtime.context_engine import ShopConfig
 from active_customers.serving.writer_socket import open_served
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import StorageConfig
@@ -30,6 +31,7 @@ class RefreshTask(Config):
     storage: StorageConfig
     refresh: RefreshConfig
     models: ModelConfigs
+    shop: ShopConfig = ShopConfig()
 
     def command(self) -> list[str]:
         """Return the command line that does it."""
@@ -51,7 +53,7 @@ def _outcome(task: RefreshTask) -> tuple[int, str]:
     config = task.refresh.model_copy(update={"threads": 1})
     try:
         with open_served(directory, task.storage) as opened:
-            job = Refresh(directory, opened.clock, config, task.models)
+            job = Refresh(directory, opened.clock, config, task.models, task.shop)
             catalogue = dict(opened.store.catalog.products())
             manifest = job.run(opened.writer, lambda _done, _total: None, catalogue=catalogue)
             return Ended.PUBLISHED, "; ".join(lines_about(manifest))

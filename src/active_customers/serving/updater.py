@@ -64,7 +64,7 @@ class ModelFollower:
             error = self._put_in_force(current)
             if error is not None:
                 self._complain(current, error, self._in_force or self._step_in(current))
-        self._engine.recommender.refresh()
+        self._engine.recommender.refresh(self._clock.now())
         manifest = self._engine.recommender.manifest
         MODEL_AGE.set(-1 if manifest is None else (self._clock.now() - manifest.created) / SECOND)
 
@@ -87,7 +87,7 @@ class ModelFollower:
             if isinstance(error, DamagedArtifactError) or not isinstance(error, ArtifactError):
                 self._damaged.add(version)
             return error
-        recommender.refresh()
+        recommender.refresh(self._clock.now())
         self._engine.recommender = recommender
         self._n_erased = n_erased
         if self._in_force != version:

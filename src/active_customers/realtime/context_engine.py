@@ -1,0 +1,90 @@
+"""What the shop's hour says of products: the learned patterns, looked up once an hour and not with every answer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from active_customers.core.clock import HOUR
+from active_customers.core.config import Config
+from active_customers.core.errors import meant
+from active_customers.kernels.retrieval import Ranking
+from active_customers.models.kernel_arguments import frozen
+from active_customers.models.patterns import Factor, Patterns
+
+_QUARTER = HOUR // 4
+"""Zones are whole quarters of an hour apart, so that an hour begins with one everywhere."""
+
+
+class ShopConfig(Config):
+    """Where the shop is."""
+
+    time_zone: str = "UTC"
+    """The zone that the shop's customers live by, such as Europe/Berlin: hours, weekdays and months are those there."""
+    free_delivery_from: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Value of a cart, in the currency of the catalogue, from which delivery is free; 0 for never, or always."""
+    gap_factor: Annotated[float, Field(ge=1, le=10)] = 1.3
+    """On cart and checkout pages the scores of products that would make delivery free are multiplied with this."""
+    gap_reach: Annotated[float, Field(ge=1)] = 2.0
+    """Such a product costs what is missing at least, and so many times that at most."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"there is no such time zone; {meant(value, _spoken())}") from None
+        return value
+
+
+def _spoken() -> list[str]:
+    """Return names to guess from: a list of all would be no help."""
+    names = sorted(available_timezones())
+    return [*names, *(name.lower() for name in names)]
+
+
+class ContextEngine:
+    """The factors of the hour that it was asked about last."""
+
+    def __init__(self, patterns: Patterns) -> None:
+        self._patterns = patterns
+        self._quarter = -1
+        self.weights: NDArray[np.float32] = frozen(np.empty(0, np.float32))
+        """By product; empty as long as nobody told the time, and where nothing was learned."""
+
+    @property
+    def zone(self) -> str:
+        """The time zone that the patterns are of."""
+        return self._patterns.zone
+
+    def turn_to(self, now: int) -> bool:
+        """Look at the clock; return whether other weights hold from now on."""
+        if not self._patterns.learned or now // _QUARTER == self._quarter:
+            return False
+        self._quarter = now // _QUARTER
+        weights = self._patterns.weights(now)
+        if np.array_equal(weights, self.weights):
+            return False
+        self.weights = weights
+        return True
+
+    def factors(self, product: int, now: int) -> list[Factor]:
+        """Return what each cycle says of a product, for explanations."""
+        return self._patterns.factors_of(product, now)
+
+    def weighed(self, ranking: Ranking) -> Ranking:
+        """Return what is popular in the order of this hour."""
+        if not len(self.weights):
+            return ranking
+        products = ranking.products
+        weights = np.ones(len(products), np.float32)
+        known = products < len(self.weights)
+        weights[known] = self.weights[products[known]]
+        scores = ranking.scores * weights
+        order = np.argsort(-scores, kind="stable")
+        return Ranking(frozen(products[order]), frozen(scores[order]), frozen(ranking.reasons[order]))

@@ -1,0 +1,118 @@
+"""The hour of the shop is in the answers, looked up when it changes; where it is is checked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.conftest import NOW
+from tests.realtime.conftest import GARDEN, KITCHEN
+
+from active_customers.config.settings import load_settings
+from active_customers.core.clock import HOUR, MINUTE
+from active_customers.core.errors import SettingsError
+from active_customers.kernels.retrieval import Ranking
+from active_customers.models.patterns import CYCLES, Patterns, PatternsConfig, no_patterns
+from active_customers.realtime.context_engine import ContextEngine
+from active_customers.realtime.session_recommender import SessionRecommender
+
+
+def patterns_of(shop, factors, zone="UTC"):
+    """Return patterns in which, from 20 to 21 h, some products are wanted more or less."""
+    hours = np.ones((shop.store.catalog.n_products(), 24), np.float32)
+    for product, factor in factors.items():
+        hours[shop.store.catalog.product_number(product), 20] = factor
+    nothing = {cycle: np.empty((0, parts), np.float32) for cycle, parts in CYCLES.items()}
+    return Patterns({**nothing, "hour": hours}, zone, NOW, PatternsConfig())
+
+
+@pytest.fixture
+def timed(shop):
+    """A shop whose "k3" is wanted in the evening, and "k4" is not."""
+    models = shop.engine.recommender._models._replace(patterns=patterns_of(shop, {"k3": 2.5, "k4": 0.4}))
+    shop.engine.recommender = SessionRecommender(models)
+    return shop
+
+
+def at(shop, hour):
+    """Turn the clock of a shop to an hour of its day; the service looks at it by itself."""
+    shop.clock.advance((hour - 12) * HOUR - shop.clock.now() + NOW)
+    shop.engine.recommender.refresh(shop.clock.now())
+
+
+def test_an_evening_s_products_come_first_in_the_evening_alone(timed):
+    timed.act("anna", "view", "k0")
+    before = timed.products("anna", n=11)
+    at(timed, 20)
+    evening = timed.products("anna", n=11)
+    at(timed, 21)
+    assert timed.products("anna", n=11) == before
+    assert evening[0] == "k3"
+    assert evening.index("k4") > before.index("k4")
+    assert sorted(evening) == sorted(before)
+
+
+def test_what_is_popular_is_in_the_order_of_the_hour(timed):
+    at(timed, 20)
+    assert timed.products("new", n=11)[0] == "k3"
+    answer = timed.ask("new", n=11)["recommendations"]
+    scores = [row["score"] for row in answer]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_until_somebody_tells_the_time_no_hour_is_any_other(timed):
+    timed.clock.advance(8 * HOUR)
+    assert timed.products("new", n=11)[0] != "k3"
+
+
+def test_the_account_says_what_the_hour_did_and_stays_that_of_the_answer(timed):
+    timed.act("anna", "view", "k0")
+    at(timed, 20)
+    rows = [row["product_id"] for row in timed.ask("anna", n=3)["recommendations"]]
+    for product in {*KITCHEN, *GARDEN} - {"k0"}:
+        account = timed.explain("anna", product, n=3)
+        assert (account.rank is None) == (product not in rows)
+        assert "moved_out" not in [because.code for because in account.not_shown]
+    [applied] = timed.explain("anna", "k3").applied
+    assert (applied.kind, applied.name, applied.factor) == ("context", "hour", 2.5)
+    assert applied.text == "from 20 to 21 h (UTC) it is wanted 2.50 times as much as usual"
+
+
+def test_weights_are_looked_up_once_a_quarter_of_an_hour(timed):
+    engine = ContextEngine(patterns_of(timed, {"k3": 2.0}))
+    evening = NOW + 8 * HOUR
+    assert engine.turn_to(evening)
+    weights = engine.weights
+    assert not any(engine.turn_to(evening + minute * MINUTE) for minute in range(60))
+    assert engine.weights is weights
+    assert engine.turn_to(evening + HOUR)
+
+
+def test_where_nothing_was_learned_nothing_is_weighed():
+    engine = ContextEngine(no_patterns())
+    ranking = Ranking(np.arange(3, dtype=np.uint32), np.ones(3, np.float32), np.zeros(3, np.uint8))
+    assert not engine.turn_to(NOW)
+    assert engine.weighed(ranking) is ranking
+
+
+def test_products_that_are_newer_than_the_patterns_keep_their_scores():
+    patterns = no_patterns()
+    factors = {**patterns.factors, "hour": np.full((1, 24), 0.5, np.float32)}
+    engine = ContextEngine(Patterns(factors, "UTC", NOW))
+    engine.turn_to(NOW)
+    found = engine.weighed(Ranking(np.arange(2, dtype=np.uint32), np.ones(2, np.float32), np.zeros(2, np.uint8)))
+    assert (found.products.tolist(), found.scores.tolist()) == ([1, 0], [1.0, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("zone", "remedy"),
+    [("Europe/Berln", "did you mean Europe/Berlin"), ("../etc/passwd", "no such time zone"), ("", "no such time zone")],
+)
+def test_a_time_zone_that_there_is_not_is_refused(zone, remedy):
+    with pytest.raises(SettingsError, match=remedy) as refused:
+        load_settings(None, {"ACTIVE_CUSTOMERS_SHOP__TIME_ZONE": zone})
+    assert refused.value.field == "shop.time_zone"
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "UTC"])
+def test_any_time_zone_of_the_world_is_taken(zone):
+    assert load_settings(None, {"ACTIVE_CUSTOMERS_SHOP__TIME_ZONE": zone}).settings.shop.time_zone == zone
