@@ -16,6 +16,7 @@ from active_customers.core.errors import SettingsError
 from active_customers.importing.request import ImportConfig
 from active_customers.realtime.access import AccessConfig
 from active_customers.realtime.live_index import LiveIndexConfig
+from active_customers.realtime.stream import StreamConfig
 from active_customers.serving.backlog import CommitterConfig
 from active_customers.serving.live_updater import LiveUpdaterConfig
 from active_customers.serving.retention import RetentionConfig
@@ -51,6 +52,7 @@ class Settings(Config):
 
     server: ServerConfig = ServerConfig()
     access: AccessConfig = AccessConfig()
+    stream: StreamConfig = StreamConfig()
     storage: StorageConfig = StorageConfig()
     committer: CommitterConfig = CommitterConfig()
     supervisor: SupervisorConfig = SupervisorConfig()

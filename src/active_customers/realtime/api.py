@@ -19,6 +19,7 @@ from active_customers.monitoring.exposition import exposition
 from active_customers.realtime.access import Access, Scope
 from active_customers.realtime.hot_routes import Counts, HotRoutes
 from active_customers.realtime.openapi import REF, json_of, problems, ref, response_of, told
+from active_customers.realtime.page_routes import PAGE_MODELS, page_router, readiness_router
 from active_customers.realtime.problems import problem, problem_of
 from active_customers.realtime.product_routes import PRODUCT_MODELS, product_router
 from active_customers.realtime.schemas import (
@@ -50,6 +51,8 @@ def build_api(parts: Services) -> FastAPI:
         redoc_url=None,
     )
     app.include_router(_hot_router(parts.hot))
+    app.include_router(page_router(RECOMMENDATIONS, _get_description(), parts.placements, parts.streams))
+    app.include_router(readiness_router(parts.access, parts.readiness))
     app.include_router(_operations_router(parts.access, parts.health, parts.hot.counts))
     app.include_router(_customers_router(parts.access, parts.eraser))
     app.include_router(product_router(parts.access, parts.products))
@@ -208,6 +211,7 @@ _MODELS: tuple[type[BaseModel], ...] = (
     EventResults,
     RecommendationAnswer,
     Problem,
+    *PAGE_MODELS,
     *PRODUCT_MODELS,
 )
 

@@ -57,6 +57,11 @@ class Answer(NamedTuple):
     model_version: str
     now: int
 
+    def products(self) -> list[int]:
+        """Return the product numbers, best first."""
+        numbers: list[int] = self.rows.products[: self.size].tolist()
+        return numbers
+
     def recommendations(self) -> list[Recommendation]:
         """Return the rows as values that last."""
         products, scores, reasons, evidence = (column[: self.size].tolist() for column in self.rows)
@@ -80,13 +85,27 @@ class Engine:
         self.recommender = SessionRecommender()
         self.standing: Sequence[str] = ()
 
-    def recommend(self, query: Query) -> Answer:
-        """Return `query.n` products; fewer only when the shop has no more that may be shown."""
+    @property
+    def cards(self) -> ProductCards:
+        """What is true of products at this moment."""
+        return self._cards
+
+    def now(self) -> int:
+        """Return the time that answers go by, in microseconds."""
+        return self._clock.now()
+
+    def recommend(self, query: Query, passed_over: Numbers = NO_PRODUCTS) -> Answer:
+        """Return `query.n` products; fewer only when the shop has no more that may be shown.
+
+        None of `passed_over` (product numbers in any order) is among them.
+        """
         deadline = self._timer() + query.deadline_ms * 1_000_000
         now = self._clock.now()
         recommender = self.recommender
         customer, state = self._store.sessions.find(query.customer_id)
         asked = self._asked(query, (customer, state), now, deadline)
+        if passed_over is not NO_PRODUCTS:
+            asked = asked._replace(excluded=np.concatenate((asked.excluded, passed_over)))
         state = _NOTHING_DONE if state is None else state
         rows, size = recommender.retrieve(state, asked)
         if size < query.n:

@@ -22,6 +22,7 @@ from active_customers.realtime.access import Access, Scope
 from active_customers.realtime.answers import AnswerEncoder
 from active_customers.realtime.engine import Engine
 from active_customers.realtime.ingest import parse_body
+from active_customers.realtime.pages import Pages
 from active_customers.realtime.problems import Headers, Reply, problem_of
 from active_customers.realtime.schemas import REPEATABLE, Query, RecommendationQuery, first_error
 
@@ -33,7 +34,7 @@ MAX_BODY = 1 << 20
 MAX_READ = 8 << 20
 """Bytes after which the connection is closed instead."""
 
-_JSON: Headers = [(b"content-type", b"application/json"), (b"cache-control", b"private, no-store")]
+JSON: Headers = [(b"content-type", b"application/json"), (b"cache-control", b"private, no-store")]
 
 _CUSTOMER = b"customer_id="
 _LONGEST_KEPT = 512
@@ -94,6 +95,7 @@ class HotRoutes:
         self._access = access
         self._clock = clock
         self._engine, self._encoder = answering
+        self._pages = Pages(*answering)
         self._appender = appender
         self.counts = counts or Counts()
 
@@ -112,15 +114,18 @@ class HotRoutes:
         try:
             self._access.check(headers, Scope.PUBLIC)
             query = parse_query(query_string)
-            answer = self._engine.recommend(query)
-            body = self._encoder.encode(query, answer)
+            if query.cursor is None:
+                answer = self._engine.recommend(query)
+                body = self._encoder.encode(query, answer)
+            else:
+                body, answer = self._pages.answered(query)
         except ActiveCustomersError as error:
             return _refused("recommendations", error)
         for reason in answer.degraded:
             DEGRADED.labels(reason).inc()
         self.counts.get_ok.add()
         self.counts.get_seconds.add(time.perf_counter() - started)
-        return Reply(200, _JSON, body)
+        return Reply(200, JSON, body)
 
     async def events(self, scope: ASGIScope, receive: Receive) -> Reply:
         """Store what was posted; 202 means that it is on disk."""
@@ -129,7 +134,7 @@ class HotRoutes:
             self._access.check(scope["headers"], Scope.PUBLIC)
             body = await read_body(receive)
             if body is None:
-                return _TOO_LONG
+                return TOO_LONG
             posted = parse_body(body, self._clock.now())
             events = posted.events()
             self.counts.rejected.add(len(posted.outcomes) - len(events))
@@ -142,7 +147,7 @@ class HotRoutes:
         self.counts.accepted.add(len(receipts) - duplicates)
         self.counts.post_ok.add()
         self.counts.post_seconds.add(time.perf_counter() - started)
-        return Reply(202, _JSON, orjson.dumps(answer))
+        return Reply(202, JSON, orjson.dumps(answer))
 
 
 def _refused(route: str, error: ActiveCustomersError) -> Reply:
@@ -156,7 +161,7 @@ def _too_long() -> Reply:
     return Reply(reply.status, [*reply.headers, (b"connection", b"close")], reply.body)
 
 
-_TOO_LONG = _too_long()
+TOO_LONG = _too_long()
 
 
 async def read_body(receive: Receive) -> bytes | None:
@@ -223,7 +228,7 @@ def _checked(fields: dict[str, Any]) -> Query:
         query = RecommendationQuery.model_validate(fields)
     except ValidationError as error:
         raise first_error(error, RecommendationQuery) from error
-    return Query(**{**dict(query), "product_id": tuple(query.product_id), "exclude": tuple(query.exclude)})
+    return Query.of(query)
 
 
 def _pairs(query_string: bytes) -> list[tuple[str, str]]:

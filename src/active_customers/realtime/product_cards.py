@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from active_customers.catalog.table import TableReader
 from active_customers.core.event import MAX_TEXT_LENGTH
-from active_customers.core.identifiers import json_id
+from active_customers.core.identifiers import NO_NUMBER, json_id
 from active_customers.core.product import Product, Standing
 from active_customers.kernels.answer_rows import Versions
 from active_customers.kernels.catalog_table import ENTRIES
@@ -54,6 +54,17 @@ class ProductCards:
     def standing(self) -> NDArray[np.uint8]:
         """The `Standing` of each product at this moment."""
         return self._table.columns().standing
+
+    def with_variants(self, products: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """Return product numbers with those of all other variants of these products."""
+        table = self._table.columns()
+        known = products[products < len(table.groups)]
+        groups = table.groups[known[table.standing[known] != Standing.UNKNOWN]]
+        groups = groups[groups != NO_NUMBER]
+        if not len(groups):
+            return products
+        variants = np.isin(table.groups, groups) & (table.standing != Standing.UNKNOWN)
+        return np.concatenate((products, np.flatnonzero(variants).astype(np.uint32)))
 
     def _versions(self) -> Versions:
         return self._table.columns().versions

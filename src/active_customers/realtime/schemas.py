@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
     BaseModel,
@@ -208,6 +208,8 @@ class RecommendationQuery(BaseModel):
     """Products not to propose (repeatable)."""
     deadline_ms: Annotated[int, Field(ge=1, le=10_000)] = 50
     """After so many milliseconds the best answer so far is given, and says what it left out."""
+    cursor: Annotated[str, StringConstraints(min_length=1, max_length=4_096)] | None = None
+    """`start` for a list that can go on, then the `next_cursor` of the answer before: no product comes twice."""
 
 
 class Query(NamedTuple):
@@ -220,6 +222,12 @@ class Query(NamedTuple):
     product_id: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     deadline_ms: int = 50
+    cursor: str | None = None
+
+    @classmethod
+    def of(cls, query: RecommendationQuery) -> Self:
+        """Return a checked query as values that nobody can change."""
+        return cls(**{**dict(query), "product_id": tuple(query.product_id), "exclude": tuple(query.exclude)})
 
 
 REPEATABLE = frozenset({"product_id", "exclude"})
@@ -249,6 +257,8 @@ class AnswerMetadata(BaseModel):
     channel: str
     degraded: list[str]
     """Empty, or what could not be done: no_model, deadline, no_products"""
+    next_cursor: str | None = None
+    """Only where `cursor` was sent: what the list goes on with, or null at its end."""
 
 
 class RecommendationAnswer(BaseModel):
