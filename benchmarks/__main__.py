@@ -23,6 +23,7 @@ from benchmarks import (
     serving,
     soak,
     start_up,
+    streams,
 )
 from benchmarks.errors import BenchmarkError, SkippedError
 from benchmarks.machine import describe
@@ -39,6 +40,7 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
         "start_up": start_up.run,
         "memory": memory.run,
         "freshness": freshness.run,
+        "streams": streams.run,
         "scale": scale.run,
         "quality": quality.run,
         "soak": soak.run,
