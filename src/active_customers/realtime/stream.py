@@ -290,7 +290,9 @@ class Streams:
         is_whole = len(entries) == self._position - start
         if not is_whole or any(entry.event.event_type == EventType.ERASE for entry in entries):
             return list(self._by_customer)
-        return {entry.event.customer_id for entry in entries} & self._by_customer.keys()
+        acted = {entry.event.customer_id for entry in entries}
+        joined = {entry.event.details.get("other_customer_id") for entry in entries if entry.event.details}
+        return (acted | joined) & self._by_customer.keys()
 
     def _beat(self, now: float) -> None:
         """Send the heartbeats that are due, a few at a time, and hang up on those who do not read."""

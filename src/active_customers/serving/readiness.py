@@ -63,7 +63,10 @@ class ReadinessReport(BaseModel):
 
 
 class _Need(NamedTuple):
-    """What a source works from; `what` begins its line, `then` is what must happen beside."""
+    """What a source works from; `what` begins its line, `then` is what must happen beside.
+
+    It is active once it has what it needs, or as `is_active` says.
+    """
 
     source: str
     what: str
@@ -71,10 +74,11 @@ class _Need(NamedTuple):
     needs: int
     have: int
     then: str = ""
+    is_active: bool | None = None
 
     def report(self) -> SourceReport:
         """Say so for people."""
-        active = self.have >= self.needs
+        active = self.have >= self.needs if self.is_active is None else self.is_active
         waits = f"; then {self.then}" if self.then and not active else ""
         line = f"{self.what}: works from {self.needs:,} {self.unit}, you have {self.have:,}{waits}"
         return SourceReport(
@@ -148,7 +152,11 @@ def _of_trees(recommender: SessionRecommender) -> _Need:
     questions = {} if manifest is None else manifest.facts.get("questions", {})
     unit = "foreseeable acts in the newest sessions (their product was among the candidates)"
     have = int(questions.get(Goal.NEXT.word, 0))
-    return _Need("ranker", "Trees that put all of these in order", unit, LISTS_AT_LEAST, have, _REFRESH)
+    then = (
+        _REFRESH if have < LISTS_AT_LEAST else "trees that are better than the first guess (see notes of the refresh)"
+    )
+    has_trees = len(recommender.models.hybrid.forests[Goal.NEXT].offsets) > 1
+    return _Need("ranker", "Trees that put all of these in order", unit, LISTS_AT_LEAST, have, then, has_trees)
 
 
 def _rows(offsets: np.ndarray[tuple[int], np.dtype[np.int64]]) -> int:
