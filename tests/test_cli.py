@@ -208,11 +208,12 @@ def test_a_full_feed_can_be_tried_out_and_one_that_lacks_most_is_refused(command
 
 
 def test_what_is_ready_is_printed(command, tmp_path):
-    (tmp_path / "two.jsonl").write_text('{"product_id":1,"name":"Oak pan"}\n{"product_id":2,"name":"Oak pot"}\n')
-    command("import-products", "two.jsonl", "--data-dir", "d")
+    names = enumerate(("Oak board", "Oak table", "Lamp"))
+    (tmp_path / "three.jsonl").write_text("".join(f'{{"product_id":{i},"name":"{name}"}}\n' for i, name in names))
+    command("import-products", "three.jsonl", "--data-dir", "d")
     code, out, err = command("readiness", "--data-dir", "d")
     assert (code, err) == (0, "")
-    assert out.splitlines()[0] == "2 products, 0 customers, 0 events; no model yet"
+    assert out.splitlines()[0] == "3 products, 0 customers, 0 events; no model yet"
     assert "  active   catalog" in out
     command("refresh", "--data-dir", "d")
     code, out, _ = command("readiness", "--json", "--data-dir", "d")
