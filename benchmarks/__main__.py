@@ -25,6 +25,7 @@ from benchmarks import (
     serving,
     soak,
     start_up,
+    streams,
 )
 from benchmarks.errors import BenchmarkError, SkippedError
 from benchmarks.machine import describe
@@ -42,6 +43,7 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
         "memory": memory.run,
         "freshness": freshness.run,
         "rules": rules.run,
+        "streams": streams.run,
         "scale": scale.run,
         "quality": quality.run,
         "context": context.run,

@@ -188,6 +188,47 @@ def test_a_full_feed_of_products_makes_the_others_unavailable(command, tmp_path)
     assert found == [("Pan", 2.0, "out_of_stock"), ("Pot", None, "out_of_stock")]
 
 
+def test_a_full_feed_can_be_tried_out_and_one_that_lacks_most_is_refused(command, tmp_path):
+    rows = [f'{{"product_id":{i},"name":"Pan"}}\n' for i in range(4)]
+    (tmp_path / "all.jsonl").write_text("".join(rows))
+    (tmp_path / "most.jsonl").write_text("".join(rows[:3]))
+    (tmp_path / "one.jsonl").write_text(rows[0])
+    code, out, err = command("import-products", "all.jsonl", "--full", "--dry-run", "--data-dir", "d")
+    assert (code, err) == (0, "")
+    command("import-products", "all.jsonl", "--data-dir", "d")
+    code, out, err = command("import-products", "most.jsonl", "--full", "--dry-run", "--data-dir", "d")
+    assert (code, err) == (0, "")
+    assert "1 others would become unavailable" in out
+    code, out, err = command("import-products", "one.jsonl", "--full", "--data-dir", "d")
+    assert (code, out) == (2, "")
+    assert "3 of 4 products are not in it" in err
+    code, out, err = command("import-products", "one.jsonl", "--full", "--force", "--data-dir", "d")
+    assert (code, err) == (0, "")
+    assert "3 others are unavailable now" in out
+
+
+def test_what_is_ready_is_printed(command, tmp_path):
+    names = enumerate(("Oak board", "Oak table", "Lamp"))
+    (tmp_path / "three.jsonl").write_text("".join(f'{{"product_id":{i},"name":"{name}"}}\n' for i, name in names))
+    command("import-products", "three.jsonl", "--data-dir", "d")
+    code, out, err = command("readiness", "--data-dir", "d")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == "3 products, 0 customers, 0 events; no model yet"
+    assert "  active   catalog" in out
+    command("refresh", "--data-dir", "d")
+    code, out, _ = command("readiness", "--json", "--data-dir", "d")
+    assert code == 0
+    sources = {source["source"]: source for source in orjson.loads(out)["sources"]}
+    assert sources["similar"] | {"line": ""} == {
+        "source": "similar",
+        "active": True,
+        "have": 2,
+        "needs": 1,
+        "unit": "described product that is like another (category, brand, words of the name, price)",
+        "line": "",
+    }
+
+
 def test_an_address_that_gives_nothing_is_said(command):
     code, _, err = command("import-products", "http://127.0.0.1:9/feed.xml", "--data-dir", "d")
     assert code == 2

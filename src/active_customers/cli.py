@@ -43,12 +43,13 @@ from active_customers.serving.eraser import Eraser
 from active_customers.serving.server import listen
 from active_customers.serving.writer_socket import OpenStore, open_for_writing
 from active_customers.storage.archive import Archive
+from active_customers.storage.base import CatalogStore
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore
 from active_customers.storage.simulated_clock import SimulatedClock, clock_of
 from active_customers.terminal import progress, say
 from active_customers.warm_up import compile_kernels
-from active_customers.wiring import build_explainer, service_clock
+from active_customers.wiring import build_explainer, build_readiness, service_clock
 
 app = typer.Typer(
     name="active-customers",
@@ -201,6 +202,7 @@ def import_products_command(
     dry_run: DryRun = False,
     full: Annotated[bool, typer.Option("--full", help="What the files lack becomes unavailable.")] = False,
     merge: Annotated[bool, typer.Option("--merge", help="Keep what the files say nothing of.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Believe a full feed however much it lacks.")] = False,
 ) -> None:
     """Import catalogue entries; those with a known id are replaced."""
     settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
@@ -211,16 +213,27 @@ def import_products_command(
             say(f"{len(files) - len(paths)} of {len(files)} have not changed since they were imported")
         if not paths:
             return
-        request = ImportRequest(paths, data_dir, preset, settings.imports, full, merge)
+        request = ImportRequest(paths, data_dir, preset, settings.imports, full=full, force=force, merge=merge)
         with progress("import-products") as report:
             if dry_run:
-                outcome = check_products(request, report)
+                with _catalogue_at_hand(directory, settings) as known:
+                    outcome = check_products(request, report, known)
             else:
                 with _opened(directory, settings) as opened:
                     writer, catalog = opened.writer, opened.store.catalog
                     outcome = import_products(request, writer, opened.clock, report, catalog)
                 downloads.remember()
     _report(outcome)
+
+
+@contextmanager
+def _catalogue_at_hand(directory: DataDirectory, settings: Settings) -> Iterator[CatalogStore | None]:
+    """Yield the catalogue to read, beside a service or without one; None where nothing has been stored."""
+    if not directory.store.exists():
+        yield None
+        return
+    with closing(EmbeddedStore(directory.store, settings.storage).open()) as store:
+        yield store.catalog
 
 
 def _report(outcome: ImportReport) -> None:
@@ -377,6 +390,20 @@ def explain_command_(
     with closing(store):
         account = explainer.account(query, product_id, explainer.languages.asked(query.lang, ()))
     for line in [account.model_dump_json()] if as_json else explain_command.lines(account):
+        say(line)
+
+
+@app.command("readiness")
+def readiness(
+    data_dir: DataDir = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Print what answers are made of, and what each source still needs."""
+    settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
+    with closing(EmbeddedStore(directory.store, settings.storage).open()) as store:
+        report = build_readiness(settings, directory, store).report()
+    for line in [report.model_dump_json()] if as_json else report.lines():
         say(line)
 
 

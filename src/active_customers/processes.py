@@ -42,7 +42,7 @@ def serve_alone(
 ) -> bool:
     """Serve in this process until it is asked to end; return whether the service came up at all."""
     services = build(settings, directory)
-    return run(build_app(services, settings.server.cors_origins), listener, on_ready)
+    return run(build_app(services, settings.server.cors_origins), listener, on_ready, services.streams.end)
 
 
 def serve_together(
@@ -71,7 +71,7 @@ def run_worker(pulse: Pulse, settings: Settings, root: Path, listener: socket.so
     """Be a worker: answer, and pass events on to the committer."""
     with _process(pulse):
         services = build_worker(settings, DataDirectory(root), Work(pulse.beat, _BEAT_SECONDS))
-        if not run(build_app(services, settings.server.cors_origins), listener, pulse.beat):
+        if not run(build_app(services, settings.server.cors_origins), listener, pulse.beat, services.streams.end):
             sys.exit(1)
 
 

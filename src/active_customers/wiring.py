@@ -29,10 +29,12 @@ from active_customers.realtime.hot_routes import Appender, Counts, HotRoutes
 from active_customers.realtime.languages import load_languages
 from active_customers.realtime.live_index import LiveIndex
 from active_customers.realtime.live_reader import LiveReader
+from active_customers.realtime.placements import Placements
 from active_customers.realtime.product_cards import ProductCards
 from active_customers.realtime.rule_changes import ChangeRules, RuleChanges
 from active_customers.realtime.rules import Rulebook
 from active_customers.realtime.session_recommender import SessionRecommender
+from active_customers.realtime.stream import Streams
 from active_customers.serving.append_link import AppendLink
 from active_customers.serving.append_server import AppendServer
 from active_customers.serving.clock_control import ClockControl
@@ -42,6 +44,7 @@ from active_customers.serving.health import Health
 from active_customers.serving.live_feed import LiveFeed
 from active_customers.serving.live_updater import LiveUpdater
 from active_customers.serving.live_watch import LiveWatch
+from active_customers.serving.readiness import Readiness
 from active_customers.serving.refresh_process import RefreshTask
 from active_customers.serving.retention import Retention
 from active_customers.serving.updater import ModelFollower, Updater, Work
@@ -154,6 +157,9 @@ class Services:
     products: Products
     rules: RuleChanges
     explainer: Explainer
+    placements: Placements
+    streams: Streams
+    readiness: Readiness
 
 
 def service_clock(settings: Settings, directory: DataDirectory) -> Clock:
@@ -334,7 +340,8 @@ def _scheduled(settings: Settings, directory: DataDirectory, store: EmbeddedStor
         models=settings.models,
         shop=settings.shop,
     )
-    schedule = Schedule(settings.refresh, artifacts, task.command(), store.events.next_position)
+    news = store.events.next_position, store.catalog.catalog_version
+    schedule = Schedule(settings.refresh, artifacts, task.command(), *news)
     works = [RefreshWatch(artifacts).look, *([schedule.look] if settings.refresh.every_minutes else [])]
     return schedule, [Work(work, settings.updater.poll_seconds) for work in works]
 
@@ -355,4 +362,30 @@ def _services(
     health, control = Health(store, engine, appender), ClockControl(clock, store.events)
     rules = RuleChanges(store.rules, change_rules, engine.rules)
     explainer = Explainer(engine, store.catalog, encoder.cards)
-    return Services(hot, access, health, parts, store, eraser, control, products, rules, explainer)
+    placements = Placements(access, (engine, encoder))
+    streams = Streams(access, (engine, encoder), store.events, settings.stream)
+    return Services(
+        hot,
+        access,
+        health,
+        parts,
+        store,
+        eraser,
+        control,
+        products,
+        rules,
+        explainer,
+        placements,
+        streams,
+        Readiness(store, engine),
+    )
+
+
+def build_readiness(settings: Settings, directory: DataDirectory, store: EmbeddedStore) -> Readiness:
+    """Return what looks at an open store from outside, beside its service or without one."""
+    clock = clock_of(directory)
+    engine = Engine(store, ProductCards(store.catalog, TableReader(directory.catalog_table)), clock)
+    live = LiveReader(directory.live, settings.models.hybrid.session_knn, settings.models.popularity)
+    engine.recommender = SessionRecommender(live=live)
+    ModelFollower(TrainedModels(ArtifactStore(directory.models), store.erasures), engine, clock, live).follow()
+    return Readiness(store, engine)

@@ -26,13 +26,26 @@ def publish(artifacts: ArtifactStore, age: float) -> None:
     os.utime(artifacts.folder("v2025.01.15-001") / "manifest.json", (then, then))
 
 
-def schedule(artifacts: ArtifactStore, next_position: int, minutes: float = 60) -> Schedule:
-    return Schedule(ScheduleConfig(every_minutes=minutes), artifacts, [], lambda: next_position)
+def schedule(artifacts: ArtifactStore, next_position: int, minutes: float = 60, catalog_version: int = 1) -> Schedule:
+    config = ScheduleConfig(every_minutes=minutes)
+    return Schedule(config, artifacts, [], lambda: next_position, lambda: catalog_version)
 
 
-def test_without_a_model_it_is_soon_where_there_are_events(artifacts):
-    assert schedule(artifacts, 2)._first_pause() == SOON
-    assert schedule(artifacts, 1)._first_pause() == HOUR
+def test_without_a_model_it_looks_soon_and_again_and_again(artifacts):
+    """Whatever is imported first is taken then."""
+    waiting = schedule(artifacts, 1)
+    assert (waiting._first_pause(), waiting._pause) == (SOON, SOON)
+    publish(artifacts, age=0)
+    assert waiting._pause == HOUR
+
+
+def test_a_catalogue_is_news_as_long_as_nothing_else_was_learned(artifacts):
+    assert not schedule(artifacts, 1)._has_news()
+    assert schedule(artifacts, 1, catalog_version=2)._has_news()
+    artifacts.publish(Manifest("v2025.01.14-001", NOW, 1, 1, {}, {}, {"acts": 0}), {})
+    assert schedule(artifacts, 1, catalog_version=2)._has_news()
+    publish(artifacts, age=0)
+    assert not schedule(artifacts, 10, catalog_version=2)._has_news()
 
 
 @pytest.mark.parametrize(("age", "pause"), [(600, HOUR - 600), (2 * HOUR, SOON), (-HOUR, HOUR)])

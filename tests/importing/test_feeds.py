@@ -15,7 +15,7 @@ from active_customers.core.errors import InvalidValueError
 from active_customers.core.product import Product
 from active_customers.importing.feed_items import FeedReader
 from active_customers.importing.products import check_products, import_products
-from active_customers.importing.request import ImportRequest
+from active_customers.importing.request import ImportConfig, ImportRequest
 from active_customers.importing.source import Wanted
 
 HEAD = '<?xml version="1.0"?>\n<rss xmlns:g="http://base.google.com/ns/1.0" version="2.0"><channel><title>Shop</title>'
@@ -265,6 +265,34 @@ def test_a_full_feed_that_is_cut_off_makes_nothing_unavailable(shop, write_raw):
     report = full(shop, write_raw("2.xml", content[: content.index(b"<g:title>B")]))
     assert report.withdrawn is None
     assert "nothing was made unavailable" in str(report)
+    assert catalogue(shop) == {"a": "in_stock", "b": "in_stock"}
+
+
+def test_a_full_feed_that_lacks_most_of_the_catalogue_is_refused_unless_it_is_forced(shop, write_raw):
+    full(shop, write_raw("1.xml", feed(item("a"), item("b"), item("c"))))
+    cut = write_raw("2.xml", feed(item("a", title="New name")))
+    with pytest.raises(InvalidValueError, match=r"2 of 3 products are not in it.*say --force"):
+        full(shop, cut)
+    assert catalogue(shop) == {"a": "in_stock", "b": "in_stock", "c": "in_stock"}
+    assert shop.store.catalog.product(0).name != "New name"  # nothing of it was imported
+    assert full(shop, cut, force=True).withdrawn == 2
+    assert catalogue(shop) == {"a": "in_stock", "b": "out_of_stock", "c": "out_of_stock"}
+    assert full(shop, cut).withdrawn == 0  # what is unavailable already is not counted again
+
+
+def test_how_much_a_full_feed_may_lack_is_a_setting(shop, write_raw):
+    config = ImportConfig(most_withdrawn_share=0.1)
+    full(shop, write_raw("1.xml", feed(item("a"), item("b"), item("c"))), config=config)
+    with pytest.raises(InvalidValueError, match="over 10% would become unavailable"):
+        full(shop, write_raw("2.xml", feed(item("a"), item("b"))), config=config)
+
+
+def test_a_dry_run_of_a_full_feed_says_what_would_become_unavailable(shop, write_raw):
+    full(shop, write_raw("1.xml", feed(item("a"), item("b"))))
+    request = ImportRequest([write_raw("2.xml", feed(item("b")))], shop.data_dir, GOOGLE, full=True)
+    report = check_products(request, catalog=shop.store.catalog)
+    assert report.withdrawn == 1
+    assert "1 others would become unavailable" in str(report)
     assert catalogue(shop) == {"a": "in_stock", "b": "in_stock"}
 
 

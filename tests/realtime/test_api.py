@@ -29,6 +29,8 @@ from active_customers.core.event import Event, EventType
 from active_customers.realtime.access import AccessConfig
 from active_customers.realtime.api import CLOCK, EVENTS, RECOMMENDATIONS, build_api
 from active_customers.realtime.explain_routes import EXPLAIN
+from active_customers.realtime.page_routes import READINESS
+from active_customers.realtime.stream import STREAM
 from active_customers.serving.writer_socket import open_for_writing
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.wiring import Services, build
@@ -170,6 +172,9 @@ def api_schema(services):
         (f"GET {RECOMMENDATIONS}", GenerationMode.NEGATIVE),
         (f"POST {EVENTS}", GenerationMode.POSITIVE),
         (f"POST {EVENTS}", GenerationMode.NEGATIVE),
+        (f"POST {RECOMMENDATIONS}", GenerationMode.POSITIVE),
+        (f"POST {RECOMMENDATIONS}", GenerationMode.NEGATIVE),
+        (f"GET {READINESS}", GenerationMode.POSITIVE),
         ("GET /healthz", GenerationMode.POSITIVE),
         ("GET /readyz", GenerationMode.POSITIVE),
         ("GET /metrics", GenerationMode.POSITIVE),
@@ -214,6 +219,9 @@ def test_no_operation_is_left_out_above(api_schema):
     assert {found.ok().label for found in api_schema.get_all_operations()} == {
         f"GET {RECOMMENDATIONS}",
         f"POST {EVENTS}",
+        f"POST {RECOMMENDATIONS}",
+        f"GET {STREAM}",  # whose replies do not end: see test_stream.py
+        f"GET {READINESS}",
         "GET /healthz",
         "GET /readyz",
         "GET /metrics",
@@ -251,7 +259,8 @@ def test_the_document_names_both_hot_routes_with_their_parameters_and_bodies(ser
     [
         ("GET", "/", 404, "Not found"),
         ("GET", "/api/v1/nothing", 404, "Not found"),
-        ("POST", RECOMMENDATIONS, 405, "Method not allowed"),
+        ("PUT", RECOMMENDATIONS, 405, "Method not allowed"),
+        ("POST", STREAM, 405, "Method not allowed"),
         ("DELETE", EVENTS, 405, "Method not allowed"),
         ("PUT", "/healthz", 405, "Method not allowed"),
     ],
@@ -336,6 +345,37 @@ def test_a_service_whose_committer_ended_is_not_ready(tmp_path):
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
     finally:
         running.stop()
+
+
+PAGE = {"customer_id": "c1", "placements": {"top": {"n": 2}, "bad": {"n": 0}}}
+
+
+@pytest.mark.parametrize("body", [orjson.dumps(PAGE), orjson.dumps({"placements": {}}), b"{", b" " * (9 << 20)])
+def test_whole_pages_are_answered_alike_before_the_router_and_behind_it(services, body):
+    apps = (Application(services), build_api(services))
+    replies = [call(app, "POST", RECOMMENDATIONS, content=body) for app in apps]
+    assert replies[0].status_code == replies[1].status_code
+    assert sorted(replies[0].headers.multi_items()) == sorted(replies[1].headers.multi_items())
+    assert replies[0].content == replies[1].content
+
+
+def test_what_is_wrong_with_a_stream_is_said_by_a_problem_document_on_both_ways(services):
+    for app in (Application(services), build_api(services)):
+        reply = call(app, "GET", f"{STREAM}?customer_id=1&n=0")
+        assert (reply.status_code, reply.json()["field"]) == (400, "n")
+
+
+def test_what_is_ready_is_for_the_shops_servers(guarded):
+    app = build_app(guarded, ())
+    keys = {None: 401, PUBLIC: 403, SERVER: 200, ADMIN: 200}
+    headers = [{} if key is None else {"x-api-key": key} for key in keys]
+    assert [call(app, "GET", READINESS, headers=header).status_code for header in headers] == list(keys.values())
+
+
+def test_what_is_ready_is_said_of_the_models_in_force(services):
+    found = call(build_app(services, ()), "GET", READINESS).json()
+    assert found["model_version"] == "v2025.01.15-001"
+    assert {source["source"] for source in found["sources"] if source["active"]} >= {"sessions", "related", "popular"}
 
 
 def test_metrics_count_what_happened(services):

@@ -124,6 +124,8 @@ class Refresh:
         self._models = models
         self._shop = shop or ShopConfig()
         self._started = 0.0
+        self._questions: dict[str, int] = {}
+        """What the trees fitted last had to learn from, by goal."""
 
     def run(
         self,
@@ -136,7 +138,8 @@ class Refresh:
         """Train on everything logged so far and publish; return what the new version says about itself.
 
         With `force` whatever the gate says. `catalogue` holds products by number: what it says of them lets models
-        propose those that nobody acted on yet, and tells customers' tastes. Raises `RefreshRefusedError` when the gate
+        propose those that nobody acted on yet, and tells customers' tastes; before any events it is all that is learned
+        from. Raises `RefreshRefusedError` when the gate
         refuses, `NoDataError` when there is nothing to learn from, `ArtifactError` when a model fails its check,
         `StorageError` when the archive cannot be read, `StoreLockedError` at once when another refresh is running; then
         nothing is published and the version in force stays.
@@ -152,11 +155,12 @@ class Refresh:
         seen = 1 if isinstance(in_force, Verdict) else in_force.manifest.watermark
         erased = writer.erased_customers()
         history = read_history(self._archive, self._config, self._scratch, erased, seen)
-        if not len(history):
-            raise NoDataError(
-                "there are no events on products yet: post some, or run import-events, then refresh again"
-            )
         history = history.described(catalogue, self._clock.now())
+        if not len(history) and history.features is None:
+            raise NoDataError(
+                "there are no events on products yet, and the catalogue describes none: run import-products or "
+                "import-events, or post some, then refresh again"
+            )
         steps.take()
         verdict = self._judge(in_force, history, steps)
         manifest = self._manifest(history, verdict, force=force)
@@ -210,6 +214,8 @@ class Refresh:
             model = entry.make(getattr(configs, name))
             with steps.several(_STEPS.get(name, 1)) as told:
                 notes += _fitted(model, log, told)
+                if isinstance(model, Hybrid):
+                    self._questions = {goal.word: n for goal, n in model.n_questions.items()}
                 check(name, model, log)
                 fitted[name] = model.arrays()
         fitted[PATTERNS] = learn_patterns(log, configs.context, self._shop.time_zone).arrays()
@@ -241,6 +247,7 @@ class Refresh:
             customers=len(np.unique(log.customers)),
             products=len(np.unique(log.products)),
             described=0 if log.features is None else int((np.diff(log.features.offsets) > 0).sum()),
+            questions=self._questions,
             notes=notes,
         )
         with self._features(fresh) as tables:
@@ -266,7 +273,7 @@ class Refresh:
     @contextmanager
     def _features(self, fresh: _Fresh) -> Iterator[list[Path]]:
         """Yield the tables to be published, and note what they were made from."""
-        if not self._config.feature_tables:
+        if not self._config.feature_tables or not len(fresh.history):
             yield []
             return
         reading = Reading.of_history(fresh.history)
@@ -345,7 +352,10 @@ def lines_about(manifest: Manifest) -> list[str]:
     gate = facts["gate"]
     forced = "published all the same (--force); " if gate["forced"] and gate["outcome"] == Outcome.WORSE else ""
     published = (
-        f"published {manifest.version}: {facts['acts']:,} acts in {facts['sessions']:,} sessions of "
+        f"published {manifest.version}: no acts yet, {facts['described']:,} products are known by what the catalogue "
+        f"says of them, {facts['seconds']:.1f} s"
+        if not facts["acts"]
+        else f"published {manifest.version}: {facts['acts']:,} acts in {facts['sessions']:,} sessions of "
         f"{facts['customers']:,} customers on {facts['products']:,} products, {facts['seconds']:.1f} s"
     )
     return [published, f"gate: {forced}{gate['line']}", *facts["notes"]]
@@ -369,6 +379,8 @@ def check(name: str, model: Model, log: SessionLog) -> None:
 
     Raises `ArtifactError` when an answer is not sane.
     """
+    if not log.n_sessions:
+        return
     for session in np.unique(np.linspace(0, log.n_sessions - 1, CHECKED_SESSIONS).astype(np.int64)).tolist():
         rows = slice(log.offsets[session], log.offsets[session + 1])
         for goal in Goal:

@@ -49,16 +49,23 @@ class Schedule:
     """Starts a refresh where one is due and sees to it. Intervals are real time, whatever clock the shop goes by.
 
     `command` runs a refresh; its standard input ends when this process does, and then it must end, too. What it prints
-    is logged. `next_position` tells how far the log goes.
+    is logged. `next_position` tells how far the log goes, `catalog_version` how often the catalogue has changed, which
+    is news as long as there is nothing else to learn from.
     """
 
     def __init__(
-        self, config: ScheduleConfig, artifacts: ArtifactStore, command: Sequence[str], next_position: Callable[[], int]
+        self,
+        config: ScheduleConfig,
+        artifacts: ArtifactStore,
+        command: Sequence[str],
+        next_position: Callable[[], int],
+        catalog_version: Callable[[], int] = lambda: 1,
     ) -> None:
         self._config = config
         self._artifacts = artifacts
         self._command = command
         self._next_position = next_position
+        self._catalog_version = catalog_version
         self._looking = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
@@ -67,6 +74,8 @@ class Schedule:
         """Where the log stood when the last refresh began."""
         self._read = 1
         """How far the last refresh that published or was refused has read the log."""
+        self._catalog_read = 1
+        """The version of the catalogue that the last refresh began with."""
         self._is_closed = False
 
     def look(self) -> None:
@@ -79,7 +88,7 @@ class Schedule:
             if self._process is not None:
                 self._attend(self._process)
             elif time.monotonic() >= self._due:
-                self._due += self._every
+                self._due = time.monotonic() + self._pause
                 if self._has_news():
                     self._start()
 
@@ -94,12 +103,20 @@ class Schedule:
     def _every(self) -> float:
         return self._config.every_minutes * 60
 
+    @property
+    def _settled(self) -> float:
+        return min(_SETTLE_SECONDS, self._every)
+
+    @property
+    def _pause(self) -> float:
+        """Seconds between looks for news: few while nothing was published, so that a shop's first import is taken."""
+        return self._settled if self._artifacts.current() is None else self._every
+
     def _first_pause(self) -> float:
         """Return the seconds until the first refresh: few when the version in force is old, or missing."""
-        settled = min(_SETTLE_SECONDS, self._every)
-        current = self._artifacts.current()
+        settled, current = self._settled, self._artifacts.current()
         if current is None:
-            return settled if self._has_news() else self._every
+            return settled
         try:
             age = time.time() - (self._artifacts.folder(current) / "manifest.json").stat().st_mtime
         except OSError:
@@ -107,18 +124,25 @@ class Schedule:
         return max(settled, self._every - max(age, 0.0))
 
     def _has_news(self) -> bool:
-        """Return whether anything was logged since the last refresh, and since the version in force was trained."""
+        """Return whether anything was logged since the last refresh, and since the version in force was trained.
+
+        Where that knows no acts a change of the catalogue is news as well.
+        """
         current = self._artifacts.current()
         try:
-            watermark = 1 if current is None else self._artifacts.manifest(current).watermark
+            manifest = None if current is None else self._artifacts.manifest(current)
         except ArtifactError:
             return True  # a new one is what mends it
-        return self._next_position() > max(watermark, self._read)
+        if self._next_position() > max(1 if manifest is None else manifest.watermark, self._read):
+            return True
+        knows_acts = manifest is not None and manifest.facts.get("acts") != 0
+        return not knows_acts and self._catalog_version() > self._catalog_read
 
     def _start(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name != FOLDER_VARIABLE} | _ONE_THREAD
         self._started = time.monotonic()
         self._position = self._next_position()
+        self._catalog_read = self._catalog_version()
         self._process = subprocess.Popen(  # noqa: S603 - a command of our own
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
         )

@@ -19,6 +19,7 @@ from active_customers.realtime.context_engine import ShopConfig
 from active_customers.realtime.languages import TextsConfig
 from active_customers.realtime.live_index import LiveIndexConfig
 from active_customers.realtime.rules import RulesConfig
+from active_customers.realtime.stream import StreamConfig
 from active_customers.serving.backlog import CommitterConfig
 from active_customers.serving.live_updater import LiveUpdaterConfig
 from active_customers.serving.retention import RetentionConfig
@@ -56,6 +57,7 @@ class Settings(Config):
     shop: ShopConfig = ShopConfig()
     access: AccessConfig = AccessConfig()
     texts: TextsConfig = TextsConfig()
+    stream: StreamConfig = StreamConfig()
     storage: StorageConfig = StorageConfig()
     committer: CommitterConfig = CommitterConfig()
     supervisor: SupervisorConfig = SupervisorConfig()

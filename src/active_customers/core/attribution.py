@@ -19,7 +19,8 @@ from typing import NamedTuple
 from active_customers.core.clock import SECOND
 from active_customers.core.event import Channel, Context
 
-_VERSION = 1
+VERSION = 1
+"""The first byte of a token."""
 _HEAD = struct.Struct(">BBI4sBBB8sBB")
 _MAC_BYTES = 10
 _MOST_HASHES = 100_000
@@ -73,7 +74,7 @@ class TokenSigner:
         """Return the token of an answer."""
         hashers = self._keys[self._current]
         head = _HEAD.pack(
-            _VERSION,
+            VERSION,
             self._current,
             shown.time // SECOND,
             _model_hash(shown.model_version),
@@ -97,7 +98,7 @@ class TokenSigner:
                 _HEAD.unpack_from(body)
             )
             hashers = self._keys[key_id]
-            if version != _VERSION or not hmac.compare_digest(mac, hashers.mac(body)):
+            if version != VERSION or not hmac.compare_digest(mac, hashers.mac(body)):
                 return None
             rest = struct.unpack_from(f">{n_variants + n_products}H", body, _HEAD.size)
         except (ValueError, KeyError, struct.error):
@@ -112,6 +113,26 @@ class TokenSigner:
             products=rest[n_variants:],
             key_id=key_id,
         )
+
+    def seal(self, kind: int, body: bytes, bound: bytes) -> str:
+        """Return a text that carries `body` and that only holders of the keys can make, for one `bound` and no other.
+
+        `kind`, a byte above `VERSION`, tells it from tokens and from texts of other kinds.
+        """
+        hashers = self._keys[self._current]
+        signed = bytes((kind, self._current)) + body
+        return urlsafe_b64encode(signed + hashers.mac(_after_length(signed) + bound)).rstrip(b"=").decode()
+
+    def unseal(self, kind: int, text: str, bound: bytes) -> bytes | None:
+        """Return what a text carries; None when it is not one of ours, was altered, or is bound to something else."""
+        try:
+            raw = b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            signed, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+            hashers = self._keys[signed[1]]
+        except (ValueError, KeyError, IndexError):
+            return None
+        is_ours = signed[0] == kind and hmac.compare_digest(mac, hashers.mac(_after_length(signed) + bound))
+        return signed[2:] if is_ours else None
 
     def position(self, shown: Attribution, customer_id: str, product: int) -> int | None:
         """Return where a product stood in the answer, or None when it was not shown to this customer."""
@@ -160,6 +181,15 @@ class _ProductHashes(dict[int, bytes]):
         hasher.update(product.to_bytes(4, "big"))
         made = self[product] = hasher.digest()
         return made
+
+
+def _after_length(signed: bytes) -> bytes:
+    """Return bytes in a form in which nothing that follows can be taken for a part of them, nor all of it for a token.
+
+    >>> _after_length(b"ab").hex()
+    '000000026162'
+    """
+    return len(signed).to_bytes(4, "big") + signed
 
 
 @lru_cache(maxsize=16)

@@ -53,6 +53,12 @@ class ProductsRejectedError(BatchRejectedError):
     what = "products"
 
 
+class PlacementsRejectedError(BatchRejectedError):
+    """No placement of a page could be answered."""
+
+    what = "placements"
+
+
 class PayloadTooLargeError(ActiveCustomersError):
     """A request body or batch is over its limit."""
 

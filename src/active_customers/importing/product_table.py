@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import duckdb
@@ -31,6 +32,7 @@ SELECT product_id, arg_max(value, (times, latest)) AS value FROM (
     WHERE {field} IS NOT NULL GROUP BY ALL
 ) GROUP BY product_id
 """
+_IDS_AT_ONCE = 10_000
 _PRODUCTS = "(SELECT product_id, min(rowid) AS first FROM rows GROUP BY product_id) AS products"
 
 
@@ -56,6 +58,28 @@ class ProductTable:
         query = f"SELECT product_id, {values} FROM {_PRODUCTS}{joins} ORDER BY first"  # noqa: S608 - names of ours
         for batch in self._connection.sql(query).to_arrow_reader(count):
             yield [_product(row) for row in batch.to_pylist()]
+
+    def absent(self, known: Iterable[str], refused: Iterable[str]) -> tuple[int, list[str]]:
+        """Return how many products are known, and which of them neither a row nor `refused` names.
+
+        Compared in the database, which keeps to its memory however many there are.
+        """
+        self._connection.execute("CREATE TABLE known (product_id VARCHAR); CREATE TABLE named (product_id VARCHAR)")
+        n_known = self._fill("known", known)
+        self._fill("named", refused)
+        self._connection.execute("INSERT INTO named SELECT DISTINCT product_id FROM rows")
+        lacking = self._connection.execute("SELECT product_id FROM known ANTI JOIN named USING (product_id)")
+        return n_known, [product_id for (product_id,) in lacking.fetchall()]
+
+    def _fill(self, table: str, product_ids: Iterable[str]) -> int:
+        """Put ids into a table of one column; return how many they are."""
+        remaining, count = iter(product_ids), 0
+        while chunk := list(islice(remaining, _IDS_AT_ONCE)):
+            self._connection.register("chunk", pa.table({"product_id": pa.array(chunk, pa.string())}))
+            self._connection.execute(f"INSERT INTO {table} SELECT product_id FROM chunk")  # noqa: S608 - a name of ours
+            self._connection.unregister("chunk")
+            count += len(chunk)
+        return count
 
     def _chosen(self, name: str) -> str:
         field = self._maps.fields.get(name)

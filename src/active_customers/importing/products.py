@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from active_customers.core.clock import DAY, Clock
+from active_customers.core.errors import InvalidValueError
 from active_customers.core.product import OUT_OF_STOCK, Product, ProductChange
 from active_customers.importing.folder import REJECTS, clear_leftovers, import_folder, import_lock
 from active_customers.importing.product_rows import ProductRows
@@ -36,8 +37,8 @@ def import_products(
 ) -> ImportReport:
     """Import products; `catalog` is looked through for what a full feed lacks.
 
-    Raises `InvalidValueError` when a file cannot be read at all, and then nothing has changed, `StoreLockedError` while
-    another import is running.
+    Raises `InvalidValueError` when a file cannot be read at all, or a full feed lacks so much that it is likely cut off
+    (unless the request says `force`), and then nothing has changed, `StoreLockedError` while another import is running.
     """
     now, imports = clock.now(), request.directory.imports
     with import_lock(imports):
@@ -47,10 +48,12 @@ def import_products(
             return _ProductImport(request, progress, rejects, catalog).run(folder, writer)
 
 
-def check_products(request: ImportRequest, progress: Progress = no_progress) -> ImportReport:
-    """Report what `import_products` would do; nothing is changed and nothing left behind."""
+def check_products(
+    request: ImportRequest, progress: Progress = no_progress, catalog: CatalogStore | None = None
+) -> ImportReport:
+    """Report what `import_products` would do; nothing is changed and nothing left behind. Raises as that does."""
     with TemporaryDirectory(prefix="active-customers-") as folder:
-        return _ProductImport(request, progress, None).run(Path(folder), None)
+        return _ProductImport(request, progress, None, catalog).run(Path(folder), None)
 
 
 def read_products(files: Sequence[Path], preset: str | None = None) -> Iterator[Product]:
@@ -84,7 +87,7 @@ class _ProductImport:
         catalog: CatalogStore | None = None,
     ) -> None:
         self._catalog = catalog
-        self._named: set[str] = set()
+        self._refused: set[str] = set()
         self._is_whole = True
         self._started = time.perf_counter()
         self._request = request
@@ -98,19 +101,19 @@ class _ProductImport:
         with scratch_database(folder, self._request.config.scratch) as connection:
             table = ProductTable(connection, self._preset.product_maps())
             self._read(table)
+            absent = self._absent(table)
             for products in table.products(_PRODUCTS_PER_CALL):
                 self._report.products += len(products)
                 if writer is not None:
                     self._store(products, writer)
-            if writer is not None and self._catalog is not None and self._request.full:
-                self._withdraw_others(self._catalog, writer)
+            if writer is not None:
+                _withdraw(absent, writer)
         if self._rejects is not None and self._rejects.path.exists():
             self._report.rejects_path = self._rejects.path
         self._report.seconds = time.perf_counter() - self._started
         return self._report
 
     def _store(self, products: Sequence[Product], writer: StoreWriter) -> None:
-        self._named.update(product.product_id for product in products)
         if not self._request.merge:
             writer.put_products(products)
             return
@@ -125,20 +128,25 @@ class _ProductImport:
         self._note("merged with what the catalogue has", refused)
         self._report.products -= len(refused)
 
-    def _withdraw_others(self, catalog: CatalogStore, writer: StoreWriter) -> None:
-        """Make unavailable what a full feed lacks; where rows could not be read, nobody knows what it lacks."""
+    def _absent(self, table: ProductTable) -> list[str]:
+        """Return what a full feed lacks of the catalogue; where rows could not be read, nobody knows what it lacks.
+
+        Raises `InvalidValueError` when it is too much to be believed.
+        """
+        if self._catalog is None or not self._request.full:
+            return []
         if not self._is_whole:
             self._report.notes.append("nothing was made unavailable: some rows do not say which product they are of")
-            return
-        absent = [
-            product.product_id
-            for _, product in catalog.products()
-            if product.product_id not in self._named and product.availability != OUT_OF_STOCK
-        ]
-        for start in range(0, len(absent), _PRODUCTS_PER_CALL):
-            chunk = absent[start : start + _PRODUCTS_PER_CALL]
-            writer.change_products([ProductChange(each, {"availability": OUT_OF_STOCK}, merge=True) for each in chunk])
+            return []
+        available = (p.product_id for _, p in self._catalog.products() if p.availability != OUT_OF_STOCK)
+        n_available, absent = table.absent(available, self._refused)
+        share = self._request.config.most_withdrawn_share
+        if len(absent) > share * n_available and not self._request.force:
+            found = f"{len(absent):,} of {n_available:,} products are not in it"
+            remedy = f"over {share:.0%} would become unavailable (imports.most_withdrawn_share): see that the feed is "
+            raise InvalidValueError("--full", found, f"{remedy}whole, or say --force")
         self._report.withdrawn = len(absent)
+        return absent
 
     def _note(self, file: str, rejects: Sequence[Reject]) -> None:
         """Count rejected rows, and write them down."""
@@ -159,5 +167,12 @@ class _ProductImport:
                 self._report.accepted += len(good)
                 self._progress(before + raw.bytes_read, total)
             before += path.stat().st_size
-            self._named |= rows.refused
+            self._refused |= rows.refused
             self._is_whole &= not rows.has_nameless_rejects
+
+
+def _withdraw(absent: Sequence[str], writer: StoreWriter) -> None:
+    """Make products unavailable."""
+    for start in range(0, len(absent), _PRODUCTS_PER_CALL):
+        chunk = absent[start : start + _PRODUCTS_PER_CALL]
+        writer.change_products([ProductChange(each, {"availability": OUT_OF_STOCK}, merge=True) for each in chunk])

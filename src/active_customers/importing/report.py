@@ -64,7 +64,8 @@ class ImportReport:
         if self.kind == "products":
             lines.append(f"  {self.products:,} products")
             if self.withdrawn is not None:
-                lines.append(f"  {self.withdrawn:,} others are unavailable now: the feed is full and lacks them")
+                verb = "would become unavailable" if self.dry_run else "are unavailable now"
+                lines.append(f"  {self.withdrawn:,} others {verb}: the feed is full and lacks them")
         elif self.first_time is not None and self.last_time is not None:
             span = f"{format_time(self.first_time)} to {format_time(self.last_time)}"
             lines.append(f"  {self.customers:,} customers, {self.products:,} products, {span}")

@@ -31,6 +31,8 @@ class ImportConfig(Config):
     """Rows in a file of the archive, about."""
     rejects_kept: int = 100_000
     """Rejected rows that are written down; all are counted."""
+    most_withdrawn_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the available products that a full feed may lack; one that lacks more is refused as likely cut off."""
     rejects_days: Annotated[float, Field(gt=0)] = 7.0
     """For how long they are kept; they may say what customers did."""
 
@@ -45,6 +47,8 @@ class ImportRequest:
     config: ImportConfig = field(default_factory=ImportConfig)
     full: bool = False
     """Whether the files hold the whole catalogue: what is absent becomes unavailable."""
+    force: bool = False
+    """Whether a full feed is believed however much it lacks."""
     merge: bool = False
     """Whether entries keep the fields that the files say nothing of."""
 

@@ -52,7 +52,7 @@ CUSTOMERS = f"{_KNN}customers"
 _TAUGHT = (Goal.NEXT, Goal.CART, Goal.PURCHASE, Goal.RETURN)
 """What trees are trained for. For `NEW` the first guess is the answer: the next act of a visit says nothing of it."""
 
-_LISTS_AT_LEAST = 20
+LISTS_AT_LEAST = 20
 """Questions with a right answer among the candidates below which nothing is learned from them."""
 
 
@@ -138,6 +138,8 @@ class Hybrid:
         relations = tuple(no_relation() for _ in RELATIONS)
         vectors = np.empty((0, self.config.factorization.size), np.float32)
         facts = np.empty((0, len(FACTS)), np.float32)
+        self.n_questions: dict[Goal, int] = {}
+        """Questions with a right answer among the candidates, by goal: what the trees learned from in `fit`."""
         nothing = _sources(SessionKnn(self.config.session_knn), relations, vectors, facts)
         self._open(nothing, _no_forests())
 
@@ -148,11 +150,9 @@ class Hybrid:
         Raises `MissingLibraryError` where the library that trains cannot be loaded; `fit_sources` does without it.
         """
         alike = self._alike(log)
-        lists = {
-            goal: found
-            for goal, found in self._all_lists(log, alike, told).items()
-            if len(found.sizes) >= _LISTS_AT_LEAST
-        }
+        found = self._all_lists(log, alike, told)
+        self.n_questions = {goal: len(lists.sizes) for goal, lists in found.items()}
+        lists = {goal: found[goal] for goal, n in self.n_questions.items() if n >= LISTS_AT_LEAST}
         forests = _no_forests()
         if Goal.NEXT in lists:
             forests = _forests(train(lists, self.config.ranker, SETTINGS[self.config.setting].trees, told))

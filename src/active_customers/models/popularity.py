@@ -72,7 +72,7 @@ class Popularity:
         products = self._by_score[:RANKED]
         is_popular = self._sessions[products] >= self.config.popular_sessions
         is_trending = self._trends[products] >= self.config.trending_lift
-        return ranking(products, self._scores[products], is_popular, is_trending)
+        return ranking(products, self._scores[products], self._sessions[products] > 1, (is_popular, is_trending))
 
     def trending(self, n: int, excluded: NDArray[np.uint32] = NO_PRODUCTS) -> Candidates:
         """Return at most `n` trending products, the largest growth first."""
@@ -85,6 +85,14 @@ class Popularity:
     def is_popular(self, product: int) -> bool:
         """Whether a product was acted on in many sessions lately."""
         return 0 <= product < len(self._sessions) and bool(self._sessions[product] >= self.config.popular_sessions)
+
+    def most_sessions(self) -> int:
+        """Return in how many sessions lately the product was that was in most."""
+        return int(self._sessions.max(initial=0))
+
+    def n_trending(self) -> int:
+        """Return how many products' shares of the sessions are growing."""
+        return len(self._by_trend)
 
     def score(self, session: SessionQuery, products: NDArray[np.uint32]) -> NDArray[np.float32]:
         """Return the decayed, weighted count of each product; 0 for unknown ones."""
@@ -152,10 +160,19 @@ class Popularity:
 def ranking(
     products: NDArray[np.uint32],
     scores: NDArray[np.float32],
-    is_popular: NDArray[np.bool_],
-    is_trending: NDArray[np.bool_],
+    is_shared: NDArray[np.bool_],
+    flags: tuple[NDArray[np.bool_], NDArray[np.bool_]],
 ) -> Ranking:
-    """Put products, best first, together with what can truly be said of each."""
+    """Put products, best first, together with what can truly be said of each; `flags` are is popular and is trending.
+
+    `is_shared` says which were acted on in several sessions lately. Until anything is popular only these are ranked:
+    what one customer looked at on a shop's first day is not to be on top of everybody's page.
+    """
+    is_popular, is_trending = flags
+    if not is_popular.any():
+        products, scores, is_popular, is_trending = (
+            column[is_shared] for column in (products, scores, is_popular, is_trending)
+        )
     standing = np.where(is_popular, np.uint8(ReasonCode.POPULAR), np.uint8(ReasonCode.SEEN))
     reasons = np.where(is_trending, np.uint8(ReasonCode.TRENDING), standing)
     return Ranking(frozen(products), frozen(scores), frozen(reasons))

@@ -150,6 +150,11 @@ class SessionKnn:
         self._recommend = Prepared(recommend)
 
     @property
+    def n_sessions(self) -> int:
+        """How many sessions it knows."""
+        return len(self.index.session_weights)
+
+    @property
     def room(self) -> Room:
         """The scratch memory that a question needs."""
         _, n_nearest = self._found()

@@ -6,7 +6,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 _LATENCY = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
-REQUESTS = Counter("active_customers_requests", "Requests answered on the two hot routes", ["route", "status"])
+REQUESTS = Counter("active_customers_requests", "Requests answered on the hot routes", ["route", "status"])
 REQUEST_SECONDS = Histogram("active_customers_request_seconds", "Time to answer", ["route"], buckets=_LATENCY)
 EVENTS = Counter("active_customers_events", "Events posted, by what became of them", ["status"])
 DEGRADED = Counter("active_customers_degraded_answers", "Answers that fell back, by what was missing", ["reason"])
@@ -14,6 +14,13 @@ COMMIT_EVENTS = Histogram(
     "active_customers_commit_events", "Events in one commit", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 )
 COMMIT_SECONDS = Histogram("active_customers_commit_seconds", "Time of one durable commit", buckets=_LATENCY)
+STREAMS = Gauge("active_customers_streams", "Live suggestions: streams that are open", multiprocess_mode="livesum")
+STREAM_LISTS = Counter("active_customers_stream_lists", "Live suggestions: lists that were pushed")
+STREAM_ENDS = Counter(
+    "active_customers_stream_ends",
+    "Live suggestions: streams that the service refused (all taken) or ended (slow, stopping)",
+    ["reason"],
+)
 # Of several processes the largest value counts.
 MODEL_AGE = Gauge(
     "active_customers_model_age_seconds",

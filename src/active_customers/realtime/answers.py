@@ -8,6 +8,7 @@ import orjson
 
 from active_customers.core.attribution import Shown, TokenSigner
 from active_customers.core.clock import SECOND, format_time
+from active_customers.core.cursor import Cursors
 from active_customers.core.event import Channel, Context
 from active_customers.core.identifiers import json_id
 from active_customers.realtime.engine import Answer
@@ -26,6 +27,8 @@ class AnswerEncoder:
     def __init__(self, cards: ProductCards, signer: TokenSigner) -> None:
         self.cards = cards
         self._signer = signer
+        self.cursors = Cursors(signer)
+        """What lists that go on are continued by."""
 
     @property
     def languages(self) -> Languages:

@@ -19,6 +19,7 @@ from active_customers.realtime.access import Access, Scope
 from active_customers.realtime.explain_routes import explain_router
 from active_customers.realtime.hot_routes import Counts, HotRoutes
 from active_customers.realtime.openapi import REF, json_of, parameters_of, problems, ref, response_of, told
+from active_customers.realtime.page_routes import PAGE_MODELS, page_router, readiness_router
 from active_customers.realtime.problems import problem, problem_of
 from active_customers.realtime.product_routes import PRODUCT_MODELS, product_router
 from active_customers.realtime.rule_routes import RULE_MODELS, rule_router
@@ -51,6 +52,8 @@ def build_api(parts: Services) -> FastAPI:
         redoc_url=None,
     )
     app.include_router(_hot_router(parts.hot))
+    app.include_router(page_router(RECOMMENDATIONS, _get_description(), parts.placements, parts.streams))
+    app.include_router(readiness_router(parts.access, parts.readiness))
     app.include_router(_operations_router(parts.access, parts.health, parts.hot.counts))
     app.include_router(_customers_router(parts.access, parts.eraser))
     app.include_router(product_router(parts.access, parts.products))
@@ -211,6 +214,7 @@ _MODELS: tuple[type[BaseModel], ...] = (
     EventResults,
     RecommendationAnswer,
     Problem,
+    *PAGE_MODELS,
     *PRODUCT_MODELS,
     *RULE_MODELS,
 )

@@ -61,6 +61,11 @@ class Answer(NamedTuple):
     gap: Gap | None = None
     """On cart and checkout pages, what the cart lacks until its delivery is free."""
 
+    def products(self) -> list[int]:
+        """Return the product numbers, best first."""
+        numbers: list[int] = self.rows.products[: self.size].tolist()
+        return numbers
+
     def recommendations(self) -> list[Recommendation]:
         """Return the rows as values that last."""
         products, scores, reasons, evidence = (column[: self.size].tolist() for column in self.rows)
@@ -108,12 +113,22 @@ class Engine:
         self.factors: NDArray[np.float32] = NO_FACTORS
         self.delivery: FreeDelivery | None = None
 
-    def recommend(self, query: Query) -> Answer:
+    @property
+    def cards(self) -> ProductCards:
+        """What is true of products at this moment."""
+        return self._cards
+
+    def now(self) -> int:
+        """Return the time that answers go by, in microseconds."""
+        return self._clock.now()
+
+    def recommend(self, query: Query, passed_over: Numbers = NO_PRODUCTS) -> Answer:
         """Return `query.n` products; fewer only when the shop has no more that may be shown.
 
-        Raises `InvalidValueError` where `query.filter` is none.
+        None of `passed_over` (product numbers in any order) is among them. Raises `InvalidValueError` where
+        `query.filter` is none.
         """
-        return self._answer(query, self.rules.applied(query.context, query.channel, query.filter))
+        return self._answer(query, self.rules.applied(query.context, query.channel, query.filter), passed_over)
 
     def rehearse(self, query: Query) -> Answer:
         """Answer a query on the way that most answers take, once a page was made of another."""
@@ -138,12 +153,14 @@ class Engine:
         answer = self._answer(query, applied)
         return {product: place for place, product in enumerate(answer.rows.products[: answer.size].tolist())}
 
-    def _answer(self, query: Query, applied: Applied) -> Answer:
+    def _answer(self, query: Query, applied: Applied, passed_over: Numbers = NO_PRODUCTS) -> Answer:
         deadline = self._timer() + query.deadline_ms * 1_000_000
         now = self._clock.now()
         recommender = self.recommender
         customer, state = self._store.sessions.find(query.customer_id)
         asked = self._asked(query, (customer, state), now, deadline)
+        if passed_over is not NO_PRODUCTS:
+            asked = asked._replace(excluded=np.concatenate((asked.excluded, passed_over)))
         delivery = self.delivery if asked.is_cart else None
         gap = None if delivery is None or state is None else delivery.gap(state, now)
         beyond = applied.beyond or (POOL_BEYOND if len(self.factors) or gap is not None else 0)

@@ -22,6 +22,7 @@ from active_customers.realtime.access import Access, Scope
 from active_customers.realtime.answers import AnswerEncoder
 from active_customers.realtime.engine import Engine
 from active_customers.realtime.ingest import parse_body
+from active_customers.realtime.pages import Pages
 from active_customers.realtime.problems import Headers, Reply, problem_of
 from active_customers.realtime.schemas import REPEATABLE, Query, RecommendationQuery, first_error
 
@@ -33,7 +34,7 @@ MAX_BODY = 1 << 20
 MAX_READ = 8 << 20
 """Bytes after which the connection is closed instead."""
 
-_JSON: Headers = [(b"content-type", b"application/json"), (b"cache-control", b"private, no-store")]
+JSON: Headers = [(b"content-type", b"application/json"), (b"cache-control", b"private, no-store")]
 
 _VARY = (b"vary", b"accept-language")
 
@@ -96,11 +97,12 @@ class HotRoutes:
         self._access = access
         self._clock = clock
         self._engine, self._encoder = answering
+        self._pages = Pages(*answering)
         self._appender = appender
         self.counts = counts or Counts()
         languages = self._languages = self._encoder.languages
         tags = [(b"content-language", language.tag.encode()) for language in languages.known]
-        self._when_asked: list[Headers] = [[*_JSON, tag] for tag in tags]
+        self._when_asked: list[Headers] = [[*JSON, tag] for tag in tags]
         self._negotiated = [[*headers, _VARY] for headers in self._when_asked] if len(tags) > 1 else self._when_asked
 
     def rehearse(self) -> None:
@@ -117,9 +119,12 @@ class HotRoutes:
         try:
             self._access.check(headers, Scope.PUBLIC)
             query = parse_query(query_string)
-            answer = self._engine.recommend(query)
             language = self._languages.asked(query.lang, headers)
-            body = self._encoder.encode(query, answer, language)
+            if query.cursor is None:
+                answer = self._engine.recommend(query)
+                body = self._encoder.encode(query, answer, language)
+            else:
+                body, answer = self._pages.answered(query, language=language)
         except ActiveCustomersError as error:
             return _refused("recommendations", error)
         for reason in answer.degraded:
@@ -135,7 +140,7 @@ class HotRoutes:
             self._access.check(scope["headers"], Scope.PUBLIC)
             body = await read_body(receive)
             if body is None:
-                return _TOO_LONG
+                return TOO_LONG
             posted = parse_body(body, self._clock.now())
             events = posted.events()
             self.counts.rejected.add(len(posted.outcomes) - len(events))
@@ -148,7 +153,7 @@ class HotRoutes:
         self.counts.accepted.add(len(receipts) - duplicates)
         self.counts.post_ok.add()
         self.counts.post_seconds.add(time.perf_counter() - started)
-        return Reply(202, _JSON, orjson.dumps(answer))
+        return Reply(202, JSON, orjson.dumps(answer))
 
 
 def _refused(route: str, error: ActiveCustomersError) -> Reply:
@@ -162,7 +167,7 @@ def _too_long() -> Reply:
     return Reply(reply.status, [*reply.headers, (b"connection", b"close")], reply.body)
 
 
-_TOO_LONG = _too_long()
+TOO_LONG = _too_long()
 
 
 async def read_body(receive: Receive) -> bytes | None:
@@ -229,7 +234,7 @@ def _checked(fields: dict[str, Any]) -> Query:
         query = RecommendationQuery.model_validate(fields)
     except ValidationError as error:
         raise first_error(error, RecommendationQuery) from error
-    return Query(**{**dict(query), "product_id": tuple(query.product_id), "exclude": tuple(query.exclude)})
+    return Query.of(query)
 
 
 def _pairs(query_string: bytes) -> list[tuple[str, str]]:

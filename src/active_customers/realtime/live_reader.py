@@ -186,7 +186,8 @@ class LiveReader:
         """Return the most popular products as the request path takes them; one pass over the catalogue."""
         candidates = self.popular(RANKED)
         products = candidates.products
-        return ranking(products, candidates.scores, self.is_popular(products), self.is_trending(products))
+        flags = self.is_popular(products), self.is_trending(products)
+        return ranking(products, candidates.scores, self.sessions_lately(products) > 1, flags)
 
     def popular(self, n: int, excluded: NDArray[np.uint32] = NO_PRODUCTS) -> Candidates:
         """Return the `n` most popular products, scored as by `models.popularity`."""
@@ -195,12 +196,16 @@ class LiveReader:
             return NOTHING
         return Candidates(*most_popular(view.counts, self._scales, view.products, wanted(n, excluded)))
 
-    def is_popular(self, products: NDArray[np.uint32]) -> NDArray[np.bool_]:
-        """Say of each product whether it was acted on in many sessions lately."""
+    def sessions_lately(self, products: NDArray[np.uint32]) -> NDArray[np.float64]:
+        """Return how many sessions acted on each product lately, older ones counting less."""
         view = self._view()
         if view is None:
-            return np.zeros(len(products), bool)
-        return sessions_lately(view.counts, self._scales, question(products)) >= self._popularity.popular_sessions
+            return np.zeros(len(products))
+        return sessions_lately(view.counts, self._scales, question(products))
+
+    def is_popular(self, products: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """Say of each product whether it was acted on in many sessions lately."""
+        return self.sessions_lately(products) >= self._popularity.popular_sessions
 
     def is_trending(self, products: NDArray[np.uint32]) -> NDArray[np.bool_]:
         """Say of each product whether its share of the sessions is growing."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from active_customers.catalog.table import TableReader
 from active_customers.core.event import MAX_TEXT_LENGTH
-from active_customers.core.identifiers import json_id
+from active_customers.core.identifiers import NO_NUMBER, json_id
 from active_customers.core.product import Product, Standing
 from active_customers.kernels.answer_rows import Versions
 from active_customers.realtime.answer_texts import AnswerTexts, Told
@@ -60,7 +60,18 @@ class ProductCards:
     @property
     def prices(self) -> NDArray[np.float64]:
         """What each product costs at this moment; NaN where nobody told."""
-        return self._table.columns().prices
+        return self.table.columns().prices
+
+    def with_variants(self, products: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """Return product numbers with those of all other variants of these products."""
+        table = self.table.columns()
+        known = products[products < len(table.groups)]
+        groups = table.groups[known[table.standing[known] != Standing.UNKNOWN]]
+        groups = groups[groups != NO_NUMBER]
+        if not len(groups):
+            return products
+        variants = np.isin(table.groups, groups) & (table.standing != Standing.UNKNOWN)
+        return np.concatenate((products, np.flatnonzero(variants).astype(np.uint32)))
 
     def _versions(self) -> Versions:
         return self.table.columns().versions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
     BaseModel,
@@ -214,6 +214,8 @@ class RecommendationQuery(BaseModel):
     """After so many milliseconds the best answer so far is given, and says what it left out."""
     lang: Annotated[str, StringConstraints(pattern=LANGUAGE_TAG, max_length=35)] = ""
     """Language of the reasons, such as de; what `Accept-Language` says when it is missing."""
+    cursor: Annotated[str, StringConstraints(min_length=1, max_length=4_096)] | None = None
+    """`start` for a list that can go on, then the `next_cursor` of the answer before: no product comes twice."""
 
 
 class Query(NamedTuple):
@@ -228,6 +230,12 @@ class Query(NamedTuple):
     filter: str = ""
     deadline_ms: int = 50
     lang: str = ""
+    cursor: str | None = None
+
+    @classmethod
+    def of(cls, query: RecommendationQuery) -> Self:
+        """Return a checked query as values that nobody can change."""
+        return cls(**{**dict(query), "product_id": tuple(query.product_id), "exclude": tuple(query.exclude)})
 
 
 REPEATABLE = frozenset({"product_id", "exclude"})
@@ -288,6 +296,8 @@ class AnswerMetadata(BaseModel):
     """Empty, or what could not be done: no_model, deadline, no_products"""
     free_delivery: FreeDelivery | None = None
     """On cart and checkout pages of a shop that says from when delivery is free; missing where a price is not known."""
+    next_cursor: str | None = None
+    """Only where `cursor` was sent: what the list goes on with, or null at its end."""
 
 
 class RecommendationAnswer(BaseModel):

@@ -87,8 +87,9 @@ class _View(NamedTuple):
 class SessionRecommender:
     """One version of the models beside the live index, ready to be asked.
 
-    Without a version the live index answers alone, so that a shop's first day is not an empty one. `refresh` takes
-    up what became of the live index; until then questions are answered from what was mapped before.
+    Without a version the live index answers alone, so that a shop's first day is not an empty one; beside one that
+    knows only the catalogue it says what is popular. `refresh` takes up what became of the live index; until then
+    questions are answered from what was mapped before.
     """
 
     def __init__(self, models: Models | None = None, live: LiveReader | None = None) -> None:
@@ -102,12 +103,27 @@ class SessionRecommender:
         self._view = self._new_view()
 
     @property
+    def models(self) -> Models:
+        """The models in force; none of them has learned anything where nothing was published."""
+        return self._models
+
+    @property
+    def live(self) -> LiveReader | None:
+        """The live index beside them."""
+        return self._live
+
+    @property
+    def _has_learned(self) -> bool:
+        """Whether the models know any session: a version of the first day knows what the catalogue says and no more."""
+        return self._models.hybrid.sessions.n_sessions > 0
+
+    @property
     def manifest(self) -> Manifest | None:
         """What the version in force says about itself; None when there is none."""
         return self._models.manifest
 
     def refresh(self, now: int | None = None) -> None:
-        """Look again at the live index: at files that have grown and, where there is no model, at what is popular.
+        """Look again at the live index: at grown files and, where no model has learned it, at what is popular.
 
         With the time also at what the hour says of products; until somebody tells it, no hour is any other.
         """
@@ -121,7 +137,7 @@ class SessionRecommender:
         if mapped is not self._mapped:
             self._mapped = mapped
             self._view = self._new_view()
-        if self.manifest is None:
+        if not self._has_learned:
             view = self._view
             self._view = _View.of(view.sources._replace(popular=self._live.ranking()), view.scratch)
 
@@ -147,12 +163,13 @@ class SessionRecommender:
         models, live = self._models, self._mapped
         items, hybrid = models.items, models.hybrid
         watermark = 0 if models.manifest is None else models.manifest.watermark
+        trained = Trained.of(hybrid.sessions, watermark) if self._has_learned else Trained(watermark)
         return Sources(
             hybrid=hybrid.sources,
             forests=hybrid.forests,
             n_ranked=SETTINGS[hybrid.config.setting].candidates,
             live=live,
-            weighting=weighting_of(live, hybrid.sessions.config, Trained.of(hybrid.sessions, watermark)),
+            weighting=weighting_of(live, hybrid.sessions.config, trained),
             bought=items.bought,
             alike=items.alike,
             popular=self.context.weighed(models.popularity.ranking()),

@@ -9,6 +9,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from active_customers.realtime.problems import Headers, Reply
+from active_customers.realtime.stream import TRANSPORT
 
 AtOnce = Mapping[bytes, Callable[[Headers, bytes], Reply]]
 """By path: what answers a GET from its headers (names in small letters) and its query string, without waiting."""
@@ -121,6 +122,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         path, _, query = self.url.partition(b"?")
         route = self._at_once.get(path)
+        if route is None:
+            self.scope["extensions"] = {TRANSPORT: self.transport}  # type: ignore[typeddict-item]
         if route is None or self.parser.get_method() != b"GET" or b"#" in query or self._is_out_of_the_ordinary():
             super().on_headers_complete()
         else:

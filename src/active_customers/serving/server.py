@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from active_customers.serving.http_protocol import Departures, HttpProtocol
 
 _BACKLOG = 2048
 _SECONDS_TO_DRAIN = 10
+_MOST_FILES = 65_536
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -37,12 +39,21 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def allow_connections() -> None:
+    """Let this process have as many connections as the system allows it: by default it is often 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 class _Server(uvicorn.Server):
     """Says when it answers."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_end: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._on_end = on_end
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -51,9 +62,23 @@ class _Server(uvicorn.Server):
             gc.freeze()  # what is loaded by now stays: collections need not look at it again
             self._on_ready()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_end()  # before it waits for the requests under way
+        await super().shutdown(sockets)
 
-def run(app: ASGIApp, listener: socket.socket, on_ready: Callable[[], None]) -> bool:
-    """Serve until SIGTERM or SIGINT, then drain; return whether the application could start at all."""
+
+def _do_nothing() -> None:
+    """Do nothing."""
+
+
+def run(
+    app: ASGIApp, listener: socket.socket, on_ready: Callable[[], None], on_end: Callable[[], None] = _do_nothing
+) -> bool:
+    """Serve until SIGTERM or SIGINT, then drain; return whether the application could start at all.
+
+    `on_end` is called first thing when it is to end: what would go on for ever is ended there.
+    """
+    allow_connections()
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     config = uvicorn.Config(
         app,
@@ -66,7 +91,7 @@ def run(app: ASGIApp, listener: socket.socket, on_ready: Callable[[], None]) -> 
         server_header=False,
         timeout_graceful_shutdown=_SECONDS_TO_DRAIN,
     )
-    server = _Server(config, on_ready)
+    server = _Server(config, on_ready, on_end)
     with _signals_ignored():
         server.run([listener])
     gc.unfreeze()

@@ -136,6 +136,10 @@ class CatalogStore(Protocol):
         """Return the numbers of values of one of the `FACETS`, giving new ones where needed (writer only)."""
         ...
 
+    def n_entries(self) -> int:
+        """Return how many products the catalogue has, the deleted ones not counted; one pass over it."""
+        ...
+
     def catalog_version(self) -> int:
         """Return a number that grows with every change of the catalogue."""
         ...

@@ -158,6 +158,10 @@ class MemoryCatalog:
         """Return the numbers of values of a facet, giving new ones where needed."""
         return [self._facets[facet].number(value) for value in values]
 
+    def n_entries(self) -> int:
+        """Return how many products the catalogue has."""
+        return sum(product is not None for product in self._products.values())
+
     def catalog_version(self) -> int:
         """Return a number that grows with every change of the catalogue."""
         return self._version

@@ -146,6 +146,10 @@ class EmbeddedCatalog:
             self._facets[facet] = Numbers(self._env, facet.encode())
         return self._facets[facet]
 
+    def n_entries(self) -> int:
+        """Return how many products the catalogue has."""
+        return sum(record != _DELETED for _, record in self._records(0))
+
     def catalog_version(self) -> int:
         """Return a number that grows with every change of the catalogue."""
         with self._env.reading() as txn:
