@@ -36,7 +36,6 @@ from active_customers.importing.request import ImportRequest
 from active_customers.models.artifacts import ArtifactStore
 from active_customers.processes import log_to_stderr, serve_alone, serve_together
 from active_customers.realtime.access import Access
-from active_customers.serving.eraser import Eraser
 from active_customers.serving.server import listen
 from active_customers.serving.writer_socket import OpenStore, open_for_writing
 from active_customers.storage.archive import Archive
@@ -45,7 +44,7 @@ from active_customers.storage.embedded import EmbeddedStore
 from active_customers.storage.simulated_clock import SimulatedClock, clock_of
 from active_customers.terminal import progress, say
 from active_customers.warm_up import compile_kernels
-from active_customers.wiring import service_clock
+from active_customers.wiring import build_eraser, service_clock
 
 app = typer.Typer(
     name="active-customers",
@@ -281,7 +280,7 @@ def erase(
     """Erase everything held about a customer and print the receipt; asking again prints it again."""
     settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
     with _opened(directory, settings) as opened:
-        eraser = Eraser(opened.writer.erase, opened.store.erasures, directory.models, settings.retention)
+        eraser = build_eraser(settings, directory, opened.store, opened.writer.erase)
         receipt = eraser.erase(customer)
         if not opened.is_served:
             opened.writer.finish_erasures()

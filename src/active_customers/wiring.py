@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from active_customers.batch.customer_export import CustomerExport
 from active_customers.batch.refresh_reports import RefreshWatch
 from active_customers.batch.schedule import Schedule
 from active_customers.catalog.products import Products
@@ -16,10 +18,11 @@ from active_customers.catalog.table import CatalogTable, TableReader
 from active_customers.config.settings import Settings
 from active_customers.core.attribution import TokenSigner
 from active_customers.core.clock import Clock, SystemClock, format_time
+from active_customers.core.erasure import Erasure
 from active_customers.core.errors import SettingsError
 from active_customers.models.artifacts import ArtifactStore
 from active_customers.models.trained import TrainedModels
-from active_customers.monitoring.metrics import ERASURES, LOG_POSITION, STORE_BYTES
+from active_customers.monitoring.metrics import ERASURES, LOG_POSITION, ROBOTS, STORE_BYTES
 from active_customers.realtime.access import Access
 from active_customers.realtime.answers import AnswerEncoder
 from active_customers.realtime.engine import Engine
@@ -41,10 +44,13 @@ from active_customers.serving.refresh_process import RefreshTask
 from active_customers.serving.retention import Retention
 from active_customers.serving.updater import ModelFollower, Updater, Work
 from active_customers.serving.writer_socket import WriterServer, change_products_remotely, erase_remotely
+from active_customers.storage.admission import CustomerRules
 from active_customers.storage.archive import Archive
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore
 from active_customers.storage.keys import load_keys
+from active_customers.storage.passed_over import PassedOver
+from active_customers.storage.robots import RULES
 from active_customers.storage.simulated_clock import SimulatedClock, clock_of
 from active_customers.storage.writer import DirectWriter
 
@@ -140,6 +146,7 @@ class Services:
     parts: Lifecycle
     store: EmbeddedStore
     eraser: Eraser
+    export: CustomerExport
     clock: ClockControl
     products: Products
 
@@ -185,9 +192,9 @@ def build(settings: Settings, directory: DataDirectory, clock: Clock | None = No
         lock,
         live,
     )
-    eraser = Eraser(writer.erase, store.erasures, directory.models, settings.retention)
+    care = build_eraser(settings, directory, store, writer.erase), _export(directory, store)
     return _services(
-        settings, answering, (committer, owner), eraser, Products(store.catalog, writer.change_products, clock)
+        settings, answering, (committer, owner), care, Products(store.catalog, writer.change_products, clock)
     )
 
 
@@ -223,11 +230,24 @@ def build_worker(settings: Settings, directory: DataDirectory, beat: Work) -> Se
     answering, works = _answering(settings, directory, store, clock)
     link = AppendLink(directory.appends, settings.committer)
     reader = Reader(store, link, Updater([*works, beat]))
-    eraser = Eraser(partial(erase_remotely, directory), store.erasures, directory.models, settings.retention)
+    care = build_eraser(settings, directory, store, partial(erase_remotely, directory)), _export(directory, store)
     products = Products(store.catalog, partial(change_products_remotely, directory), clock)
-    return _services(settings, answering, (link, reader), eraser, products)
+    return _services(settings, answering, (link, reader), care, products)
 
 
+def build_eraser(
+    settings: Settings, directory: DataDirectory, store: EmbeddedStore, erase: Callable[[str], Erasure | None]
+) -> Eraser:
+    """Return what erases customers of a directory through whoever owns the store."""
+    rejects_days, checkpoint_seconds = settings.imports.rejects_days, settings.live_updater.checkpoint_seconds
+    return Eraser(erase, store.erasures, directory.models, settings.retention, rejects_days, checkpoint_seconds)
+
+
+def _export(directory: DataDirectory, store: EmbeddedStore) -> CustomerExport:
+    return CustomerExport(store, Archive(directory.archive))
+
+
+_Care = tuple[Eraser, CustomerExport]
 _Answering = tuple[EmbeddedStore, Engine, AnswerEncoder, Counts]
 
 
@@ -241,7 +261,8 @@ def _own(settings: Settings, directory: DataDirectory, clock: Clock | None = Non
         lock = directory.lock()
         undo.callback(os.close, lock)
         load_keys(directory.keys)  # made here, by the one owner, where there are none yet
-        store = EmbeddedStore(directory.store, settings.storage, writer=True).open()
+        rules = CustomerRules(settings.consent, settings.robots)
+        store = EmbeddedStore(directory.store, settings.storage, writer=True, rules=rules).open()
         undo.callback(store.close)
         store.sessions.load_fold()
         clock = clock or service_clock(settings, directory)
@@ -266,7 +287,8 @@ def _answering(
     encoder = AnswerEncoder(cards, TokenSigner(load_keys(directory.keys)))
     live = LiveReader(directory.live, settings.models.hybrid.session_knn, settings.models.popularity)
     engine.recommender = SessionRecommender(live=live)
-    follower = ModelFollower(TrainedModels(ArtifactStore(directory.models), store.erasures), engine, clock, live)
+    unlearned = PassedOver(store.erasures, store.customers)
+    follower = ModelFollower(TrainedModels(ArtifactStore(directory.models), unlearned), engine, clock, live)
     pause = settings.updater.poll_seconds
     watch = LiveWatch(directory.live, store.events, settings.live_updater.behind_seconds)
 
@@ -288,6 +310,9 @@ def _upkeep(settings: Settings, owned: tuple[DataDirectory, EmbeddedStore, Direc
         pending = store.erasures.n_pending()
         ERASURES.labels("pending").set(pending)
         ERASURES.labels("done").set(store.erasures.count() - pending)
+        robots = Counter(robot.rule for robot in store.customers.robots())
+        for rule in RULES:
+            ROBOTS.labels(rule).set(robots[rule])
 
     archive: Callable[[], None] = writer.archive_and_compact
     rejects_days = settings.imports.rejects_days
@@ -314,7 +339,7 @@ def _services(
     settings: Settings,
     answering: _Answering,
     appending: tuple[Appender, Lifecycle],
-    eraser: Eraser,
+    care: _Care,
     products: Products,
 ) -> Services:
     store, engine, encoder, counts = answering
@@ -323,4 +348,4 @@ def _services(
     access = Access(settings.access)
     hot = HotRoutes(access, clock, (engine, encoder), appender, counts)
     health, control = Health(store, engine, appender), ClockControl(clock, store.events)
-    return Services(hot, access, health, parts, store, eraser, control, products)
+    return Services(hot, access, health, parts, store, *care, control, products)

@@ -148,8 +148,8 @@ def test_a_version_whose_models_forgot_a_customer_still_tells_that_its_features_
     folder = tmp_path / version
     folder.mkdir()
     (folder / "customers.parquet").symlink_to(published.artifacts.table(version, CUSTOMERS))
-    assert versions_holding(tmp_path, 0) == [version]
-    assert versions_holding(tmp_path, 10**6) == []
+    assert versions_holding(tmp_path, [0]) == [version]
+    assert versions_holding(tmp_path, [10**6]) == []
 
 
 def test_without_feature_tables_nothing_is_published_or_compared(tmp_path, simulated):

@@ -51,7 +51,9 @@ class WriterServer:
             "adopt": lambda folder: writer.adopt(Path(folder)),
             "erase": writer.erase,
             "finish_erasures": writer.finish_erasures,
-            "erased_customers": writer.erased_customers,
+            "passed_over": writer.passed_over,
+            "joined": writer.joined,
+            "acquit": writer.acquit,
         }
 
     async def start(self) -> None:
@@ -169,10 +171,19 @@ class RemoteWriter:
         """Have the archive's rows of erased customers overwritten."""
         self._call("finish_erasures")
 
-    def erased_customers(self) -> list[int]:
-        """Return the numbers of all erased customers, ascending."""
-        numbers: list[int] = self._call("erased_customers")
+    def passed_over(self) -> list[int]:
+        """Return the numbers of whom nothing is to be learned, ascending."""
+        numbers: list[int] = self._call("passed_over")
         return numbers
+
+    def joined(self) -> list[tuple[int, int]]:
+        """Return (number, owner's number) of everybody whose history became another customer's."""
+        return [(number, owner) for number, owner in self._call("joined")]
+
+    def acquit(self, customer_id: str) -> bool:
+        """Have a customer taken for a person."""
+        found: bool = self._call("acquit", customer_id)
+        return found
 
     def _call(self, name: str, *args: object) -> Any:
         body = orjson.dumps({"call": name, "args": args})

@@ -21,6 +21,7 @@ from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.durable import make_folder, sync
 from active_customers.storage.embedded import EmbeddedStore
 from active_customers.storage.embedded.sessions import ActsOfMany
+from active_customers.storage.passed_over import PassedOver
 from active_customers.storage.staged import StagedImport
 
 _ROWS_PER_PART = 50_000
@@ -124,7 +125,7 @@ class DirectWriter:
         if erasure is None:
             return None
         with self._archiving:  # what was read from the log before it was overwritten is in the archive after this
-            erased = np.array([erasure.customer], np.uint32)
+            erased = np.array(erasures.numbers(erasure), np.uint32)
             erasures.note_rows(erasure, sum(rows_of(part.path, erased) for part in self._archive.parts()))
         return erasures.of(customer_id)
 
@@ -166,10 +167,18 @@ class DirectWriter:
                 else:
                     seen.add(_identity(part.path))
 
-    def erased_customers(self) -> list[int]:
-        """Return the numbers of all erased customers, ascending."""
-        numbers: list[int] = self._store.erasures.customers().tolist()
+    def passed_over(self) -> list[int]:
+        """Return the numbers of whom nothing is to be learned, erased ones included, ascending."""
+        numbers: list[int] = PassedOver(self._store.erasures, self._store.customers).customers().tolist()
         return numbers
+
+    def joined(self) -> list[tuple[int, int]]:
+        """Return (number, owner) of everybody whose history became another customer's."""
+        return self._store.customers.joined()
+
+    def acquit(self, customer_id: str) -> bool:
+        """Take a customer for a person, for good; False when they are not taken for a robot."""
+        return self._store.customers.acquit(customer_id)
 
     def drop_days(self, before: str) -> int:
         """Remove the archive's days before this one; return how many files went.
