@@ -38,6 +38,7 @@ from active_customers.processes import log_to_stderr, serve_alone, serve_togethe
 from active_customers.realtime.access import Access
 from active_customers.serving.server import listen
 from active_customers.serving.writer_socket import OpenStore, open_for_writing
+from active_customers.storage.admission import CustomerRules
 from active_customers.storage.archive import Archive
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore
@@ -173,13 +174,14 @@ def import_events_command(
 ) -> None:
     """Import a history of events. Importing the same file twice changes nothing."""
     settings = _loaded(config, data_dir).settings
-    request = ImportRequest(files, data_dir, preset, settings.imports)
+    rules = CustomerRules(settings.consent, settings.robots)
+    request = ImportRequest(files, data_dir, preset, settings.imports, rules=rules)
     with progress("import-events") as report:
         if dry_run:
             outcome = check_events(request, clock_of(request.directory), report)
         else:
             with _opened(request.directory, settings) as opened:
-                store = EventStore(opened.writer, opened.store.sessions.state_of_number)
+                store = EventStore(opened.writer, opened.store)
                 outcome = import_events(request, store, opened.clock, report)
     _report(outcome)
 

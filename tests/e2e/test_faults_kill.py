@@ -163,7 +163,7 @@ def bring_in(root: Path) -> None:
         )
     )
     with opened(root) as store:
-        events = EventStore(store.writer, store.store.sessions.state_of_number)
+        events = EventStore(store.writer, store.store)
         import_events(ImportRequest([path], root, None), events, SystemClock())
 
 

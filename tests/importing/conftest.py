@@ -73,7 +73,7 @@ class MemoryShop:
 
     def bring_in(self, *files: Path, preset: str | None = None, config: ImportConfig | None = None) -> ImportReport:
         """Run an import."""
-        store = EventStore(self, self.store.sessions.state_of_number)
+        store = EventStore(self, self.store)
         return import_events(self.request(*files, preset=preset, config=config), store, self.clock)
 
     def check(self, *files: Path, preset: str | None = None) -> ImportReport:

@@ -150,9 +150,10 @@ def _customers_router(access: Access, eraser: Eraser, export: CustomerExport) ->
 
         It reads the whole archive, so only two are made at a time.
         """
+        customer = checked_id(customer_id)
         if not exporting.acquire(blocking=False):
             raise OverloadedError(f"{EXPORTS_AT_ONCE} exports are under way", retry_after=5)
-        pieces = _released(export.document(checked_id(customer_id)), exporting)
+        pieces = _released(export.document(customer), exporting)
         first = next(pieces)
         headers = {"cache-control": "no-store"}
         return StreamingResponse(chain([first], pieces), media_type="application/json", headers=headers)

@@ -161,6 +161,13 @@ class Customers(Protocol):
         """
         ...
 
+    def known_as(self, customer_id: str) -> str | None:
+        """Return the id of the known customer that an id leads to, or None while it leads to nobody who was logged in.
+
+        That is the id itself of who was logged in as.
+        """
+        ...
+
     def ids(self, customer_id: str) -> list[str]:
         """Return all ids of the customer that an id leads to, the one that was known first in front.
 

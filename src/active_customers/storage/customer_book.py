@@ -230,6 +230,11 @@ class CustomerBook:
         visits = (int.from_bytes(key, "big") for key, visit in self._tables.visits.items() if _before(visit) == lasting)
         return [lasting, *self.members(lasting), *visits]
 
+    def known_as(self, customer_id: str) -> str | None:
+        """Return the id of the known customer that an id leads to, or None while it leads to nobody else."""
+        number = self._find_lasting(customer_id)
+        return self._ids.text(number) if number != NO_NUMBER and self.owner(number) == number else None
+
     def names(self, customer_id: str) -> dict[int, str]:
         """Return the numbers of the customer that an id leads to, with the ids that they were given for."""
         return {number: self._ids.text(number) or "" for number in self.numbers(customer_id)}

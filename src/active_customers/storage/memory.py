@@ -34,6 +34,7 @@ from active_customers.storage.base import DAYS_REMEMBERED, FACETS, MOST_LOOKED_A
 from active_customers.storage.customer_book import Robot
 from active_customers.storage.memory_customers import MemoryCustomers, MemoryNumbers, MemorySessions
 from active_customers.storage.robots import RobotConfig, RobotWatch
+from active_customers.storage.staged import StagedTurn
 
 _REPEAT = Receipt(None)
 
@@ -175,9 +176,8 @@ class MemoryLog:
             self._turn(stored[-1])
         for event, entry in zip(events, stored, strict=True):
             rule = None if entry is None else self._watch.rule_for(entry.customer, event)
-            if entry is not None and rule is not None and book.flag(Robot(entry.customer, rule, arrival)):
-                self._customers.note_change()
-                self._store(forgotten_entry(entry, self._next))
+            if entry is not None and rule is not None:
+                self._flag(entry, rule)
         return [NOT_KEPT if entry is None else Receipt(entry.position, entry.session) for entry in stored]
 
     def _placed(self, admitted: tuple[Event, int] | None, arrival: int) -> LogEntry | None:
@@ -196,6 +196,19 @@ class MemoryLog:
         self._next += 1
         return entry
 
+    def note_turns(self, turns: Iterable[StagedTurn], arrival: int) -> None:
+        """Apply what an import says of logins, consents and robots (see `EmbeddedLog.note_turns`)."""
+        for turn in turns:
+            if self._sessions.customers.text(turn.customer) is not None:
+                entry = turn.entry(arrival)
+                _ = self._flag(entry, turn.said) if turn.kind == EventType.FORGOTTEN else self._turn(entry)
+
+    def _flag(self, entry: LogEntry, rule: str) -> None:
+        """Note that the customer of an entry is a robot, unless that is known."""
+        if self._customers.book().flag(Robot(entry.customer, rule, entry.arrival)):
+            self._customers.note_change()
+            self._store(forgotten_entry(entry, self._next))
+
     def _turn(self, entry: LogEntry) -> None:
         """Join customers, or note a consent, as an event says that was just stored."""
         book, details, consent = self._customers.book(), entry.event.details, said_in(entry.event.details)
@@ -203,8 +216,7 @@ class MemoryLog:
         if entry.event.event_type == EventType.LOGIN:
             login = book.log_in(customer_id, details[NAMES_ANOTHER])
             consent = None if login is None else login.consent
-            if login is not None and login.moved != NO_NUMBER:
-                self._sessions.merge(login.customer, login.moved, entry.event.session_id)
+            if login is not None and self._sessions.merge(login, entry.event.session_id):
                 self._store(joined_entry(entry, self._next, login.moved))
         if consent is not None and book.agree((customer_id, entry.customer), consent):
             self._customers.note_change()

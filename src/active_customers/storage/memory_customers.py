@@ -12,7 +12,7 @@ from active_customers.core.consent import PROFILE
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.session import MAX_WORDS, State, empty_state, renamed_session
 from active_customers.kernels.session_state import fold, merge
-from active_customers.storage.customer_book import CustomerBook, Robot, Tables
+from active_customers.storage.customer_book import CustomerBook, Login, Robot, Tables
 
 
 class MemoryNumbers:
@@ -86,12 +86,15 @@ class MemorySessions:
         length = fold(self._states.get(customer, empty_state()), act, self._out)
         self._states[customer] = self._out[:length].copy()
 
-    def merge(self, customer: int, other: int, session_id: str | None) -> None:
+    def merge(self, login: Login, session_id: str | None) -> bool:
         """Let a customer's state take in that of another number (see `EmbeddedSessions.merge`)."""
-        if other in self._states:
-            renamed = renamed_session(other, customer, session_id)
-            length = merge(self._states.get(customer, empty_state()), self._states.pop(other), renamed, self._out)
-            self._states[customer] = self._out[:length].copy()
+        theirs = self._states.pop(login.moved, None)
+        if theirs is None:
+            return False
+        renamed = renamed_session(login.moved, login.customer, session_id)
+        length = merge(self._states.get(login.customer, empty_state()), theirs, renamed, self._out)
+        self._states[login.customer] = self._out[:length].copy()
+        return True
 
     def drop(self, customer: int) -> bool:
         """Forget a customer's state; return whether there was one."""
@@ -155,6 +158,10 @@ class MemoryCustomers:
     def note_change(self) -> None:
         """Note that other customers are to be passed over than before."""
         self._changes += 1
+
+    def known_as(self, customer_id: str) -> str | None:
+        """Return the id of the known customer that an id leads to, or None (see `Customers`)."""
+        return self.book().known_as(customer_id)
 
     def names(self, customer_id: str) -> dict[int, str]:
         """Return all numbers of a customer with their ids (see `Customers`)."""

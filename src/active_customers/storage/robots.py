@@ -44,7 +44,7 @@ KNOWN_ROBOTS = (
     "wget/",
 )
 
-_LOOKS = frozenset({EventType.VIEW, EventType.CLICK})
+LOOKS = frozenset({EventType.VIEW, EventType.CLICK})
 """What the rule about products counts: an order may have a thousand lines."""
 
 _MOST_WATCHED = 200_000
@@ -94,7 +94,7 @@ class RobotWatch:
     def rule_for(self, customer: int, event: Event) -> str | None:
         """Return the rule by which a customer's event shows that they are a robot, or None."""
         metadata = event.details.get("metadata")
-        if metadata and self._names_robot(metadata.get("user_agent")):
+        if metadata and self.names_robot(metadata.get("user_agent")):
             return USER_AGENT
         watched = self._watched.get(customer)
         if watched is None:
@@ -105,7 +105,8 @@ class RobotWatch:
             return RATE
         return TIRELESS if self._is_tireless(watched, event) else None
 
-    def _names_robot(self, user_agent: object) -> bool:
+    def names_robot(self, user_agent: object) -> bool:
+        """Tell whether a user agent is that of a robot."""
         if not isinstance(user_agent, str):
             return False
         name = user_agent.lower()
@@ -125,7 +126,7 @@ class RobotWatch:
 
     def _is_tireless(self, watched: _Watched, event: Event) -> bool:
         """Count looks at another product since the last pause."""
-        if event.product_id is None or event.event_type not in _LOOKS:
+        if event.product_id is None or event.event_type not in LOOKS:
             return False
         if abs(event.time - watched.latest) > self._config.pause_seconds * SECOND:
             watched.products = 0

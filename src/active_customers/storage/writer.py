@@ -30,6 +30,8 @@ _ROWS_PER_READ = 5_000
 _KEYS_PER_CALL = 5_000
 _CUSTOMERS_PER_FOLD = 1_000
 """Bounds one transaction of an adoption to some 20 MB and a few milliseconds, so that live events pass in between."""
+_TURNS_PER_STEP = 500
+"""Bounds one transaction of logins, which merge states, alike."""
 
 _log = logging.getLogger(__name__)
 
@@ -243,6 +245,10 @@ class DirectWriter:
                 self._store.events.remember_keys([key.tobytes() for key in keys], staged.arrival)
         for until, run in _chunks(staged, done):
             self._store.events.fold_import(folder.name, run, until)
+        n_folded = len(staged.customers)
+        for start in range(max(done - n_folded, 0), len(staged.turns), _TURNS_PER_STEP):
+            turns = staged.turns[start : start + _TURNS_PER_STEP]
+            self._store.events.note_turns(folder.name, turns, staged.arrival, n_folded + start + len(turns))
         self._store.events.forget_import(folder.name)
         _clear(folder)
 

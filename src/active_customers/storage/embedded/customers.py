@@ -97,6 +97,10 @@ class EmbeddedCustomers:
         """Note that other customers are to be passed over than before."""
         self._env.set_counter(txn, _CHANGES, self._env.counter(txn, _CHANGES) + 1)
 
+    def known_as(self, customer_id: str) -> str | None:
+        """Return the id of the known customer that an id leads to, or None (see `Customers`)."""
+        return self._read(lambda book: book.known_as(customer_id))
+
     def names(self, customer_id: str) -> dict[int, str]:
         """Return all numbers of a customer with their ids (see `Customers`)."""
         return self._read(lambda book: book.names(customer_id))

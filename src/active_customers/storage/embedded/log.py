@@ -26,6 +26,7 @@ from active_customers.storage.embedded.records import decode, encode, heads_of_r
 from active_customers.storage.embedded.seen import SeenKeys
 from active_customers.storage.embedded.sessions import ActsOfMany
 from active_customers.storage.robots import RobotConfig, RobotWatch
+from active_customers.storage.staged import StagedTurn
 
 _NEXT_POSITION = b"next-position"
 _IMPORT = b"import:"
@@ -81,14 +82,18 @@ class EmbeddedLog:
                     self._add(txn, batch, stretch)
                 if not batch.entries:
                     return _put(receipts, new.values(), batch.receipts)
-                entries = batch.entries
-                keys = [entry.position.to_bytes(8, "big") for entry in entries]
-                txn.cursor(db=self._entries).putmulti(zip(keys, map(encode, entries), strict=True), append=True)
+                self._write(txn, batch.entries)
                 kept = [key for key, receipt in zip(new, batch.receipts, strict=True) if receipt is not NOT_KEPT]
                 stored = self._seen.store(txn, kept, arrival, position)
-                self._env.set_counter(txn, _NEXT_POSITION, position + len(entries))
             stored()
         return _put(receipts, new.values(), batch.receipts)
+
+    def _write(self, txn: lmdb.Transaction, entries: Sequence[LogEntry]) -> None:
+        """Write entries at the end of the log."""
+        if entries:
+            keys = [entry.position.to_bytes(8, "big") for entry in entries]
+            txn.cursor(db=self._entries).putmulti(zip(keys, map(encode, entries), strict=True), append=True)
+            self._env.set_counter(txn, _NEXT_POSITION, entries[-1].position + 1)
 
     def _unknown(self, txn: lmdb.Transaction, events: Sequence[Event], arrival: int) -> dict[bytes, int]:
         """Return the places of the events that the log does not have, by key; of equal keys in one batch the first."""
@@ -122,8 +127,7 @@ class EmbeddedLog:
         if entry.event.event_type == EventType.LOGIN:
             login = batch.book.log_in(entry.event.customer_id, details[NAMES_ANOTHER])
             consent = None if login is None else login.consent
-            if login is not None and login.moved != NO_NUMBER:
-                self._sessions.merge(txn, login.customer, login.moved, entry.event.session_id)
+            if login is not None and self._sessions.merge(txn, login, entry.event.session_id):
                 batch.entries.append(joined_entry(entry, batch.next_position, login.moved))
         if consent is not None and batch.book.agree((entry.event.customer_id, entry.customer), consent):
             self._customers.note_change(txn)
@@ -260,6 +264,23 @@ class EmbeddedLog:
         """
         with self._env.writing() as txn:
             self._sessions.fold_many(txn, self._sessions.known(txn, run))
+            txn.put(name.encode(), done.to_bytes(8, "little"), db=self._imports)
+
+    def note_turns(self, name: str, turns: Sequence[StagedTurn], arrival: int, done: int) -> None:
+        """Apply what an import says of logins, consents and robots, and note how much of it is done.
+
+        What is said of who was erased or forgotten since they were numbered is passed over.
+        """
+        with self._appending, self._env.writing() as txn:
+            batch = _Batch(self._customers.book(txn), self._env.counter(txn, _NEXT_POSITION), arrival)
+            for turn in turns:
+                if self._sessions.customers.text(txn, turn.customer) is None:
+                    continue
+                if turn.kind == EventType.FORGOTTEN:
+                    self._flag(txn, batch, turn.entry(arrival), turn.said)
+                else:
+                    self._turn(txn, batch, turn.entry(arrival))
+            self._write(txn, batch.entries)
             txn.put(name.encode(), done.to_bytes(8, "little"), db=self._imports)
 
     def forget_import(self, name: str) -> None:

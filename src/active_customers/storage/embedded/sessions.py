@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.session import ACT_SESSION, ACT_WORDS, MAX_WORDS, State, empty_state, renamed_session
 from active_customers.kernels.session_state import fold_run, merge
+from active_customers.storage.customer_book import Login
 from active_customers.storage.embedded.environment import Environment
 from active_customers.storage.embedded.numbers import Numbers
 
@@ -83,20 +84,20 @@ class EmbeddedSessions:
         """Forget a customer's state; return whether there was one."""
         return bool(txn.delete(customer.to_bytes(4, "big"), db=self._states))
 
-    def merge(self, txn: lmdb.Transaction, customer: int, other: int, session_id: str | None) -> None:
-        """Let a customer's state take in that of another number, which has none afterwards.
+    def merge(self, txn: lmdb.Transaction, login: Login, session_id: str | None) -> bool:
+        """Let a customer's state take in that of the number whose history became theirs; return whether there was one.
 
         `session_id` is the visit, if the shop named it, that goes on under the customer's number.
         """
-        theirs = self.stored(txn, other)
+        theirs = self.stored(txn, login.moved)
         if theirs is None:
-            return
-        mine = self.stored(txn, customer)
+            return False
+        mine = self.stored(txn, login.customer)
         out = np.empty(MAX_WORDS, np.int64)
-        renamed = renamed_session(other, customer, session_id)
+        renamed = renamed_session(login.moved, login.customer, session_id)
         length = merge(empty_state() if mine is None else mine.copy(), theirs.copy(), renamed, out)
-        txn.put(customer.to_bytes(4, "big"), out[:length].tobytes(), db=self._states)
-        self.drop(txn, other)
+        txn.put(login.customer.to_bytes(4, "big"), out[:length].tobytes(), db=self._states)
+        return self.drop(txn, login.moved)
 
     def known(self, txn: lmdb.Transaction, run: ActsOfMany) -> ActsOfMany:
         """Return the part of a run whose customers have not been forgotten."""
