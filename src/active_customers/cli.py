@@ -23,7 +23,14 @@ from active_customers.batch.feature_sheet import FeatureSheet
 from active_customers.batch.published import published, row_as_json, table
 from active_customers.config.settings import LoadedSettings, Settings, default_yaml, explain, load_settings, set_in
 from active_customers.core.clock import DAY, Clock, SystemClock, format_time
-from active_customers.core.errors import ActiveCustomersError, NoDataError, RefreshRefusedError, SettingsError
+from active_customers.core.errors import (
+    ActiveCustomersError,
+    NoDataError,
+    RefreshRefusedError,
+    SettingsError,
+    UnknownCustomerError,
+)
+from active_customers.core.identifiers import json_id
 from active_customers.evaluation.contestants import LINES
 from active_customers.evaluation.protocols import PROTOCOLS
 from active_customers.evaluation.simulator import SimulatorConfig, simulate
@@ -302,6 +309,29 @@ def export(
     with closing(EmbeddedStore(directory.store, settings.storage).open()) as store:
         for row in CustomerExport(store, Archive(directory.archive)).rows(customer):
             say(orjson.dumps(row).decode())
+
+
+@app.command("customers")
+def customers(
+    robots: Annotated[bool, typer.Option("--robots", help="List who is taken for a robot, and by which rule.")] = False,
+    person: Annotated[str | None, typer.Option(help="Take this customer for a person, for good.")] = None,
+    data_dir: DataDir = DEFAULT_DATA,
+    config: ConfigFile = None,
+) -> None:
+    """List customers who are taken for robots, as JSON lines, or take one of them for a person."""
+    settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
+    if not robots and person is None:
+        raise typer.BadParameter("give --robots or --person ID")
+    if person is not None:
+        with _opened(directory, settings) as opened:
+            if not opened.writer.acquit(person):
+                raise UnknownCustomerError(f"customer {person!r} is not taken for a robot: see customers --robots")
+        say(f"{person} is taken for a person: from the next refresh on their acts count again")
+    if robots:
+        with closing(EmbeddedStore(directory.store, settings.storage).open()) as store:
+            for robot in store.customers.robots():
+                row = {"customer_id": json_id(robot.customer_id), "rule": robot.rule, "since": format_time(robot.since)}
+                say(orjson.dumps(row).decode())
 
 
 @app.command("features")

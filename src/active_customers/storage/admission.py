@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from active_customers.core.consent import ConsentConfig, said_in
@@ -55,7 +55,10 @@ def joined_entry(login: LogEntry, position: int, moved: int) -> LogEntry:
     return LogEntry(position, login.arrival, login.customer, NO_NUMBER, moved, event)
 
 
-def forgotten_entry(cause: LogEntry, position: int) -> LogEntry:
-    """Return the entry that says that the live index is to forget the customer of an event."""
-    event = Event(cause.event.customer_id, EventType.FORGOTTEN, cause.event.time, dedup_key=bytes(16))
+def forgotten_entry(cause: LogEntry, position: int, why: Mapping[str, str]) -> LogEntry:
+    """Return the entry that says that the live index is to forget the customer of an event.
+
+    `why` is a `consent` to less than a profile, or the rule by which a `robot` was recognised.
+    """
+    event = Event(cause.event.customer_id, EventType.FORGOTTEN, cause.event.time, details=why, dedup_key=bytes(16))
     return LogEntry(position, cause.arrival, cause.customer, NO_NUMBER, 0, event)

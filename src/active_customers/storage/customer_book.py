@@ -101,6 +101,8 @@ class Robot(NamedTuple):
     customer: int
     rule: str
     since: int
+    customer_id: str = ""
+    """Empty once the id is forgotten."""
 
 
 class Login(NamedTuple):
@@ -275,10 +277,11 @@ class CustomerBook:
 
     def robots(self) -> list[Robot]:
         """Return who is taken for a robot, by number."""
-        found = [
-            Robot(int.from_bytes(key, "big"), record[8:].decode(), int.from_bytes(record[:8], "big"))
-            for key, record in self._tables.robots.items()
-        ]
+        found = []
+        for key, record in self._tables.robots.items():
+            number = int.from_bytes(key, "big")
+            since, rule = int.from_bytes(record[:8], "big"), record[8:].decode()
+            found.append(Robot(number, rule, since, self._ids.text(number) or ""))
         return [robot for robot in found if robot.rule]
 
     def passed_over(self) -> list[int]:

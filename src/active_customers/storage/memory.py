@@ -207,7 +207,7 @@ class MemoryLog:
         """Note that the customer of an entry is a robot, unless that is known."""
         if self._customers.book().flag(Robot(entry.customer, rule, entry.arrival)):
             self._customers.note_change()
-            self._store(forgotten_entry(entry, self._next))
+            self._store(forgotten_entry(entry, self._next, {"robot": rule}))
 
     def _turn(self, entry: LogEntry) -> None:
         """Join customers, or note a consent, as an event says that was just stored."""
@@ -221,7 +221,7 @@ class MemoryLog:
         if consent is not None and book.agree((customer_id, entry.customer), consent):
             self._customers.note_change()
             if consent != PROFILE:
-                self._store(forgotten_entry(entry, self._next))
+                self._store(forgotten_entry(entry, self._next, {"consent": consent}))
 
     def erase(
         self, customers: Sequence[int], now: int, unnamed: Callable[[Event], Event]

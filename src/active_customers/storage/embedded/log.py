@@ -132,13 +132,13 @@ class EmbeddedLog:
         if consent is not None and batch.book.agree((entry.event.customer_id, entry.customer), consent):
             self._customers.note_change(txn)
             if consent != PROFILE:
-                batch.entries.append(forgotten_entry(entry, batch.next_position))
+                batch.entries.append(forgotten_entry(entry, batch.next_position, {"consent": consent}))
 
     def _flag(self, txn: lmdb.Transaction, batch: _Batch, entry: LogEntry, rule: str) -> None:
         """Note that the customer of an entry is a robot, unless that is known."""
         if batch.book.flag(Robot(entry.customer, rule, batch.arrival)):
             self._customers.note_change(txn)
-            batch.entries.append(forgotten_entry(entry, batch.next_position))
+            batch.entries.append(forgotten_entry(entry, batch.next_position, {"robot": rule}))
 
     def _placed(
         self, txn: lmdb.Transaction, admitted: Sequence[tuple[Event, int]], first: int, arrival: int
