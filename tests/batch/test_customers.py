@@ -94,7 +94,7 @@ def test_an_export_holds_all_that_is_known_under_any_id(directory, store, histor
         document = orjson.loads(b"".join(export.document(customer_id)))
         assert document["ids"] == ["cookie", "known"]
         assert (document["consent"], document["robot"]) == ("profile", None)
-        assert [line["product_id"] for line in document["state"]["looked_at"]] == ["p", "q", "p", "q", "r"]
+        assert [line["product_id"] for line in document["states"][0]["looked_at"]] == ["p", "q", "p", "q", "r"]
         kinds = [(event["customer_id"], event["event_type"]) for event in document["events"]]
         assert kinds == [
             ("cookie", "view"),
@@ -111,7 +111,7 @@ def test_an_export_holds_all_that_is_known_under_any_id(directory, store, histor
 
 def test_an_export_without_state_is_whole_and_says_what_was_refused(directory, store, history):
     document = orjson.loads(b"".join(CustomerExport(store, Archive(directory.archive)).document("refused")))
-    assert (document["consent"], document["state"]) == ("none", None)
+    assert (document["consent"], document["states"]) == ("none", [])
     assert [event["event_type"] for event in document["events"]] == ["view", "consent", "forgotten"]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import duckdb
@@ -37,7 +36,7 @@ class CustomerExport:
     def rows(self, customer_id: str) -> Iterator[Row]:
         """Yield what is held as objects for JSON.
 
-        First who that is (`customer`), then the state, if there is one, then each event in the order of the log, those
+        First who that is (`customer`), then what the state holds, if there is one (a visit under way has its own), then each event in the order of the log, those
         of joined ids among them. Raises `UnknownCustomerError` when nothing is known under this id, `StorageError` for
         an unreadable archive.
         """
@@ -45,9 +44,10 @@ class CustomerExport:
         if not names:
             raise UnknownCustomerError(f"nothing is held about customer {customer_id!r}")
         yield {"kind": "customer", "customer_id": customer_id, **self._who(customer_id, names)}
-        _, state = self._store.sessions.find(customer_id)
-        if state is not None:
-            yield {"kind": "state", "customer_id": customer_id, **self._state(state)}
+        for number in names:
+            state = self._store.sessions.state_of_number(number)
+            if state is not None:
+                yield {"kind": "state", "customer_id": customer_id, **self._state(state)}
         logged = list(self._logged(names))  # before the archive is listed: what is trimmed meanwhile is in both
         positions = {entry.position for entry in logged}
         for row in self._archived(list(names)):
@@ -59,15 +59,16 @@ class CustomerExport:
     def document(self, customer_id: str) -> Iterator[bytes]:
         """Yield the same as one JSON object, piece by piece; raises as `rows` does, before the first piece."""
         rows = self.rows(customer_id)
-        who = next(rows)
-        row = next(rows, None)
-        state = row if row is not None and row["kind"] == "state" else None
-        head = {name: value for name, value in who.items() if name != "kind"} | {"state": _without_kind(state)}
-        yield orjson.dumps(head)[:-1] + b',"events":['
+        states = []
+        who, row = _without_kind(next(rows)), next(rows, None)
+        while row is not None and row["kind"] == "state":
+            states.append(_without_kind(row))
+            row = next(rows, None)
+        yield orjson.dumps(who | {"states": states})[:-1] + b',"events":['
         separator = b""
-        for event in rows if state is not None or row is None else chain([row], rows):
-            yield separator + orjson.dumps(_without_kind(event))
-            separator = b","
+        while row is not None:
+            yield separator + orjson.dumps(_without_kind(row))
+            separator, row = b",", next(rows, None)
         yield b"]}"
 
     def _who(self, customer_id: str, names: Mapping[int, str]) -> Row:
@@ -142,5 +143,5 @@ class CustomerExport:
         return None if number is None or number == NO_NUMBER else self._store.catalog.product_id(number)
 
 
-def _without_kind(row: Row | None) -> Row | None:
-    return None if row is None else {name: value for name, value in row.items() if name != "kind"}
+def _without_kind(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != "kind"}

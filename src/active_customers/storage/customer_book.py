@@ -155,7 +155,7 @@ class CustomerBook:
         if self._may_be_kept and said_in(event.details) is None:
             return event, self._ids.number(event.customer_id)
         if event.event_type == EventType.CONSENT:
-            return event, self._lasting(event.customer_id)
+            return event, self.lasting(event.customer_id)
         consent = said_in(event.details) or self.consent(event.customer_id) or self._default
         if consent == NONE:
             return None
@@ -222,6 +222,18 @@ class CustomerBook:
         """Return the owner of a number, or `NO_NUMBER`; who is known owns themselves."""
         found = self._tables.owners.get(_key(number))
         return NO_NUMBER if found is None else int.from_bytes(found, "big")
+
+    def whose(self, number: int) -> int:
+        """Return whose state imported acts of a number change; `NO_NUMBER` for nobody's.
+
+        That is so where the id is forgotten by now, and where the customer wants no profile.
+        """
+        if self._ids.text(number) is None:
+            return NO_NUMBER
+        owner = self.owner(number)
+        customer = number if owner == NO_NUMBER else owner
+        consent = self._tables.consents.get(_key(customer))
+        return customer if consent is None or CONSENTS[consent[0]] == PROFILE else NO_NUMBER
 
     def numbers(self, customer_id: str) -> list[int]:
         """Return all numbers of the customer that an id leads to, their own first; none when they are unknown."""
@@ -347,7 +359,8 @@ class CustomerBook:
 
     def _end(self, number: int, visit: _Visit) -> None:
         if self._ids.find(visit.customer_id) == number:
-            self._ids.point(visit.customer_id, visit.before)
+            was_forgotten = visit.before == NO_NUMBER or self._ids.text(visit.before) is None
+            self._ids.point(visit.customer_id, NO_NUMBER if was_forgotten else visit.before)
         self._ids.blank(number)
         self._ids.drop_state(number)
         self._ended.append(number)
@@ -377,7 +390,7 @@ class CustomerBook:
         record = None if number == NO_NUMBER else self._tables.visits.get(_key(number))
         return number if record is None else _Visit.of(record).before
 
-    def _lasting(self, customer_id: str) -> int:
+    def lasting(self, customer_id: str) -> int:
         """Return the number that an id leads to but for visits, giving a new one where it has none."""
         number = self._ids.find(customer_id)
         record = None if number == NO_NUMBER else self._tables.visits.get(_key(number))

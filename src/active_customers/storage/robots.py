@@ -47,7 +47,7 @@ KNOWN_ROBOTS = (
 LOOKS = frozenset({EventType.VIEW, EventType.CLICK})
 """What the rule about products counts: an order may have a thousand lines."""
 
-_MOST_WATCHED = 200_000
+_MOST_WATCHED = 50_000
 """Customers that are watched at a time; some 300 bytes each. Then all but those of the newest minutes are let go."""
 
 

@@ -66,7 +66,7 @@ class DirectWriter:
 
     def number_customers(self, customer_ids: Sequence[str]) -> list[int]:
         """Return the numbers of customers, giving new ones where needed."""
-        return self._store.sessions.number_customers(customer_ids)
+        return self._store.customers.number(customer_ids)
 
     def put_products(self, products: Sequence[Product]) -> int:
         """Store catalogue entries; return how many."""

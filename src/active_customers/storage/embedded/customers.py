@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_customers.core.consent import PROFILE
+from active_customers.core.identifiers import NO_NUMBER
 from active_customers.storage.customer_book import CustomerBook, Robot, Tables
 from active_customers.storage.embedded.environment import Environment
-from active_customers.storage.embedded.sessions import EmbeddedSessions
+from active_customers.storage.embedded.sessions import ActsOfMany, EmbeddedSessions
 
 _CHANGES = b"passed-over-changes"
 
@@ -93,9 +94,30 @@ class EmbeddedCustomers:
         tables = Tables(*(_Table(txn, db) for db in self._databases))
         return CustomerBook(_Ids(txn, self.sessions), tables, self._default)
 
+    def to_fold(self, txn: lmdb.Transaction, run: ActsOfMany) -> Iterator[ActsOfMany]:
+        """Yield what of a run changes states, in turn: acts of joined customers as their owners' acts.
+
+        Left out is who was forgotten, and who wants no profile.
+        """
+        customers, starts, acts = run
+        book = self.book(txn)
+        whose = np.array([book.whose(number) for number in customers.tolist()], np.uint32)
+        if np.array_equal(whose, customers):
+            yield run
+            return
+        for place in np.flatnonzero(whose != NO_NUMBER).tolist():
+            own = acts[starts[place] : starts[place + 1]]
+            yield whose[place : place + 1], np.array([0, len(own)]), own
+
     def note_change(self, txn: lmdb.Transaction) -> None:
         """Note that other customers are to be passed over than before."""
         self._env.set_counter(txn, _CHANGES, self._env.counter(txn, _CHANGES) + 1)
+
+    def number(self, customer_ids: Sequence[str]) -> list[int]:
+        """Return the numbers of customers, whatever visits are under way, giving new ones where needed."""
+        with self._env.writing() as txn:
+            book = self.book(txn)
+            return [book.lasting(customer_id) for customer_id in customer_ids]
 
     def known_as(self, customer_id: str) -> str | None:
         """Return the id of the known customer that an id leads to, or None (see `Customers`)."""

@@ -260,10 +260,11 @@ class EmbeddedLog:
     def fold_import(self, name: str, run: ActsOfMany, done: int) -> None:
         """Fold a chunk of a staged import and note that `done` of its customers have been folded.
 
-        Who was erased or forgotten since they were numbered stays so.
+        Who was erased, forgotten or joined with another since they were numbered stays so.
         """
         with self._env.writing() as txn:
-            self._sessions.fold_many(txn, self._sessions.known(txn, run))
+            for part in self._customers.to_fold(txn, run):
+                self._sessions.fold_many(txn, part)
             txn.put(name.encode(), done.to_bytes(8, "little"), db=self._imports)
 
     def note_turns(self, name: str, turns: Sequence[StagedTurn], arrival: int, done: int) -> None:

@@ -99,15 +99,6 @@ class EmbeddedSessions:
         txn.put(login.customer.to_bytes(4, "big"), out[:length].tobytes(), db=self._states)
         return self.drop(txn, login.moved)
 
-    def known(self, txn: lmdb.Transaction, run: ActsOfMany) -> ActsOfMany:
-        """Return the part of a run whose customers have not been forgotten."""
-        customers, starts, acts = run
-        kept = np.array([self.customers.text(txn, number) is not None for number in customers.tolist()], np.bool_)
-        if kept.all():
-            return run
-        lengths = np.diff(starts)
-        return customers[kept], np.concatenate(([0], np.cumsum(lengths[kept]))), acts[np.repeat(kept, lengths)]
-
     def fold_many(self, txn: lmdb.Transaction, run: ActsOfMany) -> None:
         """Fold the acts of many customers into their states."""
         customers, starts, acts = run
