@@ -36,9 +36,9 @@ class CustomerExport:
     def rows(self, customer_id: str) -> Iterator[Row]:
         """Yield what is held as objects for JSON.
 
-        First who that is (`customer`), then what the state holds, if there is one (a visit under way has its own), then each event in the order of the log, those
-        of joined ids among them. Raises `UnknownCustomerError` when nothing is known under this id, `StorageError` for
-        an unreadable archive.
+        First who that is (`customer`), then what the state holds, if there is one (a visit under way has its own), then
+        each event in the order of the log, those of joined ids among them. Raises `UnknownCustomerError` when nothing
+        is known under this id, `StorageError` for an unreadable archive.
         """
         names = self._store.customers.names(customer_id)
         if not names:
