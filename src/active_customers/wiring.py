@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from active_customers.core.erasure import Erasure
 from active_customers.core.errors import SettingsError
 from active_customers.models.artifacts import ArtifactStore
 from active_customers.models.trained import TrainedModels
-from active_customers.monitoring.metrics import ERASURES, LOG_POSITION, ROBOTS, STORE_BYTES
+from active_customers.monitoring.metrics import ERASURES, LOG_POSITION, STORE_BYTES
 from active_customers.realtime.access import Access
 from active_customers.realtime.answers import AnswerEncoder
 from active_customers.realtime.engine import Engine
@@ -42,6 +41,7 @@ from active_customers.serving.live_updater import LiveUpdater
 from active_customers.serving.live_watch import LiveWatch
 from active_customers.serving.refresh_process import RefreshTask
 from active_customers.serving.retention import Retention
+from active_customers.serving.robot_counts import RobotCounts
 from active_customers.serving.updater import ModelFollower, Updater, Work
 from active_customers.serving.writer_socket import WriterServer, change_products_remotely, erase_remotely
 from active_customers.storage.admission import CustomerRules
@@ -50,7 +50,6 @@ from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore
 from active_customers.storage.keys import load_keys
 from active_customers.storage.passed_over import PassedOver
-from active_customers.storage.robots import RULES
 from active_customers.storage.simulated_clock import SimulatedClock, clock_of
 from active_customers.storage.writer import DirectWriter
 
@@ -303,6 +302,7 @@ def _answering(
 def _upkeep(settings: Settings, owned: tuple[DataDirectory, EmbeddedStore, DirectWriter]) -> list[Work]:
     """Return the work that the owner does beside committing."""
     directory, store, writer = owned
+    robots = RobotCounts(store.customers)
 
     def measure() -> None:
         LOG_POSITION.set(store.events.next_position())
@@ -310,9 +310,7 @@ def _upkeep(settings: Settings, owned: tuple[DataDirectory, EmbeddedStore, Direc
         pending = store.erasures.n_pending()
         ERASURES.labels("pending").set(pending)
         ERASURES.labels("done").set(store.erasures.count() - pending)
-        robots = Counter(robot.rule for robot in store.customers.robots())
-        for rule in RULES:
-            ROBOTS.labels(rule).set(robots[rule])
+        robots.publish()
 
     archive: Callable[[], None] = writer.archive_and_compact
     rejects_days = settings.imports.rejects_days

@@ -83,6 +83,7 @@ def test_a_robot_is_forgotten_and_learned_from_no_more(shop, say):
     shop.follow()
     assert customers(shop) == [1]
     assert shop.store.customers.acquit("c1")
+    shop.open_index()
     shop.post((1, 5, EventType.VIEW, 0))
     shop.follow()
     assert sorted(customers(shop)) == [0, 1]

@@ -18,6 +18,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from active_customers.core.consent import NONE, PROFILE, SESSION, said_in, without_ids
 from active_customers.core.event import CONSENTS, Event, EventType
 from active_customers.core.identifiers import NO_NUMBER
@@ -89,10 +92,12 @@ class Tables(NamedTuple):
     """Owner's number and number -> nothing."""
     consents: Table
     """Number -> index into `CONSENTS`."""
+    refused: Table
+    """Numbers of who agreed to less than a profile; they stay when the id is forgotten, as acts do."""
     visits: Table
     """Number -> `_Visit`."""
     robots: Table
-    """Number -> `Robot`."""
+    """Number -> since when (8 bytes, big-endian) and by which rule, which is empty for a person; they stay, too."""
 
 
 class Robot(NamedTuple):
@@ -177,14 +182,17 @@ class CustomerBook:
         Where that is less than a profile the state goes at once; a visit ends unless the session is agreed to.
         """
         customer_id, customer = who
-        before = self._tables.consents.get(_key(customer))
         self._tables.consents.put(_key(customer), bytes([CONSENTS.index(consent)]))
         self._may_be_kept = False
         if consent != SESSION:
             self.end_visit(customer_id)
-        if consent != PROFILE:
-            self._ids.drop_state(customer)
-        return (consent == PROFILE) != (before is None or CONSENTS[before[0]] == PROFILE)
+        was_refused = self._tables.refused.get(_key(customer)) is not None
+        if consent == PROFILE:
+            self._tables.refused.delete(_key(customer))
+            return was_refused
+        self._tables.refused.put(_key(customer), b"")
+        self._ids.drop_state(customer)
+        return not was_refused
 
     def log_in(self, customer_id: str, other_id: str) -> Login | None:
         """Apply the rules to a login that names another id; None where it changes nothing."""
@@ -212,8 +220,8 @@ class CustomerBook:
         """Let an owner be a robot if somebody was; return the consent that is to be theirs, where they never said."""
         consents, robots = self._tables.consents, self._tables.robots
         said, robot = consents.get(_key(number)), robots.get(_key(number))
-        consents.delete(_key(number))
-        robots.delete(_key(number))
+        for table in (consents, robots, self._tables.refused):
+            table.delete(_key(number))
         if robot is not None and robots.get(_key(owner)) is None:
             robots.put(_key(owner), robot)
         return CONSENTS[said[0]] if said is not None and consents.get(_key(owner)) is None else None
@@ -232,8 +240,7 @@ class CustomerBook:
             return NO_NUMBER
         owner = self.owner(number)
         customer = number if owner == NO_NUMBER else owner
-        consent = self._tables.consents.get(_key(customer))
-        return customer if consent is None or CONSENTS[consent[0]] == PROFILE else NO_NUMBER
+        return customer if self._tables.refused.get(_key(customer)) is None else NO_NUMBER
 
     def numbers(self, customer_id: str) -> list[int]:
         """Return all numbers of the customer that an id leads to, their own first; none when they are unknown."""
@@ -296,21 +303,22 @@ class CustomerBook:
             found.append(Robot(number, rule, since, self._ids.text(number) or ""))
         return [robot for robot in found if robot.rule]
 
-    def passed_over(self) -> list[int]:
+    def passed_over(self) -> NDArray[np.uint32]:
         """Return the numbers, ascending, of robots and of who agreed to less than a profile."""
-        refused = [
-            int.from_bytes(key, "big")
-            for key, record in self._tables.consents.items()
-            if CONSENTS[record[0]] != PROFILE
-        ]
-        owners = {*refused, *(robot.customer for robot in self.robots())}
-        return sorted(owners.union(*(self.members(owner) for owner in owners)))
+        robots = [key for key, record in self._tables.robots.items() if record[8:]]
+        refused = [key for key, _ in self._tables.refused.items()]
+        owners = np.frombuffer(b"".join(robots + refused), ">u4").astype(np.uint32)
+        pairs = self._pairs()
+        return np.union1d(owners, pairs[np.isin(pairs[:, 1], owners), 0])
 
     def joined(self) -> list[tuple[int, int]]:
         """Return (number, owner) of everybody whose history became another's, by number."""
-        found = self._tables.owners.items()
-        pairs = ((int.from_bytes(key, "big"), int.from_bytes(record, "big")) for key, record in found)
-        return [(number, owner) for number, owner in pairs if number != owner]
+        return [(number, owner) for number, owner in self._pairs().tolist() if number != owner]
+
+    def _pairs(self) -> NDArray[np.uint32]:
+        """Return number and owner of everybody who has one, by number: uint32[n, 2]."""
+        records = b"".join(key + owner for key, owner in self._tables.owners.items())
+        return np.frombuffer(records, ">u4").astype(np.uint32).reshape(-1, 2)
 
     def forget(self, customer_id: str) -> Forgotten | None:
         """Forget everything about the customer that an id leads to; None when they are unknown."""

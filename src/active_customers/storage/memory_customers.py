@@ -185,7 +185,7 @@ class MemoryCustomers:
 
     def passed_over(self) -> NDArray[np.uint32]:
         """Return the numbers of whom nothing is learned, but for erased ones, ascending."""
-        return np.array(self.book().passed_over(), np.uint32)
+        return self.book().passed_over()
 
     def changes(self) -> int:
         """Return a number that grows when `passed_over` changes."""
