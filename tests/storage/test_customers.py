@@ -397,6 +397,18 @@ def test_a_robot_is_noted_once_passed_over_and_taken_for_a_person_for_good(store
     assert (store.customers.robots(), store.customers.passed_over().tolist()) == ([], [])
 
 
+def test_who_logs_in_where_a_robot_was_is_one(store, act, log_in):
+    act("bot", VIEW, "p", details={"metadata": {"user_agent": "Googlebot"}})
+    act("known", VIEW, "q")
+    before = store.customers.changes()
+    log_in("known", "bot")
+    assert [robot.customer_id for robot in store.customers.robots()] == ["known"]
+    assert store.customers.passed_over().tolist() == [0, 1]
+    last = store.events.read(1, 9)[-1]
+    assert (last.event.event_type, last.customer) == (EventType.FORGOTTEN, 1)
+    assert store.customers.changes() == before + 1
+
+
 def test_a_robot_without_consent_to_a_profile_is_recognised_all_the_same(store, act):
     details = {"consent": "session", "metadata": {"user_agent": "curl/8.5"}}
     act("bot", VIEW, "p", details=details)

@@ -113,13 +113,14 @@ class Robot(NamedTuple):
 class Login(NamedTuple):
     """What a login made of two ids.
 
-    The customer's number, that whose history became theirs (or `NO_NUMBER`), and what the latter had agreed to, where
-    the customer never said.
+    The customer's number, that whose history became theirs (or `NO_NUMBER`), what the latter had agreed to, where the
+    customer never said, and the rule by which the latter was a robot, where the customer was none.
     """
 
     customer: int
     moved: int = NO_NUMBER
     consent: str | None = None
+    robot: str | None = None
 
 
 class Forgotten(NamedTuple):
@@ -214,17 +215,19 @@ class CustomerBook:
         self._ids.point(other_id, customer)
         if not is_its_own:
             return Login(customer)
-        return Login(customer, before, self._passed_on(before, customer))
+        return Login(customer, before, *self._passed_on(before, customer))
 
-    def _passed_on(self, number: int, owner: int) -> str | None:
-        """Let an owner be a robot if somebody was; return the consent that is to be theirs, where they never said."""
+    def _passed_on(self, number: int, owner: int) -> tuple[str | None, str | None]:
+        """Return the consent that is to be an owner's, and the rule by which they are a robot now, if any."""
         consents, robots = self._tables.consents, self._tables.robots
         said, robot = consents.get(_key(number)), robots.get(_key(number))
         for table in (consents, robots, self._tables.refused):
             table.delete(_key(number))
-        if robot is not None and robots.get(_key(owner)) is None:
-            robots.put(_key(owner), robot)
-        return CONSENTS[said[0]] if said is not None and consents.get(_key(owner)) is None else None
+        consent = CONSENTS[said[0]] if said is not None and consents.get(_key(owner)) is None else None
+        if robot is None or robots.get(_key(owner)) is not None:
+            return consent, None
+        robots.put(_key(owner), robot)
+        return consent, robot[8:].decode() or None
 
     def owner(self, number: int) -> int:
         """Return the owner of a number, or `NO_NUMBER`; who is known owns themselves."""

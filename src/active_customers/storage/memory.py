@@ -218,6 +218,9 @@ class MemoryLog:
             consent = None if login is None else login.consent
             if login is not None and self._sessions.merge(login, entry.event.session_id):
                 self._store(joined_entry(entry, self._next, login.moved))
+            if login is not None and login.robot is not None:
+                self._customers.note_change()
+                self._store(forgotten_entry(entry, self._next, {"robot": login.robot}))
         if consent is not None and book.agree((customer_id, entry.customer), consent):
             self._customers.note_change()
             if consent != PROFILE:

@@ -129,6 +129,9 @@ class EmbeddedLog:
             consent = None if login is None else login.consent
             if login is not None and self._sessions.merge(txn, login, entry.event.session_id):
                 batch.entries.append(joined_entry(entry, batch.next_position, login.moved))
+            if login is not None and login.robot is not None:
+                self._customers.note_change(txn)
+                batch.entries.append(forgotten_entry(entry, batch.next_position, {"robot": login.robot}))
         if consent is not None and batch.book.agree((entry.event.customer_id, entry.customer), consent):
             self._customers.note_change(txn)
             if consent != PROFILE:
