@@ -11,7 +11,7 @@ from tests.conftest import NOW
 from active_customers.batch.customer_export import CustomerExport
 from active_customers.batch.daily_refresh import ModelConfigs, Refresh, RefreshConfig
 from active_customers.batch.feature_engineering import CUSTOMERS, PAIRS
-from active_customers.batch.history import WhoIsWho, read_history
+from active_customers.batch.history import EVERYBODY, WhoIsWho, read_history
 from active_customers.core.clock import HOUR, ManualClock
 from active_customers.core.event import EventType
 from active_customers.models.artifacts import ArtifactStore
@@ -81,9 +81,9 @@ def test_features_are_of_one_customer(directory, writer, history):
 
 
 def test_nobody_who_is_joined_is_left_as_they_are():
-    who = WhoIsWho(joined=[(2, 7), (5, 7)])
+    who = WhoIsWho(np.empty(0, np.uint32), np.array([(2, 7), (5, 7)], np.uint32))
     assert who.owners(np.array([1, 2, 3, 5, 9], np.uint32)).tolist() == [1, 7, 3, 7, 9]
-    assert WhoIsWho().owners(np.array([1], np.uint32)).tolist() == [1]
+    assert EVERYBODY.owners(np.array([1], np.uint32)).tolist() == [1]
 
 
 def test_an_export_holds_all_that_is_known_under_any_id(directory, store, history, say):

@@ -155,7 +155,7 @@ def joined_picture(root: Path) -> list[object]:
     store = EmbeddedStore(DataDirectory(root).store, writer=True).open()
     states = [store.sessions.state(customer) for customer in ("bob", "known")]
     picture = [None if state is None else state.tolist() for state in states]
-    found = [*picture, store.customers.joined(), store.customers.ids("bob"), store.events.next_position()]
+    found = [*picture, store.customers.joined().tolist(), store.customers.ids("bob"), store.events.next_position()]
     store.close()
     return found
 

@@ -158,7 +158,7 @@ class Refresh:
         """Load the version that a new one is compared with; a verdict where there is none."""
         if version is None:
             return Verdict(Outcome.NOT_COMPARED, reasons=("nothing was published before",))
-        passed_over = np.array(writer.passed_over(), np.uint32)
+        passed_over = writer.passed_over()
         try:
             manifest, arrays = without_erased(self._artifacts.load(version), passed_over)
             configs = ModelConfigs.model_validate(manifest.configs)

@@ -136,10 +136,9 @@ class FeatureEngineering:
 
 
 def _register(connection: duckdb.DuckDBPyConnection, who: WhoIsWho) -> None:
-    numbers, owners = zip(*who.joined, strict=True) if len(who.joined) else ((), ())
-    columns = {"customer": pa.array(numbers, pa.uint32()), "owner": pa.array(owners, pa.uint32())}
-    connection.register("joined", pa.table(columns))
-    connection.register("passed_over", pa.table({"customer": pa.array(who.passed_over, pa.uint32())}))
+    numbers, owners = np.ascontiguousarray(who.joined.T)
+    connection.register("joined", pa.table({"customer": numbers, "owner": owners}))
+    connection.register("passed_over", pa.table({"customer": who.passed_over}))
 
 
 @cache

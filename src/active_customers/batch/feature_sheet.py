@@ -76,7 +76,7 @@ class FeatureSheet:
         reading = Reading.of_version(manifest)
         if reading is None:
             raise ArtifactError(f"model {manifest.version} was published without features: run refresh")
-        passed_over = PassedOver(self._store.erasures, self._store.customers).customers().tolist()
+        passed_over = PassedOver(self._store.erasures, self._store.customers).customers()
         defined = engineering.products(reading, WhoIsWho(passed_over, self._store.customers.joined()))
         facts = arrays["hybrid"]["facts"]
         return compare(facts, defined, np.arange(len(facts), dtype=np.uint32))

@@ -51,10 +51,13 @@ SELECT count(*) FROM read_parquet(?, hive_partitioning = false) WHERE {_OF_TASTE
 
 
 class WhoIsWho(NamedTuple):
-    """Numbers of customers whose acts teach nothing, and (number, owner) of those whose acts are another's."""
+    """Numbers of customers whose acts teach nothing, and number and owner of those whose acts are another's.
 
-    passed_over: Sequence[int] = ()
-    joined: Sequence[tuple[int, int]] = ()
+    Shapes: passed_over uint32[n], joined uint32[m, 2], by number.
+    """
+
+    passed_over: NDArray[np.uint32]
+    joined: NDArray[np.uint32]
 
     @classmethod
     def of(cls, writer: StoreWriter) -> Self:
@@ -65,12 +68,12 @@ class WhoIsWho(NamedTuple):
         """Return whose acts those of some customers are."""
         if not len(self.joined):
             return customers
-        numbers, owners = np.array(self.joined, np.uint32).T
+        numbers, owners = self.joined.T
         places = np.minimum(np.searchsorted(numbers, customers), len(numbers) - 1)
         return np.where(numbers[places] == customers, owners[places], customers)
 
 
-EVERYBODY = WhoIsWho()
+EVERYBODY = WhoIsWho(np.empty(0, np.uint32), np.empty((0, 2), np.uint32))
 """Everybody teaches, and is somebody of their own."""
 
 
@@ -123,8 +126,7 @@ def read_history(
     parts = archive.parts()
     if not parts:
         return History(dict.fromkeys(COLUMNS, np.empty(0, np.int64)), 1, [])
-    passed_over = np.array(who.passed_over, np.uint32)
-    wanted = _Wanted([str(part.path) for part in parts], passed_over, config.newest_acts, seen)
+    wanted = _Wanted([str(part.path) for part in parts], who.passed_over, config.newest_acts, seen)
     columns, n_unseen = _newest_acts(parts, config, scratch, wanted)
     columns["customer"] = who.owners(columns["customer"])
     positions = columns.pop("position")[:1].tolist()

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from active_customers.core.clock import Clock
 from active_customers.core.erasure import Erasure
@@ -74,7 +76,7 @@ class WriterServer:
         with suppress(asyncio.IncompleteReadError, ConnectionError, orjson.JSONDecodeError):
             while not self._stopping:
                 request = orjson.loads(await reader.readexactly(_length(await reader.readexactly(LENGTH_BYTES))))
-                body = orjson.dumps(await self._answered(request))
+                body = orjson.dumps(await self._answered(request), option=orjson.OPT_SERIALIZE_NUMPY)
                 stream.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
                 await stream.drain()
         stream.close()
@@ -171,14 +173,13 @@ class RemoteWriter:
         """Have the archive's rows of erased customers overwritten."""
         self._call("finish_erasures")
 
-    def passed_over(self) -> list[int]:
+    def passed_over(self) -> NDArray[np.uint32]:
         """Return the numbers of whom nothing is to be learned, ascending."""
-        numbers: list[int] = self._call("passed_over")
-        return numbers
+        return np.array(self._call("passed_over"), np.uint32)
 
-    def joined(self) -> list[tuple[int, int]]:
-        """Return (number, owner's number) of everybody whose history became another customer's."""
-        return [(number, owner) for number, owner in self._call("joined")]
+    def joined(self) -> NDArray[np.uint32]:
+        """Return number and owner's number of everybody whose history became another customer's: uint32[n, 2]."""
+        return np.array(self._call("joined"), np.uint32).reshape(-1, 2)
 
     def acquit(self, customer_id: str) -> bool:
         """Have a customer taken for a person."""

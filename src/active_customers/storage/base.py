@@ -16,7 +16,7 @@ from active_customers.core.erasure import Erasure
 from active_customers.core.event import Event, LogEntry, Receipt
 from active_customers.core.product import Changed, Product, ProductChange, ProductSearch
 from active_customers.core.session import State
-from active_customers.storage.customer_book import Robot
+from active_customers.storage.customer_tables import Robot
 
 DAYS_REMEMBERED = 7
 """A retry that comes more days (UTC) than this after the event counts as a new one."""
@@ -183,8 +183,11 @@ class Customers(Protocol):
         """Return who is taken for a robot, by number."""
         ...
 
-    def joined(self) -> list[tuple[int, int]]:
-        """Return (number, owner's number) of everybody whose history became another customer's, by number."""
+    def joined(self) -> NDArray[np.uint32]:
+        """Return number and owner's number of everybody whose history became another customer's: uint32[n, 2].
+
+        By number.
+        """
         ...
 
     def passed_over(self) -> NDArray[np.uint32]:
@@ -330,12 +333,15 @@ class StoreWriter(Protocol):
         """Overwrite on disk what the archive holds of erased customers; when this returns nothing is left there."""
         ...
 
-    def passed_over(self) -> list[int]:
+    def passed_over(self) -> NDArray[np.uint32]:
         """Return the numbers of whom nothing is to be learned, erased ones included, ascending."""
         ...
 
-    def joined(self) -> list[tuple[int, int]]:
-        """Return (number, owner's number) of everybody whose history became another customer's, by number."""
+    def joined(self) -> NDArray[np.uint32]:
+        """Return number and owner's number of everybody whose history became another customer's: uint32[n, 2].
+
+        By number.
+        """
         ...
 
     def acquit(self, customer_id: str) -> bool:

@@ -14,9 +14,7 @@ lasts, whose number the id leads to meanwhile. When it is over nothing leads the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,109 +23,7 @@ from active_customers.core.consent import NONE, PROFILE, SESSION, said_in, witho
 from active_customers.core.event import CONSENTS, Event, EventType
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.session import SESSION_GAP
-
-
-class Table(Protocol):
-    """Records by key, in the order of the keys."""
-
-    def get(self, key: bytes) -> bytes | None:
-        """Return a record, or None."""
-        ...
-
-    def put(self, key: bytes, value: bytes) -> None:
-        """Store a record."""
-        ...
-
-    def delete(self, key: bytes) -> bool:
-        """Remove a record; return whether there was one."""
-        ...
-
-    def items(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Yield the records whose keys begin so; nothing may change meanwhile."""
-        ...
-
-    def __len__(self) -> int:
-        """Return how many records there are."""
-        ...
-
-
-class Ids(Protocol):
-    """Ids and numbers of customers, and their states, as one transaction sees them."""
-
-    def find(self, customer_id: str) -> int:
-        """Return the number that an id leads to, or `NO_NUMBER`."""
-        ...
-
-    def number(self, customer_id: str) -> int:
-        """Return the number that an id leads to, giving a new one where it has none."""
-        ...
-
-    def text(self, number: int) -> str | None:
-        """Return the id that a number was given for, or None when it is forgotten."""
-        ...
-
-    def add(self, customer_id: str) -> int:
-        """Give a new number for an id, which leads to it from now on."""
-        ...
-
-    def point(self, customer_id: str, number: int) -> None:
-        """Let an id lead to a number; `NO_NUMBER` for nowhere."""
-        ...
-
-    def blank(self, number: int) -> None:
-        """Forget the id that a number was given for."""
-        ...
-
-    def drop_state(self, number: int) -> bool:
-        """Forget the state of a number; return whether there was one."""
-        ...
-
-
-class Tables(NamedTuple):
-    """Keys are numbers of 4 bytes (big-endian), of `members` two of them."""
-
-    owners: Table
-    """Number -> owner's number."""
-    members: Table
-    """Owner's number and number -> nothing."""
-    consents: Table
-    """Number -> index into `CONSENTS`."""
-    refused: Table
-    """Numbers of who agreed to less than a profile; they stay when the id is forgotten, as acts do."""
-    visits: Table
-    """Number -> `_Visit`."""
-    robots: Table
-    """Number -> since when (8 bytes, big-endian) and by which rule, which is empty for a person; they stay, too."""
-
-
-class Robot(NamedTuple):
-    """A customer who acts as no person does: their number, by which rule, and since when (microseconds)."""
-
-    customer: int
-    rule: str
-    since: int
-    customer_id: str = ""
-    """Empty once the id is forgotten."""
-
-
-class Login(NamedTuple):
-    """What a login made of two ids.
-
-    The customer's number, that whose history became theirs (or `NO_NUMBER`), what the latter had agreed to, where the
-    customer never said, and the rule by which the latter was a robot, where the customer was none.
-    """
-
-    customer: int
-    moved: int = NO_NUMBER
-    consent: str | None = None
-    robot: str | None = None
-
-
-class Forgotten(NamedTuple):
-    """What `forget` took away: numbers, the customer's first, with the ids they were given for."""
-
-    ids: dict[int, str]
-    had_state: bool
+from active_customers.storage.customer_tables import Forgotten, Ids, Login, Robot, Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,19 +49,19 @@ class CustomerBook:
         self._ids = ids
         self._tables = tables
         self._default = default
-        self._may_be_kept = default == PROFILE and not len(tables.consents) and not len(tables.visits)
+        self._nobody_objects = default == PROFILE and not len(tables.consents) and not len(tables.visits)
         self._ended: list[int] = []
 
     def admit(self, event: Event, arrival: int) -> tuple[Event, int] | None:
         """Return what is stored of an event, and under which number; None where nothing may be."""
-        if self._may_be_kept and said_in(event.details) is None:
+        if self._nobody_objects and said_in(event.details) is None:
             return event, self._ids.number(event.customer_id)
         if event.event_type == EventType.CONSENT:
             return event, self.lasting(event.customer_id)
         consent = said_in(event.details) or self.consent(event.customer_id) or self._default
         if consent == NONE:
             return None
-        self._may_be_kept = False  # a visit may begin here
+        self._nobody_objects = False  # a visit may begin here
         if consent == SESSION:
             return without_ids(event), self._visit(event.customer_id, arrival)
         self.end_visit(event.customer_id)
@@ -184,7 +80,7 @@ class CustomerBook:
         """
         customer_id, customer = who
         self._tables.consents.put(_key(customer), bytes([CONSENTS.index(consent)]))
-        self._may_be_kept = False
+        self._nobody_objects = False
         if consent != SESSION:
             self.end_visit(customer_id)
         was_refused = self._tables.refused.get(_key(customer)) is not None
@@ -314,9 +210,10 @@ class CustomerBook:
         pairs = self._pairs()
         return np.union1d(owners, pairs[np.isin(pairs[:, 1], owners), 0])
 
-    def joined(self) -> list[tuple[int, int]]:
-        """Return (number, owner) of everybody whose history became another's, by number."""
-        return [(number, owner) for number, owner in self._pairs().tolist() if number != owner]
+    def joined(self) -> NDArray[np.uint32]:
+        """Return number and owner of everybody whose history became another's, by number: uint32[n, 2]."""
+        pairs = self._pairs()
+        return pairs[pairs[:, 0] != pairs[:, 1]]
 
     def _pairs(self) -> NDArray[np.uint32]:
         """Return number and owner of everybody who has one, by number: uint32[n, 2]."""

@@ -31,7 +31,7 @@ from active_customers.storage.admission import (
     turns,
 )
 from active_customers.storage.base import DAYS_REMEMBERED, FACETS, MOST_LOOKED_AT
-from active_customers.storage.customer_book import Robot
+from active_customers.storage.customer_tables import Robot
 from active_customers.storage.memory_customers import MemoryCustomers, MemoryNumbers, MemorySessions
 from active_customers.storage.robots import RobotConfig, RobotWatch
 from active_customers.storage.staged import StagedTurn

@@ -1,4 +1,4 @@
-"""Customers in memory: ids, states, and the tables of `storage.customer_book`."""
+"""Customers in memory: ids, states, and the tables of `storage.customer_tables`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from active_customers.core.consent import PROFILE
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.session import MAX_WORDS, State, empty_state, renamed_session
 from active_customers.kernels.session_state import fold, merge
-from active_customers.storage.customer_book import CustomerBook, Login, Robot, Tables
+from active_customers.storage.customer_book import CustomerBook
+from active_customers.storage.customer_tables import Login, Robot, Tables
 
 
 class MemoryNumbers:
@@ -134,7 +135,7 @@ class _Table:
 
 
 class _Ids:
-    """Ids, numbers and states as `storage.customer_book.Ids`."""
+    """Ids, numbers and states as `storage.customer_tables.Ids`."""
 
     def __init__(self, sessions: MemorySessions) -> None:
         numbers = sessions.customers
@@ -179,8 +180,8 @@ class MemoryCustomers:
         """Return who is taken for a robot, by number."""
         return self.book().robots()
 
-    def joined(self) -> list[tuple[int, int]]:
-        """Return (number, owner) of everybody whose history became another's."""
+    def joined(self) -> NDArray[np.uint32]:
+        """Return number and owner of everybody whose history became another's: uint32[n, 2]."""
         return self.book().joined()
 
     def passed_over(self) -> NDArray[np.uint32]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from active_customers.core.clock import Clock, SystemClock
 from active_customers.core.erasure import ErasedCustomers, Erasure
@@ -169,13 +170,12 @@ class DirectWriter:
                 else:
                     seen.add(_identity(part.path))
 
-    def passed_over(self) -> list[int]:
+    def passed_over(self) -> NDArray[np.uint32]:
         """Return the numbers of whom nothing is to be learned, erased ones included, ascending."""
-        numbers: list[int] = PassedOver(self._store.erasures, self._store.customers).customers().tolist()
-        return numbers
+        return PassedOver(self._store.erasures, self._store.customers).customers()
 
-    def joined(self) -> list[tuple[int, int]]:
-        """Return (number, owner) of everybody whose history became another customer's."""
+    def joined(self) -> NDArray[np.uint32]:
+        """Return number and owner of everybody whose history became another customer's: uint32[n, 2]."""
         return self._store.customers.joined()
 
     def acquit(self, customer_id: str) -> bool:

@@ -1,4 +1,4 @@
-"""Who is whom, consents and robots in LMDB: the tables of `storage.customer_book`, and its readers."""
+"""Who is whom, consents and robots in LMDB: the tables of `storage.customer_tables`, and its readers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from active_customers.core.consent import PROFILE
 from active_customers.core.identifiers import NO_NUMBER
-from active_customers.storage.customer_book import CustomerBook, Robot, Tables
+from active_customers.storage.customer_book import CustomerBook
+from active_customers.storage.customer_tables import Robot, Tables
 from active_customers.storage.embedded.environment import Environment
 from active_customers.storage.embedded.sessions import ActsOfMany, EmbeddedSessions
 
@@ -139,8 +140,8 @@ class EmbeddedCustomers:
         """Return who is taken for a robot, by number."""
         return self._read(lambda book: book.robots())
 
-    def joined(self) -> list[tuple[int, int]]:
-        """Return (number, owner) of everybody whose history became another's."""
+    def joined(self) -> NDArray[np.uint32]:
+        """Return number and owner of everybody whose history became another's: uint32[n, 2]."""
         return self._read(lambda book: book.joined())
 
     def passed_over(self) -> NDArray[np.uint32]:

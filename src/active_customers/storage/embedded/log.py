@@ -18,7 +18,8 @@ from active_customers.core.event import Event, EventType, LogEntry, Receipt
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.session import given_session
 from active_customers.storage.admission import NOT_KEPT, forgotten_entry, joined_entry, stretches, turns
-from active_customers.storage.customer_book import CustomerBook, Robot
+from active_customers.storage.customer_book import CustomerBook
+from active_customers.storage.customer_tables import Robot
 from active_customers.storage.embedded.catalog import EmbeddedCatalog
 from active_customers.storage.embedded.customers import EmbeddedCustomers
 from active_customers.storage.embedded.environment import Environment

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.session import ACT_SESSION, ACT_WORDS, MAX_WORDS, State, empty_state, renamed_session
 from active_customers.kernels.session_state import fold_run, merge
-from active_customers.storage.customer_book import Login
+from active_customers.storage.customer_tables import Login
 from active_customers.storage.embedded.environment import Environment
 from active_customers.storage.embedded.numbers import Numbers
 
