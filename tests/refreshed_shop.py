@@ -69,7 +69,7 @@ class Shop:
 
     def take(self, file: Path) -> None:
         with open_for_writing(self.directory, StorageConfig()) as opened:
-            store = EventStore(opened.writer, opened.store.sessions.state_of_number)
+            store = EventStore(opened.writer, opened.store)
             request = ImportRequest([file], self.directory.root, None, Settings().imports)
             import_events(request, store, self.clock, nothing)
 

@@ -25,7 +25,14 @@ from active_customers.batch.published import published, row_as_json, table
 from active_customers.catalog.rule_file import as_yaml, read_rule_file
 from active_customers.config.settings import LoadedSettings, Settings, default_yaml, explain, load_settings, set_in
 from active_customers.core.clock import DAY, Clock, SystemClock, format_time
-from active_customers.core.errors import ActiveCustomersError, NoDataError, RefreshRefusedError, SettingsError
+from active_customers.core.errors import (
+    ActiveCustomersError,
+    NoDataError,
+    RefreshRefusedError,
+    SettingsError,
+    UnknownCustomerError,
+)
+from active_customers.core.identifiers import json_id
 from active_customers.evaluation.contestants import LINES
 from active_customers.evaluation.protocols import PROTOCOLS
 from active_customers.evaluation.simulator import SimulatorConfig, simulate
@@ -39,9 +46,9 @@ from active_customers.models.artifacts import ArtifactStore
 from active_customers.processes import log_to_stderr, serve_alone, serve_together
 from active_customers.realtime.access import Access
 from active_customers.realtime.explain_routes import parse_explain
-from active_customers.serving.eraser import Eraser
 from active_customers.serving.server import listen
 from active_customers.serving.writer_socket import OpenStore, open_for_writing
+from active_customers.storage.admission import CustomerRules
 from active_customers.storage.archive import Archive
 from active_customers.storage.base import CatalogStore
 from active_customers.storage.data_dir import DataDirectory
@@ -49,7 +56,7 @@ from active_customers.storage.embedded import EmbeddedStore
 from active_customers.storage.simulated_clock import SimulatedClock, clock_of
 from active_customers.terminal import progress, say
 from active_customers.warm_up import compile_kernels
-from active_customers.wiring import build_explainer, build_readiness, service_clock
+from active_customers.wiring import build_eraser, build_explainer, build_readiness, service_clock
 
 app = typer.Typer(
     name="active-customers",
@@ -182,13 +189,14 @@ def import_events_command(
 ) -> None:
     """Import a history of events. Importing the same file twice changes nothing."""
     settings = _loaded(config, data_dir).settings
-    request = ImportRequest(files, data_dir, preset, settings.imports)
+    rules = CustomerRules(settings.consent, settings.robots)
+    request = ImportRequest(files, data_dir, preset, settings.imports, rules=rules)
     with progress("import-events") as report:
         if dry_run:
             outcome = check_events(request, clock_of(request.directory), report)
         else:
             with _opened(request.directory, settings) as opened:
-                store = EventStore(opened.writer, opened.store.sessions.state_of_number)
+                store = EventStore(opened.writer, opened.store)
                 outcome = import_events(request, store, opened.clock, report)
     _report(outcome)
 
@@ -326,7 +334,7 @@ def erase(
     """Erase everything held about a customer and print the receipt; asking again prints it again."""
     settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
     with _opened(directory, settings) as opened:
-        eraser = Eraser(opened.writer.erase, opened.store.erasures, directory.models, settings.retention)
+        eraser = build_eraser(settings, directory, opened.store, opened.writer.erase)
         receipt = eraser.erase(customer)
         if not opened.is_served:
             opened.writer.finish_erasures()
@@ -346,6 +354,29 @@ def export(
     with closing(EmbeddedStore(directory.store, settings.storage).open()) as store:
         for row in CustomerExport(store, Archive(directory.archive)).rows(customer):
             say(orjson.dumps(row).decode())
+
+
+@app.command("customers")
+def customers(
+    robots: Annotated[bool, typer.Option("--robots", help="List who is taken for a robot, and by which rule.")] = False,
+    person: Annotated[str | None, typer.Option(help="Take this customer for a person, for good.")] = None,
+    data_dir: DataDir = DEFAULT_DATA,
+    config: ConfigFile = None,
+) -> None:
+    """List customers who are taken for robots, as JSON lines, or take one of them for a person."""
+    settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
+    if not robots and person is None:
+        raise typer.BadParameter("give --robots or --person ID")
+    if person is not None:
+        with _opened(directory, settings) as opened:
+            if not opened.writer.acquit(person):
+                raise UnknownCustomerError(f"customer {person!r} is not taken for a robot: see customers --robots")
+        say(f"{person} is taken for a person: from the next refresh on their acts count again")
+    if robots:
+        with closing(EmbeddedStore(directory.store, settings.storage).open()) as store:
+            for robot in store.customers.robots():
+                row = {"customer_id": json_id(robot.customer_id), "rule": robot.rule, "since": format_time(robot.since)}
+                say(orjson.dumps(row).decode())
 
 
 @app.command("features")

@@ -37,7 +37,7 @@ def compile_kernels(report: Report) -> None:
         report(1, _STEPS)
         with open_for_writing(directory, settings.storage) as opened:
             request = ImportRequest([shop / "events.parquet"], directory.root, None, settings.imports)
-            store = EventStore(opened.writer, opened.store.sessions.state_of_number)
+            store = EventStore(opened.writer, opened.store)
             import_events(request, store, clock)
             report(2, _STEPS)
             import_products(replace(request, files=[shop / "products.jsonl"]), opened.writer, clock)

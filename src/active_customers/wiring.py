@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from active_customers.batch.customer_export import CustomerExport
 from active_customers.batch.refresh_reports import RefreshWatch
 from active_customers.batch.schedule import Schedule
 from active_customers.catalog.products import Products
@@ -16,6 +17,7 @@ from active_customers.catalog.table import CatalogTable, TableReader
 from active_customers.config.settings import Settings
 from active_customers.core.attribution import TokenSigner
 from active_customers.core.clock import Clock, SystemClock, format_time
+from active_customers.core.erasure import Erasure
 from active_customers.core.errors import SettingsError
 from active_customers.models.artifacts import ArtifactStore
 from active_customers.models.trained import TrainedModels
@@ -47,6 +49,7 @@ from active_customers.serving.live_watch import LiveWatch
 from active_customers.serving.readiness import Readiness
 from active_customers.serving.refresh_process import RefreshTask
 from active_customers.serving.retention import Retention
+from active_customers.serving.robot_counts import RobotCounts
 from active_customers.serving.updater import ModelFollower, Updater, Work
 from active_customers.serving.writer_socket import (
     WriterServer,
@@ -54,10 +57,12 @@ from active_customers.serving.writer_socket import (
     change_rules_remotely,
     erase_remotely,
 )
+from active_customers.storage.admission import CustomerRules
 from active_customers.storage.archive import Archive
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore
 from active_customers.storage.keys import load_keys
+from active_customers.storage.passed_over import PassedOver
 from active_customers.storage.simulated_clock import SimulatedClock, clock_of
 from active_customers.storage.writer import DirectWriter
 
@@ -153,6 +158,7 @@ class Services:
     parts: Lifecycle
     store: EmbeddedStore
     eraser: Eraser
+    export: CustomerExport
     clock: ClockControl
     products: Products
     rules: RuleChanges
@@ -203,9 +209,9 @@ def build(settings: Settings, directory: DataDirectory, clock: Clock | None = No
         lock,
         live,
     )
-    eraser = Eraser(writer.erase, store.erasures, directory.models, settings.retention)
+    care = build_eraser(settings, directory, store, writer.erase), _export(directory, store)
     changing = Products(store.catalog, writer.change_products, clock), writer.change_rules
-    return _services(settings, answering, (committer, owner), eraser, changing)
+    return _services(settings, answering, (committer, owner), care, changing)
 
 
 def build_owner(settings: Settings, directory: DataDirectory, beat: Work) -> Owner:
@@ -240,10 +246,10 @@ def build_worker(settings: Settings, directory: DataDirectory, beat: Work) -> Se
     answering, works = _answering(settings, directory, store, clock)
     link = AppendLink(directory.appends, settings.committer)
     reader = Reader(store, link, Updater([*works, beat]))
-    eraser = Eraser(partial(erase_remotely, directory), store.erasures, directory.models, settings.retention)
+    care = build_eraser(settings, directory, store, partial(erase_remotely, directory)), _export(directory, store)
     products = Products(store.catalog, partial(change_products_remotely, directory), clock)
     changing = products, partial(change_rules_remotely, directory)
-    return _services(settings, answering, (link, reader), eraser, changing)
+    return _services(settings, answering, (link, reader), care, changing)
 
 
 def build_explainer(settings: Settings, directory: DataDirectory) -> tuple[EmbeddedStore, Explainer]:
@@ -255,6 +261,19 @@ def build_explainer(settings: Settings, directory: DataDirectory) -> tuple[Embed
     return store, Explainer(engine, store.catalog, encoder.cards)
 
 
+def build_eraser(
+    settings: Settings, directory: DataDirectory, store: EmbeddedStore, erase: Callable[[str], Erasure | None]
+) -> Eraser:
+    """Return what erases customers of a directory through whoever owns the store."""
+    rejects_days, checkpoint_seconds = settings.imports.rejects_days, settings.live_updater.checkpoint_seconds
+    return Eraser(erase, store.erasures, directory.models, settings.retention, rejects_days, checkpoint_seconds)
+
+
+def _export(directory: DataDirectory, store: EmbeddedStore) -> CustomerExport:
+    return CustomerExport(store, Archive(directory.archive))
+
+
+_Care = tuple[Eraser, CustomerExport]
 _Answering = tuple[EmbeddedStore, Engine, AnswerEncoder, Counts]
 
 
@@ -268,7 +287,8 @@ def _own(settings: Settings, directory: DataDirectory, clock: Clock | None = Non
         lock = directory.lock()
         undo.callback(os.close, lock)
         load_keys(directory.keys)  # made here, by the one owner, where there are none yet
-        store = EmbeddedStore(directory.store, settings.storage, writer=True).open()
+        rules = CustomerRules(settings.consent, settings.robots)
+        store = EmbeddedStore(directory.store, settings.storage, writer=True, rules=rules).open()
         undo.callback(store.close)
         store.sessions.load_fold()
         clock = clock or service_clock(settings, directory)
@@ -296,7 +316,8 @@ def _answering(
     encoder = AnswerEncoder(cards, TokenSigner(load_keys(directory.keys)))
     live = LiveReader(directory.live, settings.models.hybrid.session_knn, settings.models.popularity)
     engine.recommender = SessionRecommender(live=live)
-    follower = ModelFollower(TrainedModels(ArtifactStore(directory.models), store.erasures), engine, clock, live)
+    unlearned = PassedOver(store.erasures, store.customers)
+    follower = ModelFollower(TrainedModels(ArtifactStore(directory.models), unlearned), engine, clock, live)
     pause = settings.updater.poll_seconds
     watch = LiveWatch(directory.live, store.events, settings.live_updater.behind_seconds)
 
@@ -312,6 +333,7 @@ def _answering(
 def _upkeep(settings: Settings, owned: tuple[DataDirectory, EmbeddedStore, DirectWriter]) -> list[Work]:
     """Return the work that the owner does beside committing."""
     directory, store, writer = owned
+    robots = RobotCounts(store.customers)
 
     def measure() -> None:
         LOG_POSITION.set(store.events.next_position())
@@ -319,6 +341,7 @@ def _upkeep(settings: Settings, owned: tuple[DataDirectory, EmbeddedStore, Direc
         pending = store.erasures.n_pending()
         ERASURES.labels("pending").set(pending)
         ERASURES.labels("done").set(store.erasures.count() - pending)
+        robots.publish()
 
     archive: Callable[[], None] = writer.archive_and_compact
     rejects_days = settings.imports.rejects_days
@@ -350,7 +373,7 @@ def _services(
     settings: Settings,
     answering: _Answering,
     appending: tuple[Appender, Lifecycle],
-    eraser: Eraser,
+    care: _Care,
     changing: tuple[Products, ChangeRules],
 ) -> Services:
     store, engine, encoder, counts = answering
@@ -370,7 +393,7 @@ def _services(
         health,
         parts,
         store,
-        eraser,
+        *care,
         control,
         products,
         rules,
@@ -387,5 +410,7 @@ def build_readiness(settings: Settings, directory: DataDirectory, store: Embedde
     engine = Engine(store, ProductCards(store.catalog, TableReader(directory.catalog_table)), clock)
     live = LiveReader(directory.live, settings.models.hybrid.session_knn, settings.models.popularity)
     engine.recommender = SessionRecommender(live=live)
-    ModelFollower(TrainedModels(ArtifactStore(directory.models), store.erasures), engine, clock, live).follow()
+    ModelFollower(
+        TrainedModels(ArtifactStore(directory.models), PassedOver(store.erasures, store.customers)), engine, clock, live
+    ).follow()
     return Readiness(store, engine)

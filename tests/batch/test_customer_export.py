@@ -39,7 +39,8 @@ def test_state_archive_and_log_are_exported_in_order(directory, store, make_even
     writer.archive_log()
     store.events.append([make_event("a", EventType.HIDE, "q"), make_event("a", EventType.SEARCH)], NOW)
     Archive(directory.archive).append(store.events.read(1, 1))
-    state, *events = CustomerExport(store, Archive(directory.archive)).rows("a")
+    who, state, *events = CustomerExport(store, Archive(directory.archive)).rows("a")
+    assert who == {"kind": "customer", "customer_id": "a", "ids": ["a"], "consent": None, "robot": None}
     assert (state["kind"], state["hidden"]) == ("state", ["q"])
     assert [(line["product_id"], line["quantity"]) for line in state["bought"]] == [("p", 2)]
     assert [event["event_type"] for event in events] == ["purchase", "hide", "search"]
@@ -63,7 +64,7 @@ def test_who_is_unknown_or_erased_has_nothing_to_export(directory, store, make_e
     """The answer says so."""
     store.events.append([make_event("a", EventType.VIEW, "p")], NOW)
     export = CustomerExport(store, Archive(directory.archive))
-    assert len(list(export.rows("a"))) == 2
+    assert len(list(export.rows("a"))) == 3
     store.erasures.erase("a", NOW)
     for customer in "ax":
         with pytest.raises(UnknownCustomerError, match=customer):

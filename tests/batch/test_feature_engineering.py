@@ -13,6 +13,7 @@ from tests.refreshed_shop import Shop
 from active_customers.batch.daily_refresh import RefreshConfig
 from active_customers.batch.feature_engineering import CUSTOMERS, PAIRS, PRODUCTS, TASTES, FeatureEngineering, Reading
 from active_customers.batch.feature_sheet import FeatureSheet
+from active_customers.batch.history import WhoIsWho
 from active_customers.batch.refresh_reports import RefreshReports
 from active_customers.batch.skew import compare
 from active_customers.core.clock import DAY
@@ -91,7 +92,7 @@ def test_only_what_the_version_had_read_counts(small, reading, views):
 
 def test_erased_customers_are_left_out(small):
     engineering, reading = small
-    erased = [0]
+    erased = WhoIsWho(np.array([0], np.uint32), np.empty((0, 2), np.uint32))
     with engineering.tables(reading, {}, erased) as files:
         tables = read(files)
     assert {row["customer"] for name in (CUSTOMERS, PAIRS) for row in tables[name]} == {1}
@@ -148,8 +149,8 @@ def test_a_version_whose_models_forgot_a_customer_still_tells_that_its_features_
     folder = tmp_path / version
     folder.mkdir()
     (folder / "customers.parquet").symlink_to(published.artifacts.table(version, CUSTOMERS))
-    assert versions_holding(tmp_path, 0) == [version]
-    assert versions_holding(tmp_path, 10**6) == []
+    assert versions_holding(tmp_path, [0]) == [version]
+    assert versions_holding(tmp_path, [10**6]) == []
 
 
 def test_without_feature_tables_nothing_is_published_or_compared(tmp_path, simulated):

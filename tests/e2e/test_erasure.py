@@ -74,7 +74,9 @@ def test_a_customer_is_erased_beside_a_running_service(serve, data, workers):
     assert traces(data, "erased-one") == []
     assert traces(data, "stays-here") != []
     exported = command("export", "stays-here", "--data-dir", data)
-    assert [orjson.loads(line)["kind"] for line in exported.stdout.splitlines()] == ["state"] + ["event"] * 10
+    assert [orjson.loads(line)["kind"] for line in exported.stdout.splitlines()] == ["customer", "state"] + [
+        "event"
+    ] * 10
     assert command("export", "erased-one", "--data-dir", data).returncode == 2
     assert service.stop() == 0
     assert erase(data, "stays-here")["archive_done"] is not None

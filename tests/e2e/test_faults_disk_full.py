@@ -133,7 +133,7 @@ def test_a_service_starts_on_a_full_disk(service, disk):
 
 def bring_in(data: Path, history: Path) -> None:
     with open_for_writing(DataDirectory(data), StorageConfig()) as opened:
-        store = EventStore(opened.writer, opened.store.sessions.state_of_number)
+        store = EventStore(opened.writer, opened.store)
         try:
             import_events(ImportRequest([history], data, None), store, SystemClock())
         except DiskFullError:

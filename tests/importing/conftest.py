@@ -59,13 +59,14 @@ class MemoryShop:
             acts = opened.acts[opened.starts[i] : opened.starts[i + 1]].copy()
             assert acts[:, 4].all(), "every act has its session"
             self.store.sessions.fold(customer, acts)
+        self.store.events.note_turns(opened.turns, opened.arrival)
         for part in opened.parts():
             first, last = (int(text) for text in part.stem.split("-")[1:])
             target = self.archive.path_for(first, last, opened.arrival)
             target.parent.mkdir(parents=True, exist_ok=True)
             part.replace(target)
-        for name in ("customers.npy", "starts.npy", "acts.npy", "keys.npy", "staged.json"):
-            (staged / name).unlink()
+        for name in ("customers.npy", "starts.npy", "acts.npy", "keys.npy", "staged.json", "turns.jsonl"):
+            (staged / name).unlink(missing_ok=True)
         self.adopted += 1
 
     def request(self, *files: Path, preset: str | None = None, config: ImportConfig | None = None) -> ImportRequest:
@@ -73,7 +74,7 @@ class MemoryShop:
 
     def bring_in(self, *files: Path, preset: str | None = None, config: ImportConfig | None = None) -> ImportReport:
         """Run an import."""
-        store = EventStore(self, self.store.sessions.state_of_number)
+        store = EventStore(self, self.store)
         return import_events(self.request(*files, preset=preset, config=config), store, self.clock)
 
     def check(self, *files: Path, preset: str | None = None) -> ImportReport:

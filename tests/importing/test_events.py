@@ -197,7 +197,7 @@ def test_a_file_without_rows_is_imported_as_nothing(shop, write_raw):
 def test_progress_is_told_in_bytes_up_to_the_end(shop, write):
     told: list[tuple[int, int]] = []
     files = [write("1.csv", [row("a", "p")]), write("2.jsonl", [row("a", "q")])]
-    store = EventStore(shop, shop.store.sessions.state_of_number)
+    store = EventStore(shop, shop.store)
     import_events(shop.request(*files), store, shop.clock, lambda done, total: told.append((done, total)))
     total = sum(path.stat().st_size for path in files)
     assert told[-1] == (total, total)
@@ -223,9 +223,7 @@ def test_the_embedded_store_takes_an_import_beside_live_events(tmp_path, shop, w
         shop.store.events.append([live], NOW)
         writer = DirectWriter(directory, store)
         request = shop.request(*request_files)
-        embedded = import_events(
-            type(request)(request_files, directory.root), EventStore(writer, store.sessions.state_of_number), shop.clock
-        )
+        embedded = import_events(type(request)(request_files, directory.root), EventStore(writer, store), shop.clock)
         shop.bring_in(*request_files)
         assert (embedded.accepted, embedded.duplicates) == (2, 1)
         for customer in ("a", "b"):
@@ -236,7 +234,7 @@ def test_the_embedded_store_takes_an_import_beside_live_events(tmp_path, shop, w
 
 
 def embedded_import(directory, store, files):
-    writer = EventStore(DirectWriter(directory, store), store.sessions.state_of_number)
+    writer = EventStore(DirectWriter(directory, store), store)
     return import_events(ImportRequest(files, directory.root), writer, ManualClock(NOW))
 
 

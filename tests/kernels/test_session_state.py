@@ -22,7 +22,7 @@ from active_customers.core.session import (
     CustomerState,
     empty_state,
 )
-from active_customers.kernels.session_state import fold, fold_run
+from active_customers.kernels.session_state import fold, fold_run, merge
 
 MINUTE = 60_000_000
 
@@ -101,6 +101,51 @@ class Twin:
             self.sessions.remove(min(self.sessions, key=lambda row: row[2]))
         return given or position
 
+    def merge(self, other: Twin, old: int, new: int) -> None:
+        """Take in what somebody did who turned out to be the same."""
+        other._rename(old, new)
+        for session in other.sessions:
+            self._meet(other, session)
+        for time, number, product, kind in list(other.events):
+            self._remember(time, number, product, kind)
+        for product, (_, time) in other.bought.items():
+            if product in self.cart and self.cart[product][1] <= time:
+                del self.cart[product]
+        for product, (quantity, time) in other.cart.items():
+            if product not in self.bought or self.bought[product][1] <= time:
+                self._add(self.cart, CART_KEPT, product, quantity, time)
+        for product, (quantity, time) in other.bought.items():
+            self._add(self.bought, BOUGHT_KEPT, product, quantity, time)
+        new = [product for product in other.hidden if product not in self.hidden]
+        self.hidden = [*self.hidden, *new][-HIDDEN_KEPT:]
+
+    def _rename(self, old: int, new: int) -> None:
+        self.events = [(time, new if each == old else each, *rest) for time, each, *rest in self.events]
+        self.sessions = [[new if each == old else each, *span] for each, *span in self.sessions]
+
+    def _meet(self, other: Twin, theirs: list[int]) -> None:
+        number, first, last = theirs
+        same = [row for row in self.sessions if row[0] == number]
+        near = [
+            row
+            for row in self.sessions
+            if max(first - row[2], row[1] - last) <= SESSION_GAP and not row[0] & number & GIVEN_SESSION
+        ]
+        if not same + near:
+            if len(self.sessions) == SESSIONS_KEPT:
+                oldest = min(self.sessions, key=lambda row: row[2])
+                if last < oldest[2]:
+                    return
+                self.sessions.remove(oldest)
+            self.sessions.append([number, first, last])
+            return
+        row = (same + near)[0]
+        kept = row[0] if row[0] & GIVEN_SESSION or (not number & GIVEN_SESSION and row[1] <= first) else number
+        other._rename(number, kept)
+        self._rename(row[0], kept)
+        row = next(each for each in self.sessions if each[0] == kept)
+        row[1], row[2] = min(row[1], first), max(row[2], last)
+
 
 kinds = st.sampled_from([int(kind) for kind in EventType])
 acts = st.lists(
@@ -163,6 +208,27 @@ def test_folding_many_customers_is_folding_each(streams):
     for i, table in enumerate(tables):
         assert out[offsets[i] : offsets[i + 1]].tolist() == folded(numbered(streams[i]), before[i]).tolist()
         assert len(table) == len(streams[i])
+
+
+@given(acts, acts, st.sampled_from([(0, 0), (GIVEN_SESSION | 1, GIVEN_SESSION | 9)]))
+def test_merging_two_states_does_what_its_plain_twin_does(mine, theirs, renamed):
+    tables = numbered(mine), numbered(theirs)
+    tables[1][:, 5] += 1_000  # positions of their own
+    twins = Twin(), Twin()
+    for table, twin in zip(tables, twins, strict=True):
+        for row in table.tolist():
+            twin.act(*row)
+    out = np.empty(MAX_WORDS, np.int64)
+    length = merge(folded(tables[0].copy()), folded(tables[1].copy()), renamed, out)
+    twins[0].merge(twins[1], *renamed)
+    assert_equal(out[:length], twins[0])
+
+
+def test_merging_with_nobody_changes_nothing():
+    state = folded(numbered([(EventType.CART_ADD, 1, 5, 2, 0), (EventType.HIDE, 2, 9, 1, 0)]))
+    out = np.empty(MAX_WORDS, np.int64)
+    for pair in ((state, empty_state()), (empty_state(), state)):
+        assert out[: merge(*pair, (0, 0), out)].tolist() == state.tolist()
 
 
 def test_every_section_is_bounded_and_the_oldest_rows_leave():

@@ -113,7 +113,7 @@ def test_the_receipt_says_what_went_where_and_until_when(trained, store, writer,
     """For people and for programs the same; without the id, which is one that no hash can happen to contain."""
     store.events.append([make_event("guest", EventType.VIEW, f"p{i}") for i in range(3)], NOW)
     writer.archive_log()
-    eraser = Eraser(writer.erase, store.erasures, trained.models, RetentionConfig(erase_hours=2))
+    eraser = Eraser(writer.erase, store.erasures, trained.models, RetentionConfig(erase_hours=2), 7.0, 30.0)
     receipt = eraser.erase("guest")
     assert (receipt.receipt, receipt.session_state, receipt.archive_rows) == (22, True, 3)
     assert receipt.archive_due == "2025-01-15T14:00:00Z"

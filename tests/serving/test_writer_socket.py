@@ -91,7 +91,7 @@ def history(path):
 
 def imported(directory, store, writer, file, clock):
     request = ImportRequest([file], directory.root, None, ImportConfig())
-    import_events(request, EventStore(writer, store.sessions.state_of_number), clock)
+    import_events(request, EventStore(writer, store), clock)
     states = [store.sessions.state_of_number(number) for number in range(store.sessions.n_customers())]
     archive = Archive(directory.archive).columns(["position", "customer", "product", "session", "time"])
     return [state.tolist() for state in states], {name: column.tolist() for name, column in archive.items()}

@@ -162,7 +162,7 @@ class Histories(RuleBasedStateMachine):
             )
             if entry.customer not in erased:
                 act = acts[entry.customer].copy()
-                self.twin.sessions.fold(entry.customer, act)
+                self.twin.sessions.fold(self.twin.customers.book().whose(entry.customer), act)
                 assert act[0, ACT_SESSION] == entry.session
         self.twin.events._entries.sort(key=lambda entry: entry.position)
 

@@ -44,6 +44,40 @@ def test_who_is_anonymous_and_old_is_forgotten(store, make_event):
     assert store.sessions.number_customers(["a", "b"]) == [5, 1]
 
 
+def test_who_was_logged_in_as_is_never_forgotten_as_anonymous(store, make_event):
+    """Neither are the ids that were joined with them; a cookie that was not is."""
+    old = NOW - 100 * DAY
+    for customer in ("cookie", "known", "other"):
+        store.events.append([make_event(customer, EventType.VIEW, "p", old)], NOW)
+    login = make_event("known", EventType.LOGIN, time=old, details={"other_customer_id": "cookie"})
+    store.events.append([login, make_event("new", EventType.VIEW, "p")], NOW)
+    assert sweep(store, NOW) == 1
+    assert known(store, ["cookie", "known", "other"]) == "cookieknown"
+
+
+def test_what_was_agreed_to_is_forgotten_with_who_is_but_that_they_are_a_robot_is_not(store, make_event):
+    """Their acts stay in the archive, and would teach."""
+    details = {"consent": "profile"}
+    store.events.append([make_event("a", EventType.CONSENT, time=NOW - 100 * DAY, details=details)], NOW)
+    details = {"metadata": {"user_agent": "Googlebot"}}
+    store.events.append([make_event("a", EventType.VIEW, "p", NOW - 100 * DAY, details=details)], NOW)
+    store.events.append([make_event("new", EventType.VIEW, "p")], NOW)
+    assert sweep(store, NOW) == 1
+    assert store.customers.consent("a") is None
+    assert [robot.customer_id for robot in store.customers.robots()] == [""]
+    assert store.customers.passed_over().tolist() == [0]
+
+
+def test_a_visit_ends_nowhere_when_its_customer_was_forgotten_meanwhile(store, make_event):
+    """The id is free for whoever comes next."""
+    store.events.append([make_event("a", EventType.VIEW, "p", NOW - 100 * DAY)], NOW)
+    store.events.append([make_event("a", EventType.VIEW, "q", details={"consent": "session"})], NOW)
+    store.events.append([make_event("new", EventType.VIEW, "p")], NOW)
+    assert sweep(store, NOW) == 1
+    assert store.customers.end_visits(NOW + DAY, 10) == 1
+    assert store.sessions.number_customers(["a"]) == [3]
+
+
 def test_age_counts_from_the_newest_act_of_the_shop(store, make_event):
     """An imported history is as alive as it was when it ended."""
     long_ago = NOW - 3_000 * DAY

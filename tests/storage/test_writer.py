@@ -17,6 +17,7 @@ from tests.conftest import NOW
 from active_customers.core.clock import DAY, HOUR, ManualClock
 from active_customers.core.errors import StorageError
 from active_customers.core.event import Channel, Context, Event, EventType, LogEntry
+from active_customers.core.session import CustomerState
 from active_customers.storage.archive import Archive, part_name, table_of, write_part
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore
@@ -191,6 +192,38 @@ def test_the_injected_deaths_cover_the_whole_adoption(prepared, tmp_path):
     with opened(directory) as store:
         DirectWriter(directory, DyingStore(store, STEPS)).adopt(directory.imports / folder.name)
         assert picture(directory, store) == after
+
+
+def test_acts_of_who_was_joined_meanwhile_are_folded_into_the_customers_state(prepared, tmp_path):
+    """The import numbered them before; so were acts of who refused meanwhile, which are left out."""
+    original, folder, after = prepared
+    directory = DataDirectory(tmp_path / "data")
+    shutil.copytree(original.root, directory.root)
+    turns = [("c1", EventType.LOGIN, {"other_customer_id": "c2"}), ("c3", EventType.CONSENT, {"consent": "none"})]
+    with opened(directory) as store:
+        writer = DirectWriter(directory, store)
+        store.events.append(
+            [
+                Event(customer, kind, NOW, details=details, dedup_key=kind.to_bytes(16, "big"))
+                for customer, kind, details in turns
+            ],
+            NOW,
+        )
+        writer.adopt(directory.imports / folder.name)
+        cart = CustomerState.of(store.sessions.state("c1")).cart
+        assert cart[:, 1].tolist() == [2]
+        assert [store.sessions.state_of_number(number) for number in (2, 3)] == [None, None]
+        assert store.sessions.state("c4").tolist() == after["states"][4]
+
+
+def test_numbers_for_an_import_are_not_those_of_visits(directory, make_event):
+    """Which lead to nobody when it is adopted."""
+    with opened(directory) as store:
+        visit = [make_event(c, EventType.VIEW, "p", details={"consent": "session"}) for c in "ab"]
+        store.events.append([make_event("a", EventType.VIEW, "p"), *visit], NOW)
+        assert DirectWriter(directory, store).number_customers(["a", "b", "c"]) == [0, 3, 4]
+        store.customers.end_visits(NOW + DAY, 10)
+        assert [store.sessions.find(customer)[0] for customer in "abc"] == [0, 3, 4]
 
 
 def test_parts_that_had_been_moved_already_are_not_missed(prepared, tmp_path):

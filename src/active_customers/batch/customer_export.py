@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 import duckdb
+import numpy as np
 import orjson
 
 from active_customers.core.clock import format_time
 from active_customers.core.errors import StorageError, UnknownCustomerError
 from active_customers.core.event import Channel, Context, EventType, LogEntry
-from active_customers.core.identifiers import NO_NUMBER
+from active_customers.core.identifiers import NO_NUMBER, json_id
 from active_customers.core.session import CustomerState, State
 from active_customers.storage.archive import PART_REMEDY, Archive, table_of
 from active_customers.storage.embedded import EmbeddedStore
@@ -20,7 +21,9 @@ Row = dict[str, Any]
 
 _ENTRIES_PER_READ = 5_000
 _ROWS_PER_READ = 5_000
-_ROWS = "SELECT * FROM read_parquet(?, hive_partitioning = false) WHERE customer = ? ORDER BY position"
+_ROWS = """
+SELECT * FROM read_parquet(?, hive_partitioning = false) WHERE customer IN (SELECT unnest(?)) ORDER BY position
+"""
 
 
 class CustomerExport:
@@ -31,36 +34,66 @@ class CustomerExport:
         self._archive = archive
 
     def rows(self, customer_id: str) -> Iterator[Row]:
-        """Yield what is held as objects for JSON: the state, if there is one, then each event in the order of the log.
+        """Yield what is held as objects for JSON.
 
-        Raises `UnknownCustomerError` when nothing is known under this id, `StorageError` for an unreadable archive.
+        First who that is (`customer`), then what the state holds, if there is one (a visit under way has its own), then
+        each event in the order of the log, those of joined ids among them. Raises `UnknownCustomerError` when nothing
+        is known under this id, `StorageError` for an unreadable archive.
         """
-        customer, state = self._store.sessions.find(customer_id)
-        if customer == NO_NUMBER:
+        names = self._store.customers.names(customer_id)
+        if not names:
             raise UnknownCustomerError(f"nothing is held about customer {customer_id!r}")
-        if state is not None:
-            yield {"kind": "state", "customer_id": customer_id, **self._state(state)}
-        logged = list(self._logged(customer))  # before the archive is listed: what is trimmed meanwhile is in both
+        yield {"kind": "customer", "customer_id": customer_id, **self._who(customer_id, names)}
+        for number in names:
+            state = self._store.sessions.state_of_number(number)
+            if state is not None:
+                yield {"kind": "state", "customer_id": customer_id, **self._state(state)}
+        logged = list(self._logged(names))  # before the archive is listed: what is trimmed meanwhile is in both
         positions = {entry.position for entry in logged}
-        for row in self._archived(customer):
+        for row in self._archived(list(names)):
             if row["position"] not in positions:
-                yield self._event(customer_id, row)
+                yield self._event(names[row["customer"]], row)
         for row in table_of(logged).to_pylist():
-            yield self._event(customer_id, row)
+            yield self._event(names[row["customer"]], row)
 
-    def _logged(self, customer: int) -> Iterator[LogEntry]:
+    def document(self, customer_id: str) -> Iterator[bytes]:
+        """Yield the same as one JSON object, piece by piece; raises as `rows` does, before the first piece."""
+        rows = self.rows(customer_id)
+        states = []
+        who, row = _without_kind(next(rows)), next(rows, None)
+        while row is not None and row["kind"] == "state":
+            states.append(_without_kind(row))
+            row = next(rows, None)
+        yield orjson.dumps(who | {"states": states})[:-1] + b',"events":['
+        separator = b""
+        while row is not None:
+            yield separator + orjson.dumps(_without_kind(row))
+            separator, row = b",", next(rows, None)
+        yield b"]}"
+
+    def _who(self, customer_id: str, names: Mapping[int, str]) -> Row:
+        robots = {robot.customer: robot for robot in self._store.customers.robots()}
+        robot = next((robots[number] for number in names if number in robots), None)
+        return {
+            "ids": [json_id(text) for text in self._store.customers.ids(customer_id)],
+            "consent": self._store.customers.consent(customer_id),
+            "robot": None if robot is None else {"rule": robot.rule, "since": format_time(robot.since)},
+        }
+
+    def _logged(self, customers: Container[int]) -> Iterator[LogEntry]:
         position = 1
         while entries := self._store.events.read(position, _ENTRIES_PER_READ):
-            yield from (entry for entry in entries if entry.customer == customer)
+            yield from (entry for entry in entries if entry.customer in customers)
             position = entries[-1].position + 1
 
-    def _archived(self, customer: int) -> Iterator[Row]:
+    def _archived(self, customers: Sequence[int]) -> Iterator[Row]:
         files = [str(part.path) for part in self._archive.parts()]
         if not files:
             return
         try:
             with duckdb.connect() as connection:
-                for batch in connection.sql(_ROWS, params=[files, customer]).to_arrow_reader(_ROWS_PER_READ):
+                numbers = np.array(customers, np.uint32)
+                for batch in connection.sql(_ROWS, params=[files, numbers]).to_arrow_reader(_ROWS_PER_READ):
                     yield from batch.to_pylist()
         except duckdb.Error as error:
             raise StorageError(f"the archive cannot be read ({error}): {PART_REMEDY}") from error
@@ -108,3 +141,7 @@ class CustomerExport:
 
     def _product(self, number: int | None) -> str | None:
         return None if number is None or number == NO_NUMBER else self._store.catalog.product_id(number)
+
+
+def _without_kind(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != "kind"}

@@ -16,7 +16,7 @@ from pydantic import Field
 from active_customers.batch.feature_engineering import FeatureEngineering, Reading
 from active_customers.batch.gate import GateConfig, Outcome, Recipe, Verdict, judge
 from active_customers.batch.held_out import log_of
-from active_customers.batch.history import History, HistoryConfig, read_history
+from active_customers.batch.history import History, HistoryConfig, WhoIsWho, read_history
 from active_customers.batch.refresh_reports import PUBLISHED, REFUSED, RefreshReport, RefreshReports
 from active_customers.batch.schedule import ScheduleConfig
 from active_customers.batch.skew import Skew, skew_of_version
@@ -100,7 +100,7 @@ class _Fresh:
     manifest: Manifest
     history: History
     catalogue: Mapping[int, Product]
-    erased: list[int]
+    who: WhoIsWho
 
 
 class Refresh:
@@ -153,8 +153,8 @@ class Refresh:
         in_force = self._in_force(replaced, writer) if self._config.gate.enabled else Verdict(Outcome.OFF)
         writer.archive_log()
         seen = 1 if isinstance(in_force, Verdict) else in_force.manifest.watermark
-        erased = writer.erased_customers()
-        history = read_history(self._archive, self._config, self._scratch, erased, seen)
+        who = WhoIsWho.of(writer)
+        history = read_history(self._archive, self._config, self._scratch, who, seen)
         history = history.described(catalogue, self._clock.now())
         if not len(history) and history.features is None:
             raise NoDataError(
@@ -166,16 +166,16 @@ class Refresh:
         manifest = self._manifest(history, verdict, force=force)
         if not force:
             self._refuse_if_worse(manifest, verdict, replaced)
-        fresh = _Fresh(manifest, history, catalogue, erased)
+        fresh = _Fresh(manifest, history, catalogue, who)
         return self._publish(fresh, steps, replaced)
 
     def _in_force(self, version: str | None, writer: StoreWriter) -> _InForce | Verdict:
         """Load the version that a new one is compared with; a verdict where there is none."""
         if version is None:
             return Verdict(Outcome.NOT_COMPARED, reasons=("nothing was published before",))
-        erased = np.array(writer.erased_customers(), np.uint32)
+        passed_over = writer.passed_over()
         try:
-            manifest, arrays = without_erased(self._artifacts.load(version), erased)
+            manifest, arrays = without_erased(self._artifacts.load(version), passed_over)
             configs = ModelConfigs.model_validate(manifest.configs)
             return _InForce(manifest, configs, SessionRecommender(load_models(manifest, arrays)))
         except (ActiveCustomersError, KeyError, ValueError) as error:  # the last two: models of another program version
@@ -278,7 +278,7 @@ class Refresh:
             return
         reading = Reading.of_history(fresh.history)
         fresh.manifest.facts["features"] = reading.noted()
-        with self._engineering.tables(reading, fresh.catalogue, fresh.erased) as tables:
+        with self._engineering.tables(reading, fresh.catalogue, fresh.who) as tables:
             yield tables
 
     def _manifest(self, history: History, verdict: Verdict, *, force: bool = False) -> Manifest:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from active_customers.batch.history import History, HistoryConfig
+from active_customers.batch.history import EVERYBODY, History, HistoryConfig, WhoIsWho
 from active_customers.core.errors import StorageError
 from active_customers.core.product import Product
 from active_customers.models.artifacts import Manifest
@@ -32,9 +32,11 @@ _ORDERS = {PRODUCTS: "product", CUSTOMERS: "customer", PAIRS: "customer, product
 
 _ACTS = """
 CREATE TEMP VIEW acts AS
-SELECT CAST(position AS BIGINT) AS position, session, product, event_type, time, customer, quantity, price FROM archive
+SELECT CAST(position AS BIGINT) AS position, session, product, event_type, time,
+       coalesce(joined.owner, archive.customer) AS customer, quantity, price
+FROM archive LEFT JOIN joined ON joined.customer = archive.customer
 WHERE product IS NOT NULL AND position >= {first} AND position < {watermark} {but_holes}
-AND customer NOT IN (SELECT customer FROM erased)
+AND archive.customer NOT IN (SELECT customer FROM passed_over)
 """
 
 
@@ -81,28 +83,28 @@ class FeatureEngineering:
 
     @contextmanager
     def tables(
-        self, reading: Reading, catalogue: Mapping[int, Product], erased: Sequence[int] = ()
+        self, reading: Reading, catalogue: Mapping[int, Product], who: WhoIsWho = EVERYBODY
     ) -> Iterator[list[Path]]:
         """Yield the tables as Parquet files, which are gone when the block ends unless they were moved away.
 
         Raises `StorageError` when the archive cannot be read or the disk has no room.
         """
-        with self._computing(reading, catalogue, erased) as connection:
+        with self._computing(reading, catalogue, who) as connection:
             files = []
             for name, definition in definitions().items():
                 files.append(self._scratch / f"{name}.parquet")
                 connection.sql(definition).order(_ORDERS[name]).write_parquet(str(files[-1]), compression="zstd")
             yield files
 
-    def products(self, reading: Reading, erased: Sequence[int] = ()) -> dict[str, NDArray[Any]]:
+    def products(self, reading: Reading, who: WhoIsWho = EVERYBODY) -> dict[str, NDArray[Any]]:
         """Return the table of products by column, in order of product number; raises as `tables` does."""
-        with self._computing(reading, {}, erased) as connection:
+        with self._computing(reading, {}, who) as connection:
             found = connection.sql(definitions()[PRODUCTS]).order(_ORDERS[PRODUCTS]).fetchnumpy()
             return {name: np.asarray(column) for name, column in found.items()}
 
     @contextmanager
     def _computing(
-        self, reading: Reading, catalogue: Mapping[int, Product], erased: Sequence[int]
+        self, reading: Reading, catalogue: Mapping[int, Product], who: WhoIsWho
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         from active_customers.features.compute import say  # noqa: PLC0415 - whoever serves does without Ibis
 
@@ -118,7 +120,7 @@ class FeatureEngineering:
         holes = "".join(f" AND NOT position BETWEEN {first} AND {last}" for first, last in reading.holes)
         try:
             with duckdb.connect(config=settings) as connection:
-                connection.register("erased", pa.table({"customer": pa.array(erased, pa.uint32())}))
+                _register(connection, who)
                 connection.register("products", _as_table(catalogue))
                 connection.read_parquet([str(part.path) for part in parts], hive_partitioning=False).create_view(
                     "archive"
@@ -131,6 +133,12 @@ class FeatureEngineering:
             raise StorageError(f"features cannot be computed ({error}): {remedy}") from error
         finally:
             shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def _register(connection: duckdb.DuckDBPyConnection, who: WhoIsWho) -> None:
+    numbers, owners = np.ascontiguousarray(who.joined.T)
+    connection.register("joined", pa.table({"customer": numbers, "owner": owners}))
+    connection.register("passed_over", pa.table({"customer": who.passed_over}))
 
 
 @cache

@@ -16,11 +16,13 @@ from active_customers.batch.feature_engineering import (
     FeatureEngineering,
     Reading,
 )
+from active_customers.batch.history import WhoIsWho
 from active_customers.batch.skew import Skew, compare
 from active_customers.core.errors import ArtifactError, InvalidValueError, NoDataError, UnknownCustomerError
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.models.artifacts import ArtifactStore
 from active_customers.storage.embedded import EmbeddedStore
+from active_customers.storage.passed_over import PassedOver
 
 Row = dict[str, Any]
 
@@ -74,7 +76,8 @@ class FeatureSheet:
         reading = Reading.of_version(manifest)
         if reading is None:
             raise ArtifactError(f"model {manifest.version} was published without features: run refresh")
-        defined = engineering.products(reading, self._store.erasures.customers().tolist())
+        passed_over = PassedOver(self._store.erasures, self._store.customers).customers()
+        defined = engineering.products(reading, WhoIsWho(passed_over, self._store.customers.joined()))
         facts = arrays["hybrid"]["facts"]
         return compare(facts, defined, np.arange(len(facts), dtype=np.uint32))
 

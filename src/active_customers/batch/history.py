@@ -20,6 +20,7 @@ from active_customers.core.product import Product
 from active_customers.models.base import SessionLog
 from active_customers.models.product_features import ProductFeatures, features_of, tokens_of
 from active_customers.storage.archive import Archive, Part, check_part
+from active_customers.storage.base import StoreWriter
 
 
 class HistoryConfig(Config):
@@ -47,6 +48,33 @@ SELECT position, {", ".join(COLUMNS)} FROM (
 _COUNT_SINCE = f"""
 SELECT count(*) FROM read_parquet(?, hive_partitioning = false) WHERE {_OF_TASTE} AND position >= ?
 """  # noqa: S608 - constants
+
+
+class WhoIsWho(NamedTuple):
+    """Numbers of customers whose acts teach nothing, and number and owner of those whose acts are another's.
+
+    Shapes: passed_over uint32[n], joined uint32[m, 2], by number.
+    """
+
+    passed_over: NDArray[np.uint32]
+    joined: NDArray[np.uint32]
+
+    @classmethod
+    def of(cls, writer: StoreWriter) -> Self:
+        """Ask the owner of a store."""
+        return cls(writer.passed_over(), writer.joined())
+
+    def owners(self, customers: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """Return whose acts those of some customers are."""
+        if not len(self.joined):
+            return customers
+        numbers, owners = self.joined.T
+        places = np.minimum(np.searchsorted(numbers, customers), len(numbers) - 1)
+        return np.where(numbers[places] == customers, owners[places], customers)
+
+
+EVERYBODY = WhoIsWho(np.empty(0, np.uint32), np.empty((0, 2), np.uint32))
+"""Everybody teaches, and is somebody of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +114,9 @@ class History:
 
 
 def read_history(
-    archive: Archive, config: HistoryConfig, scratch: Path, erased: Sequence[int] = (), seen: int = 1
+    archive: Archive, config: HistoryConfig, scratch: Path, who: WhoIsWho = EVERYBODY, seen: int = 1
 ) -> History:
-    """Read the newest acts of taste but those of erased customers.
+    """Read the newest acts of taste but those of customers who are passed over; joined customers are one.
 
     `scratch` is a folder that does not exist and is there meanwhile; `seen` is the watermark of a version, above which
     acts count as unseen.
@@ -98,8 +126,9 @@ def read_history(
     parts = archive.parts()
     if not parts:
         return History(dict.fromkeys(COLUMNS, np.empty(0, np.int64)), 1, [])
-    wanted = _Wanted([str(part.path) for part in parts], np.array(erased, np.uint32), config.newest_acts, seen)
+    wanted = _Wanted([str(part.path) for part in parts], who.passed_over, config.newest_acts, seen)
     columns, n_unseen = _newest_acts(parts, config, scratch, wanted)
+    columns["customer"] = who.owners(columns["customer"])
     positions = columns.pop("position")[:1].tolist()
     watermark = max(part.last + 1 for part in parts)
     return History(columns, watermark, holes_between(parts), n_unseen, *positions)
@@ -123,7 +152,7 @@ class _Wanted(NamedTuple):
     """What is asked of the archive."""
 
     files: list[str]
-    erased: NDArray[np.uint32]
+    passed_over: NDArray[np.uint32]
     newest_acts: int
     seen: int
 
@@ -141,8 +170,8 @@ def _newest_acts(
         check_part(part.path, ("position", *COLUMNS))
     try:
         with duckdb.connect(config=settings) as connection:
-            found = connection.execute(_NEWEST, [wanted.files, wanted.erased, wanted.newest_acts]).fetchnumpy()
-            [(n_unseen,)] = connection.execute(_COUNT_SINCE, [wanted.files, wanted.erased, wanted.seen]).fetchall()
+            found = connection.execute(_NEWEST, [wanted.files, wanted.passed_over, wanted.newest_acts]).fetchnumpy()
+            [(n_unseen,)] = connection.execute(_COUNT_SINCE, [wanted.files, wanted.passed_over, wanted.seen]).fetchall()
     except duckdb.Error as error:
         remedy = "see that the archive can be read and the disk has room, then refresh again"
         raise StorageError(f"the archive cannot be read ({error}): {remedy}") from error

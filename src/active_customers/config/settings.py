@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 
 from active_customers.batch.daily_refresh import ModelConfigs, RefreshConfig
 from active_customers.core.config import Config, StringList
+from active_customers.core.consent import ConsentConfig
 from active_customers.core.errors import SettingsError
 from active_customers.importing.request import ImportConfig
 from active_customers.realtime.access import AccessConfig
@@ -26,6 +27,7 @@ from active_customers.serving.retention import RetentionConfig
 from active_customers.serving.supervisor import SupervisorConfig
 from active_customers.serving.updater import UpdaterConfig
 from active_customers.storage.embedded import StorageConfig
+from active_customers.storage.robots import RobotConfig
 
 ENVIRONMENT_PREFIX = "ACTIVE_CUSTOMERS_"
 """`ACTIVE_CUSTOMERS_SERVER__PORT=80` sets `server.port`: levels are joined by two underscores."""
@@ -66,6 +68,8 @@ class Settings(Config):
     live_index: LiveIndexConfig = LiveIndexConfig()
     rules: RulesConfig = RulesConfig()
     retention: RetentionConfig = RetentionConfig()
+    consent: ConsentConfig = ConsentConfig()
+    robots: RobotConfig = RobotConfig()
     imports: ImportConfig = ImportConfig()
     refresh: RefreshConfig = RefreshConfig()
     models: ModelConfigs = ModelConfigs()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -36,6 +36,20 @@ class Erasure:
     """Rows of the archive that were found, to be overwritten or overwritten by now."""
     archive_done: int | None = None
     """When the last of them had been overwritten on disk; None as long as it is to be done."""
+    of: int = 0
+    """Position of the erasure that this one is part of: that of the customer whom the id had been joined with; 0 for an
+    erasure of its own."""
+
+
+def summed(parts: Sequence[Erasure]) -> Erasure:
+    """Return the first of the erasures with what all of them amount to; the others are parts of it."""
+    done = [part.archive_done for part in parts if part.archive_done is not None]
+    return replace(
+        parts[0],
+        log_entries=sum(part.log_entries for part in parts),
+        archive_rows=sum(part.archive_rows for part in parts),
+        archive_done=max(done) if len(done) == len(parts) else None,
+    )
 
 
 def blank_entry(position: int, arrival: int) -> LogEntry:

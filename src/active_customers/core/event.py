@@ -52,6 +52,10 @@ class EventType(Word):
     ERASE = 70
     CONFIG_CHANGE = 71
     ERASED = 72
+    JOINED = 73
+    """What `customer` did before under the number in `session` is theirs from here on."""
+    FORGOTTEN = 74
+    """What the live index knows of `customer` is not to be used any more; the log keeps it."""
 
     @property
     def is_public(self) -> bool:
@@ -227,7 +231,7 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of one appended event: its position, or that it was a duplicate (position None)."""
+    """What became of one appended event: its position, or that it was a duplicate (None), or not to be kept (0)."""
 
     position: int | None
     session: int = 0
@@ -236,3 +240,8 @@ class Receipt:
     def is_duplicate(self) -> bool:
         """Whether the log already had this event."""
         return self.position is None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the log has this event, since now or before."""
+        return self.position != 0

@@ -75,6 +75,14 @@ def given_session(customer: int, session_id: str) -> int:
     return GIVEN_SESSION | (int.from_bytes(digest, "little") & (GIVEN_SESSION - 1))
 
 
+def renamed_session(before: int, customer: int, session_id: str | None) -> tuple[int, int]:
+    """Return (old, new) of a session that the shop named and that goes on under another customer number.
+
+    (0, 0) where it named none.
+    """
+    return (0, 0) if session_id is None else (given_session(before, session_id), given_session(customer, session_id))
+
+
 def empty_state() -> State:
     """Return the state of a customer who has done nothing."""
     state = np.zeros(HEADER, np.int64)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from active_customers.importing.event_rows import EventBatch, EventRows
-from active_customers.importing.preset import Preset
+from active_customers.importing.event_rows import EventBatch, EventRows, Wanted
 from active_customers.importing.readers import BATCH_ROWS, read_batches
 from active_customers.importing.report import ImportReport
 from active_customers.importing.request import Progress, chosen_preset, no_progress
@@ -22,16 +21,15 @@ _NEVER = (1 << 63) - 1
 
 @dataclass(frozen=True, slots=True)
 class EventFiles:
-    """Files and the preset to read them by; rows later than `latest` are rejected."""
+    """Files and what of them is wanted."""
 
     paths: Sequence[Path]
-    preset: Preset
-    latest: int
+    wanted: Wanted
     batch_rows: int = BATCH_ROWS
 
     def batches(self, progress: Progress = no_progress) -> Iterator[tuple[int, EventBatch]]:
         """Yield (which file, counted from 0, and its next events)."""
-        rows, wanted = EventRows(self.preset, self.latest), self.preset.event_maps().wanted()
+        rows, wanted = EventRows(self.wanted), self.wanted.preset.event_maps().wanted()
         total, before = sum(path.stat().st_size for path in self.paths), 0
         for number, path in enumerate(self.paths):
             for raw in read_batches(path, wanted, self.batch_rows):
@@ -50,7 +48,7 @@ def read_events(
     are left out, and counted where a `report` is given.
     """
     chosen = chosen_preset(files, preset, "events")
-    for number, batch in EventFiles(files, chosen, _NEVER).batches():
+    for number, batch in EventFiles(files, Wanted(chosen, _NEVER)).batches():
         if report is not None:
             report.note(files[number].name, batch.rejects, batch.ignored)
             report.accepted += len(batch.events)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from active_customers.core.consent import PROFILE
 from active_customers.core.event import (
     CONSENTS,
     MAX_QUANTITY,
@@ -19,6 +21,7 @@ from active_customers.core.event import (
     NO_PRODUCT_NEEDED,
     Channel,
     Context,
+    EventType,
     event_type_named,
 )
 from active_customers.importing.details import METADATA_REMEDY, details_of, objects_of, quoted
@@ -71,12 +74,24 @@ class EventBatch:
     ignored: Counter[str]
 
 
-class EventRows:
-    """Turns raw rows into events by a preset's map; `latest` is the last time that is not in the future."""
+class Wanted(NamedTuple):
+    """What rows become events: how they are read, the last time that is not in the future, and what may be kept.
 
-    def __init__(self, preset: Preset, latest: int) -> None:
-        self._maps = preset.event_maps()
-        self._latest = latest
+    `consent` counts where a row says nothing.
+    """
+
+    preset: Preset
+    latest: int
+    consent: str = PROFILE
+
+
+class EventRows:
+    """Turns raw rows into events."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._maps = wanted.preset.event_maps()
+        self._latest = wanted.latest
+        self._consent = wanted.consent
 
     def of(self, raw: RawBatch) -> EventBatch:
         """Return the events of a batch, in its order."""
@@ -98,7 +113,9 @@ class EventRows:
             "order_id": _ids(fields, check, "order_id"),
             "currency": _currencies(fields, check),
         }
-        columns["details"] = _details(fields, check, columns)
+        consents = _consents(fields, check)
+        columns["details"] = _details(fields, check, columns | {"consent": consents})
+        ignored += self._refused(check, kinds, consents)
         events = pa.record_batch([columns[name] for name in SCHEMA.names], schema=SCHEMA)
         if not check.good.all():
             events = events.filter(pa.array(check.good))
@@ -122,6 +139,13 @@ class EventRows:
         check.drop(ignored)
         names = Counter(pc.filter(text, pa.array(ignored)).to_pylist()) if ignored.any() else Counter()
         return np.maximum(codes, 0).astype(np.uint8), names
+
+    def _refused(self, check: RowCheck, kinds: NDArray[np.uint8], consents: pa.StringArray) -> Counter[str]:
+        """Drop rows whose customer did not agree to more than the visit, which is long over; return their number."""
+        refused = mask_of(pc.not_equal(pc.fill_null(consents, self._consent), PROFILE)) & check.good
+        refused &= kinds != EventType.CONSENT
+        check.drop(refused)
+        return Counter({"no consent to a profile": int(refused.sum())}) if refused.any() else Counter()
 
     def _signed_quantities(
         self, fields: RawFields, check: RowCheck, kinds: NDArray[np.uint8]
@@ -208,7 +232,7 @@ def _details(fields: RawFields, check: RowCheck, columns: dict[str, pa.Array]) -
     texts = {name: columns[name] for name in ("event_id", "currency", "order_id")}
     texts["recommendation_id"] = _texts(fields, check, "recommendation_id", MAX_TOKEN_LENGTH)
     texts |= {name: _texts(fields, check, name, MAX_TEXT_LENGTH) for name in ("query", "category")}
-    texts["consent"] = _consents(fields, check)
+    texts["consent"] = columns["consent"]
     texts["other_customer_id"] = _ids(fields, check, "other_customer_id")
     members = {name: quoted(text) for name, text in texts.items()}
     return details_of(members | {"metadata": _metadata(fields, check)})

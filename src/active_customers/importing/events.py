@@ -18,8 +18,9 @@ from tempfile import TemporaryDirectory
 
 from active_customers.core.clock import DAY, Clock
 from active_customers.core.event import MAX_AHEAD
-from active_customers.importing.acts import ActsWriter, StateOf
+from active_customers.importing.acts import ActsWriter
 from active_customers.importing.event_files import EventFiles
+from active_customers.importing.event_rows import Wanted
 from active_customers.importing.folder import REJECTS, clear_leftovers, import_folder, import_lock
 from active_customers.importing.parts import grouped, write_keys, write_parts
 from active_customers.importing.rejects import RejectsFile
@@ -29,16 +30,16 @@ from active_customers.importing.row_keys import event_keys
 from active_customers.importing.scratch import scratch_database
 from active_customers.importing.staging import Facts, Staging
 from active_customers.storage.archive import Archive
-from active_customers.storage.base import DAYS_REMEMBERED, StoreWriter
-from active_customers.storage.staged import seal
+from active_customers.storage.base import DAYS_REMEMBERED, Store, StoreWriter
+from active_customers.storage.staged import seal, write_turns
 
 
 @dataclass(frozen=True, slots=True)
 class EventStore:
-    """The store as an import of events sees it: `state_of` reads it, the writer changes it."""
+    """The store as an import of events sees it: one reads it, the writer changes it."""
 
     writer: StoreWriter
-    state_of: StateOf
+    store: Store
 
 
 def import_events(
@@ -101,7 +102,8 @@ class _EventImport:
     def stage(self, stage: Staging, rejects: RejectsFile | None) -> Facts:
         """Read all files into the staging database, and take out what is there already."""
         paths, report = self.request.files, self._report
-        files = EventFiles(paths, self._preset, self.now + MAX_AHEAD, self.request.config.batch_rows)
+        wanted = Wanted(self._preset, self.now + MAX_AHEAD, self.request.rules.consent.default)
+        files = EventFiles(paths, wanted, self.request.config.batch_rows)
         staged = 0
         for number, batch in files.batches(self._progress):
             report.note(paths[number].name, batch.rejects, batch.ignored)
@@ -121,8 +123,10 @@ class _EventImport:
         config = self.request.config
         stage.number("product", store.writer.number_products)
         stage.number("customer", store.writer.number_customers)
+        turns = stage.turns(store.store.customers.known_as, store.writer.number_customers)
+        write_turns(folder, turns + stage.robots(self.request.rules.robots))
         first = store.writer.reserve(facts.rows)
-        acts = ActsWriter(folder, facts.rows, first, store.state_of)
+        acts = ActsWriter(folder, facts.rows, first, store.store.sessions.state_of_number)
         for batch in stage.acts(config.batch_rows):
             acts.add(batch)
         acts.close()

@@ -29,7 +29,7 @@ class ImportReport:
     rejected: Counter[str] = field(default_factory=Counter)
     """Rejected rows by reason."""
     ignored: Counter[str] = field(default_factory=Counter)
-    """Rows that the preset passes over, by the name of their event type."""
+    """Rows that are passed over: by the name of an event type that the preset ignores, or for want of consent."""
     customers: int = 0
     products: int = 0
     first_time: int | None = None
@@ -74,7 +74,7 @@ class ImportReport:
         lines += [f"  {note}" for note in self.notes]
         if self.duplicates:
             lines.append(f"  {self.duplicates:,} were there already")
-        lines += _counted("ignored", "by the preset", self.ignored)
+        lines += _counted("ignored", "", self.ignored)
         lines += _counted("rejected", "", self.rejected)
         lines += [f"    for example {file}, row {reject.row}: {reject.reason}" for file, reject in self.examples]
         if self.rejects_path is not None:

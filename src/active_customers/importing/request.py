@@ -14,6 +14,7 @@ from active_customers.core.errors import InvalidValueError
 from active_customers.importing.preset import DEFAULT, Preset, check_columns, preset_named
 from active_customers.importing.readers import BATCH_ROWS, reader_for
 from active_customers.importing.scratch import ScratchConfig
+from active_customers.storage.admission import DEFAULT_RULES, CustomerRules
 from active_customers.storage.data_dir import DataDirectory
 
 Progress = Callable[[int, int], None]
@@ -51,6 +52,8 @@ class ImportRequest:
     """Whether a full feed is believed however much it lacks."""
     merge: bool = False
     """Whether entries keep the fields that the files say nothing of."""
+    rules: CustomerRules = DEFAULT_RULES
+    """What of customers may be kept, and who is a robot."""
 
     @property
     def directory(self) -> DataDirectory:

@@ -5,14 +5,19 @@ Memory is bounded whatever the number of rows; what does not fit is on disk besi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
+from active_customers.core.event import EventType
 from active_customers.importing.event_rows import SCHEMA
+from active_customers.importing.robots import robots_among
+from active_customers.importing.turns import TURNS, KnownAs, Turns
+from active_customers.storage.robots import RobotConfig
+from active_customers.storage.staged import StagedTurn
 
 _IDS_PER_CALL = 20_000
 
@@ -71,6 +76,24 @@ FROM fresh
 _KEYS = 'SELECT key::BLOB AS key FROM fresh WHERE named AND "time" >= {since} ORDER BY fresh.key'
 
 
+_SPELLS = pa.schema([("id", pa.string()), ("first", pa.int64()), ("owner", pa.string())])
+_NUMBERS = pa.schema([("id", pa.string()), ("number", pa.uint32())])
+_WHOSE = (
+    "INSERT INTO customer_numbers SELECT * FROM owner_numbers ANTI JOIN customer_numbers USING (id)",
+    """
+    CREATE TABLE whose AS
+    SELECT own.place, spells.owner
+    FROM (SELECT rowid AS place, customer_id FROM fresh SEMI JOIN spells ON spells.id = customer_id) own
+    ASOF JOIN spells ON own.customer_id = spells.id AND own.place >= spells."first"
+    """,
+    "UPDATE fresh SET customer_id = whose.owner FROM whose WHERE fresh.rowid = whose.place",
+)
+_SAID = """
+SELECT f.rowid, c.number, f."time" FROM fresh f
+JOIN places p ON p.place = f.rowid JOIN customer_numbers c ON c.id = f.customer_id ORDER BY f.rowid
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the rows that are new amount to."""
@@ -117,6 +140,44 @@ class Staging:
             cursor.execute(f"INSERT INTO {what}_numbers SELECT id, number FROM batch")  # noqa: S608 - our word
             cursor.unregister("batch")
         cursor.close()
+
+    def turns(self, known_as: KnownAs, number: Callable[[Sequence[str]], list[int]]) -> list[StagedTurn]:
+        """Give rows to the customers whose they are by the logins among them; call it when customers have numbers.
+
+        Returns what the store is to note of logins and consents when it adopts the import.
+        """
+        turns = Turns(known_as)
+        for batch in self._read(TURNS, _IDS_PER_CALL):
+            turns.read(batch.to_pylist())
+        owners = list(dict.fromkeys(owner for _, _, owner in turns.spells))
+        numbers = dict(zip(owners, number(owners) if owners else [], strict=True))
+        self._register("spells", zip(*turns.spells, strict=True) if turns.spells else ([], [], []), _SPELLS)
+        self._register("owner_numbers", (list(numbers), list(numbers.values())), _NUMBERS)
+        for step in _WHOSE if turns.spells else ():
+            self._connection.execute(step)
+        return self._staged(turns)
+
+    def _register(self, name: str, columns: Iterable[Sequence[object]], schema: pa.Schema) -> None:
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+        self._connection.register(name, pa.table(arrays, schema=schema))
+
+    def _staged(self, turns: Turns) -> list[StagedTurn]:
+        """Return what turns said with numbers and times."""
+        places = {said[0]: said for said in turns.said}
+        if not places:
+            return []
+        self._connection.register("places", pa.table({"place": pa.array(places, pa.int64())}))
+        rows = self._connection.execute(_SAID).fetchall()
+        return [StagedTurn(number, *places[place][1:], time) for place, number, time in rows]
+
+    def robots(self, config: RobotConfig) -> list[StagedTurn]:
+        """Return which customers are robots, for the store to note."""
+        found = robots_among(self._connection, config)
+        if not found:
+            return []
+        self._connection.register("found", pa.table({"id": pa.array(found, pa.string())}))
+        rows = self._connection.execute("SELECT id, number FROM customer_numbers SEMI JOIN found USING (id)").fetchall()
+        return [StagedTurn(number, name, EventType.FORGOTTEN, found[name], 0) for name, number in rows]
 
     def acts(self, batch_rows: int) -> Iterator[pa.RecordBatch]:
         """Yield customer, event_type, product (null: none), time, quantity, session_id and place.

@@ -34,6 +34,8 @@ distinct products (16 bits) and of its customer (32 bits)."""
 RECORD = 4
 
 _ERASE = int(EventType.ERASE)
+_FORGOTTEN = int(EventType.FORGOTTEN)
+_JOINED = int(EventType.JOINED)
 
 
 class LiveArrays(NamedTuple):
@@ -89,7 +91,11 @@ class Scales(NamedTuple):
 
 
 class Acts(NamedTuple):
-    """Acts in log order; an act of type ERASE forgets its customer. Columns of one length."""
+    """Acts in log order. Columns of one length.
+
+    An act of type ERASE or FORGOTTEN forgets its customer; one of type JOINED gives its customer the sessions of the
+    customer whose number stands in `sessions`.
+    """
 
     positions: NDArray[np.int64]
     sessions: NDArray[np.int64]
@@ -104,8 +110,11 @@ def learn(writer: LiveWriter, scales: Scales, acts: Acts, start: int) -> int:
     """Fold the acts from row `start` on; return the first row that needs a larger file, or the number of rows."""
     shared = writer.shared
     for row in range(start, len(acts.positions)):
-        if acts.event_types[row] == _ERASE:
+        if acts.event_types[row] == _ERASE or acts.event_types[row] == _FORGOTTEN:
             forget(writer, acts.customers[row])
+            continue
+        if acts.event_types[row] == _JOINED:
+            hand_over(writer.shared, acts.sessions[row], acts.customers[row])
             continue
         if acts.products[row] >= len(shared.ends):
             return row
@@ -131,6 +140,19 @@ def forget(writer: LiveWriter, customer: int) -> int:
             _drop(writer, slot)
             dropped += 1
     return dropped
+
+
+@kernel
+def hand_over(shared: LiveArrays, before: int, customer: int) -> None:
+    """Give a customer the sessions of somebody who turned out to be the same."""
+    records = shared.records
+    for slot in range(len(records) // RECORD):
+        record = slot * RECORD
+        sizes = records[record + SIZES]
+        if acts_of(sizes) > 0 and customer_of(sizes) == before:
+            store(records, record + VERSION, records[record + VERSION] + 1)
+            store(records, record + SIZES, (sizes & 0xFFFFFFFF) | (np.int64(customer) << 32))
+            store(records, record + VERSION, records[record + VERSION] + 1)
 
 
 @kernel

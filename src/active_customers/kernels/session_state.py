@@ -1,6 +1,7 @@
 """The fold from acts to session state (layout in `core.session`): the only code that changes a state.
 
-The committer calls it with one act at a time, an import with millions; so both agree by construction.
+The committer calls it with one act at a time, an import with millions; so both agree by construction. `merge` is what a
+login does to two states.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from active_customers.core.session import (
     CART_WORDS,
     EVENT_WORDS,
     EVENTS_KEPT,
+    GIVEN_SESSION,
     H_EVENTS,
     H_NEWEST,
     H_SESSIONS,
@@ -180,6 +182,16 @@ def _place(sessions: Words, count: int, time: int, given: int, position: int) ->
 
 
 @kernel
+def _hide(hidden: Words, count: int, product: int) -> int:
+    if _find(hidden, count, product) >= 0:
+        return count
+    if count == HIDDEN_KEPT:
+        count = _drop_row(hidden, count, 0)
+    hidden[count, 0] = product
+    return count + 1
+
+
+@kernel
 def _apply(act: Words, session: int, sections: tuple[Words, ...], counts: Words) -> None:
     """Change the sections EVENTS, CART, BOUGHT and HIDDEN as one act on a product asks.
 
@@ -200,20 +212,13 @@ def _apply(act: Words, session: int, sections: tuple[Words, ...], counts: Words)
         counts[_BOUGHT] = _add_line(bought, counts[_BOUGHT], BOUGHT_KEPT, (product, quantity, time))
     elif kind == _REFUND:
         counts[_BOUGHT] = _take_from_line(bought, counts[_BOUGHT], product, quantity)
-    elif kind == _HIDE and _find(hidden, counts[_HIDDEN], product) < 0:
-        if counts[_HIDDEN] == HIDDEN_KEPT:
-            counts[_HIDDEN] = _drop_row(hidden, counts[_HIDDEN], 0)
-        hidden[counts[_HIDDEN], 0] = product
-        counts[_HIDDEN] += 1
+    elif kind == _HIDE:
+        counts[_HIDDEN] = _hide(hidden, counts[_HIDDEN], product)
 
 
 @kernel
-def fold(state: Words, acts: Words, out: Words) -> int:
-    """Apply acts of one customer, in order, to a state; return the length of the new state written to `out`.
-
-    Shapes: state int64[words]; acts int64[n, 6], columns ACT_* of `core.session`, where a session of 0 is replaced by
-    the one assigned; out int64[MAX_WORDS], which may be the buffer of `state`.
-    """
+def _taken_apart(state: Words) -> tuple[tuple[Words, ...], Words]:
+    """Return copies of a state's sections, each with room for all that it may hold, and how many rows they have."""
     sections = (
         np.empty((EVENTS_KEPT, EVENT_WORDS), np.int64),
         np.empty((CART_KEPT, CART_WORDS), np.int64),
@@ -222,7 +227,6 @@ def fold(state: Words, acts: Words, out: Words) -> int:
         np.empty((SESSIONS_KEPT, SESSION_WORDS), np.int64),
     )
     counts = state[H_EVENTS : H_SESSIONS + 1].copy()
-    newest = state[H_NEWEST]
     at = HEADER
     for s in range(len(sections)):
         rows = sections[s]
@@ -230,16 +234,12 @@ def fold(state: Words, acts: Words, out: Words) -> int:
             for j in range(rows.shape[1]):
                 rows[i, j] = state[at]
                 at += 1
+    return sections, counts
 
-    for i in range(len(acts)):
-        act = acts[i]
-        act[ACT_SESSION], counts[_SESSIONS] = _place(
-            sections[_SESSIONS], counts[_SESSIONS], act[ACT_TIME], act[ACT_SESSION], act[ACT_POSITION]
-        )
-        newest = max(newest, act[ACT_TIME])
-        if act[ACT_PRODUCT] != NO_NUMBER:
-            _apply(act, act[ACT_SESSION], sections, counts)
 
+@kernel
+def _put_together(sections: tuple[Words, ...], counts: Words, newest: int, out: Words) -> int:
+    """Write a state; return its length."""
     out[H_VERSION], out[H_NEWEST] = LAYOUT_VERSION, newest
     out[H_EVENTS : H_SESSIONS + 1] = counts
     at = HEADER
@@ -250,6 +250,112 @@ def fold(state: Words, acts: Words, out: Words) -> int:
                 out[at] = rows[i, j]
                 at += 1
     return at
+
+
+@kernel
+def fold(state: Words, acts: Words, out: Words) -> int:
+    """Apply acts of one customer, in order, to a state; return the length of the new state written to `out`.
+
+    Shapes: state int64[words]; acts int64[n, 6], columns ACT_* of `core.session`, where a session of 0 is replaced by
+    the one assigned; out int64[MAX_WORDS], which may be the buffer of `state`.
+    """
+    sections, counts = _taken_apart(state)
+    newest = state[H_NEWEST]
+    for i in range(len(acts)):
+        act = acts[i]
+        act[ACT_SESSION], counts[_SESSIONS] = _place(
+            sections[_SESSIONS], counts[_SESSIONS], act[ACT_TIME], act[ACT_SESSION], act[ACT_POSITION]
+        )
+        newest = max(newest, act[ACT_TIME])
+        if act[ACT_PRODUCT] != NO_NUMBER:
+            _apply(act, act[ACT_SESSION], sections, counts)
+    return _put_together(sections, counts, newest, out)
+
+
+@kernel
+def _rename_session(sections: tuple[Words, ...], counts: Words, old: int, new: int) -> None:
+    """Give a session another number, in the acts and among the sessions."""
+    events, sessions = sections[_EVENTS], sections[_SESSIONS]
+    for i in range(counts[_EVENTS]):
+        if events[i, 1] == old:
+            events[i, 1] = new
+    for i in range(counts[_SESSIONS]):
+        if sessions[i, 0] == old:
+            sessions[i, 0] = new
+
+
+@kernel
+def _visit_of(sessions: Words, count: int, theirs: Words) -> int:
+    """Return the row of the session that another one is one visit with, or -1.
+
+    That is the one of the same number, else the first one within the gap, unless the shop named both.
+    """
+    row = _find(sessions, count, theirs[0])
+    if row >= 0:
+        return row
+    for i in range(count):
+        apart = max(theirs[1] - sessions[i, 2], sessions[i, 1] - theirs[2])
+        if apart <= SESSION_GAP and sessions[i, 0] & theirs[0] & GIVEN_SESSION == 0:
+            return i
+    return -1
+
+
+@kernel
+def _merge_sessions(mine: tuple[Words, ...], n_mine: Words, theirs: tuple[Words, ...], n_theirs: Words) -> None:
+    """Take their sessions in; those that meet become one, with the number of the named one, else the earlier one."""
+    sessions = mine[_SESSIONS]
+    for i in range(n_theirs[_SESSIONS]):
+        other = theirs[_SESSIONS][i]
+        row = _visit_of(sessions, n_mine[_SESSIONS], other)
+        if row >= 0:
+            number = sessions[row, 0]
+            is_ours = number & GIVEN_SESSION != 0 or (other[0] & GIVEN_SESSION == 0 and sessions[row, 1] <= other[1])
+            if is_ours:
+                _rename_session(theirs, n_theirs, other[0], number)
+            else:
+                _rename_session(mine, n_mine, number, other[0])
+            sessions[row, 1] = min(sessions[row, 1], other[1])
+            sessions[row, 2] = max(sessions[row, 2], other[2])
+            continue
+        if n_mine[_SESSIONS] == SESSIONS_KEPT:
+            oldest = _oldest_session(sessions, SESSIONS_KEPT)
+            if other[2] < sessions[oldest, 2]:
+                continue
+            n_mine[_SESSIONS] = _drop_row(sessions, SESSIONS_KEPT, oldest)
+        sessions[n_mine[_SESSIONS]] = other
+        n_mine[_SESSIONS] += 1
+
+
+@kernel
+def merge(state: Words, other: Words, renamed: tuple[int, int], out: Words) -> int:
+    """Merge the state of somebody who turned out to be the same customer; return the length of what `out` holds then.
+
+    Acts are put in order of time, quantities in cart and purchases add up, and what one had put into the cart before
+    the other bought it was bought with it. `renamed` (old, new) is a session of the other's that goes on under another
+    number, (0, 0) for none. Shapes: state, other int64[words]; out int64[MAX_WORDS].
+    """
+    mine, n_mine = _taken_apart(state)
+    theirs, n_theirs = _taken_apart(other)
+    if renamed[0] != 0:
+        _rename_session(theirs, n_theirs, renamed[0], renamed[1])
+    _merge_sessions(mine, n_mine, theirs, n_theirs)
+    for i in range(n_theirs[_EVENTS]):
+        act = theirs[_EVENTS][i]
+        n_mine[_EVENTS] = _insert_event(mine[_EVENTS], n_mine[_EVENTS], act[0], act[1], act[2])
+    for i in range(n_theirs[_BOUGHT]):
+        line = theirs[_BOUGHT][i]
+        if not _is_newer(mine[_CART], n_mine[_CART], line[0], line[2]):
+            n_mine[_CART] = _drop_product(mine[_CART], n_mine[_CART], line[0])
+    for i in range(n_theirs[_CART]):
+        line = theirs[_CART][i]
+        if not _is_newer(mine[_BOUGHT], n_mine[_BOUGHT], line[0], line[2]):
+            n_mine[_CART] = _add_line(mine[_CART], n_mine[_CART], CART_KEPT, (line[0], line[1], line[2]))
+    for i in range(n_theirs[_BOUGHT]):
+        line = theirs[_BOUGHT][i]
+        n_mine[_BOUGHT] = _add_line(mine[_BOUGHT], n_mine[_BOUGHT], BOUGHT_KEPT, (line[0], line[1], line[2]))
+    for i in range(n_theirs[_HIDDEN]):
+        n_mine[_HIDDEN] = _hide(mine[_HIDDEN], n_mine[_HIDDEN], theirs[_HIDDEN][i, 0])
+    return _put_together(mine, n_mine, max(state[H_NEWEST], other[H_NEWEST]), out)
 
 
 @kernel

@@ -97,7 +97,8 @@ def floor_of(values: NDArray[np.float64], k: int) -> np.float32:
     """
     counts = np.zeros(_STEPS, np.int32)
     for value in values:
-        counts[max(np.float32(value).view(np.int32) >> _STEP_BITS, 0)] += 1
+        word = int(np.float32(value).view(np.int32))
+        counts[max(word >> _STEP_BITS, 0)] += 1
     step, reached = _STEPS, 0
     while step > 1 and reached < k:
         step -= 1
@@ -170,7 +171,7 @@ def kth_largest(values: NDArray[np.float64], k: int) -> float:
         count = 0
         for value in values:
             values[count] = value
-            count += np.float32(value) >= floor
+            count += int(np.float32(value) >= floor)
     target = count - k
     low, high = 0, count - 1
     while low < high:

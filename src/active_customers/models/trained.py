@@ -1,8 +1,8 @@
-"""Published models as answers may use them: without the sessions of customers who were erased after the training."""
+"""Published models as answers may use them: without the sessions of customers who are not to be learned from by now."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from active_customers.models.artifacts import ArtifactStore, Manifest
 from active_customers.models.base import Arrays
 from active_customers.models.hybrid_model import CUSTOMERS, passing_over
-from active_customers.storage.base import Erasures
+from active_customers.storage.base import Unlearned
 
 SESSIONS = "hybrid"
 """The model that holds what single customers did; the others hold sums that name nobody."""
@@ -25,9 +25,9 @@ FEATURES = "customers"
 class TrainedModels:
     """The versions of an `ArtifactStore`, filtered when loaded. The version loaded last stays mapped."""
 
-    def __init__(self, artifacts: ArtifactStore, erasures: Erasures) -> None:
+    def __init__(self, artifacts: ArtifactStore, unlearned: Unlearned) -> None:
         self._artifacts = artifacts
-        self._erasures = erasures
+        self._unlearned = unlearned
         self._loaded: tuple[Manifest, dict[str, dict[str, np.ndarray[Any, Any]]]] | None = None
 
     def current(self) -> str | None:
@@ -39,14 +39,14 @@ class TrainedModels:
         return self._artifacts.versions()
 
     def n_erased(self) -> int:
-        """Return a number that grows when a version loaded before is to be loaded again."""
-        return self._erasures.count()
+        """Return a number that changes when a version loaded before is to be loaded again."""
+        return self._unlearned.count()
 
     def load(self, version: str) -> tuple[Manifest, dict[str, Arrays]]:
         """Map a version's arrays, read-only; raises as `ArtifactStore.load` does, `KeyError` without `SESSIONS`."""
         if self._loaded is None or self._loaded[0].version != version:
             self._loaded = self._artifacts.load(version)
-        return without_erased(self._loaded, self._erasures.customers())
+        return without_erased(self._loaded, self._unlearned.customers())
 
 
 def without_erased(
@@ -57,10 +57,10 @@ def without_erased(
     return manifest, {**models, SESSIONS: passing_over(models[SESSIONS], erased)}
 
 
-def versions_holding(models: Path, customer: int) -> list[str]:
-    """Return the published versions that hold sessions or features of a customer, oldest first."""
+def versions_holding(models: Path, customers: Sequence[int]) -> list[str]:
+    """Return the published versions that hold sessions or features of a customer (all their numbers), oldest first."""
     arrays, tables = models.glob(f"v*/{SESSIONS}.{CUSTOMERS}.npy"), models.glob(f"v*/{FEATURES}.parquet")
-    holding = [path for path in arrays if np.any(np.load(path, mmap_mode="r", allow_pickle=False) == customer)]
-    asked = [("customer", "==", customer)]
+    holding = [path for path in arrays if np.isin(np.load(path, mmap_mode="r", allow_pickle=False), customers).any()]
+    asked = [("customer", "in", list(customers))]
     holding += [path for path in tables if len(pq.read_table(path, columns=["customer"], filters=asked))]
     return sorted({path.parent.name for path in holding})

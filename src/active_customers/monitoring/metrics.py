@@ -50,6 +50,12 @@ ERASURES = Gauge(
     ["stage"],
     multiprocess_mode="livemax",
 )
+ROBOTS = Gauge(
+    "active_customers_robots",
+    "Customers who are taken for robots, by the rule that recognised them",
+    ["rule"],
+    multiprocess_mode="livemax",
+)
 STORE_BYTES = Gauge("active_customers_store_bytes", "Bytes in use in the store's file", multiprocess_mode="livemax")
 UPDATE_FAILURES = Counter("active_customers_update_failures", "Periodic work that failed, to be tried again", ["work"])
 CHECKPOINT_SECONDS = Histogram(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
+from threading import BoundedSemaphore
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
@@ -10,10 +13,11 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 
 from active_customers import __version__
-from active_customers.core.errors import ActiveCustomersError, InvalidValueError
+from active_customers.batch.customer_export import CustomerExport
+from active_customers.core.errors import ActiveCustomersError, InvalidValueError, OverloadedError
 from active_customers.monitoring.exposition import exposition
 from active_customers.realtime.access import Access, Scope
 from active_customers.realtime.explain_routes import explain_router
@@ -33,7 +37,7 @@ from active_customers.realtime.schemas import (
     RecommendationQuery,
 )
 from active_customers.serving.clock_control import ClockControl, ClockMove, ClockReport
-from active_customers.serving.eraser import Eraser, ErasureReceipt
+from active_customers.serving.eraser import Eraser, ErasureReceipt, checked_id
 from active_customers.serving.health import Health, HealthReport
 from active_customers.wiring import Services
 
@@ -41,6 +45,9 @@ RECOMMENDATIONS = "/api/v1/recommendations"
 EVENTS = "/api/v1/events"
 CUSTOMER = "/api/v1/customers/{customer_id:path}"
 CLOCK = "/admin/clock"
+
+EXPORTS_AT_ONCE = 2
+"""Exports of customers that a process makes at a time."""
 
 
 def build_api(parts: Services) -> FastAPI:
@@ -55,7 +62,7 @@ def build_api(parts: Services) -> FastAPI:
     app.include_router(page_router(RECOMMENDATIONS, _get_description(), parts.placements, parts.streams))
     app.include_router(readiness_router(parts.access, parts.readiness))
     app.include_router(_operations_router(parts.access, parts.health, parts.hot.counts))
-    app.include_router(_customers_router(parts.access, parts.eraser))
+    app.include_router(_customers_router(parts.access, parts.eraser, parts.export))
     app.include_router(product_router(parts.access, parts.products))
     app.include_router(rule_router(parts.access, parts.rules))
     app.include_router(explain_router(parts.access, parts.explainer))
@@ -126,10 +133,36 @@ def _operations_router(access: Access, health: Health, counts: Counts) -> APIRou
     return router
 
 
-def _customers_router(access: Access, eraser: Eraser) -> APIRouter:
+def _customers_router(access: Access, eraser: Eraser, export: CustomerExport) -> APIRouter:
     router = APIRouter()
 
-    refusals = told(problems(("404", "Nothing is held about this customer"), ("507", "The disk is full")))
+    unknown = ("404", "Nothing is held about this customer")
+    refusals = told(problems(unknown, ("507", "The disk is full")))
+    held = told(problems(unknown), "400", "401", "403", "404", "503")
+    exporting = BoundedSemaphore(EXPORTS_AT_ONCE)
+
+    def needs_server_scope(request: Request) -> None:
+        access.check(request.headers.raw, Scope.SERVER)
+
+    @router.get(
+        CUSTOMER,
+        summary="Everything held about a customer",
+        dependencies=[Depends(needs_server_scope)],
+        response_class=StreamingResponse,
+        responses=held,
+    )
+    def export_customer(customer_id: str) -> StreamingResponse:
+        """Return who a customer is, their session state, and all their events of log and archive, in one document.
+
+        It reads the whole archive, so only two are made at a time.
+        """
+        customer = checked_id(customer_id)
+        if not exporting.acquire(blocking=False):
+            raise OverloadedError(f"{EXPORTS_AT_ONCE} exports are under way", retry_after=5)
+        pieces = _released(export.document(customer), exporting)
+        first = next(pieces)
+        headers = {"cache-control": "no-store"}
+        return StreamingResponse(chain([first], pieces), media_type="application/json", headers=headers)
 
     @router.delete(
         CUSTOMER,
@@ -145,6 +178,14 @@ def _customers_router(access: Access, eraser: Eraser) -> APIRouter:
         return eraser.erase(customer_id)
 
     return router
+
+
+def _released(pieces: Iterator[bytes], semaphore: BoundedSemaphore) -> Iterator[bytes]:
+    """Yield pieces; let the next one in when they end, fail, or are given up."""
+    try:
+        yield from pieces
+    finally:
+        semaphore.release()
 
 
 def _clock_router(access: Access, clock: ClockControl) -> APIRouter:

@@ -69,15 +69,15 @@ class Counts:
         self.get_seconds = Timings(REQUEST_SECONDS.labels("recommendations"))
         self.post_ok = Tally(REQUESTS.labels("events", "202"))
         self.post_seconds = Timings(REQUEST_SECONDS.labels("events"))
-        self.accepted, self.duplicate, self.rejected = (
-            Tally(EVENTS.labels(status)) for status in ("accepted", "duplicate", "rejected")
+        self.accepted, self.duplicate, self.rejected, self.not_kept = (
+            Tally(EVENTS.labels(status)) for status in ("accepted", "duplicate", "rejected", "not_kept")
         )
         self._publishing = threading.Lock()
 
     def publish(self) -> None:
         """Hand it over to Prometheus; from any thread, now and then."""
         with self._publishing:
-            for tally in (self.get_ok, self.post_ok, self.accepted, self.duplicate, self.rejected):
+            for tally in (self.get_ok, self.post_ok, self.accepted, self.duplicate, self.rejected, self.not_kept):
                 tally.publish()
             for timings in (self.get_seconds, self.post_seconds):
                 timings.publish()
@@ -149,8 +149,10 @@ class HotRoutes:
         except ActiveCustomersError as error:
             return _refused("events", error)
         duplicates = sum(receipt.is_duplicate for receipt in receipts)
+        not_kept = sum(not receipt.is_kept for receipt in receipts)
         self.counts.duplicate.add(duplicates)
-        self.counts.accepted.add(len(receipts) - duplicates)
+        self.counts.not_kept.add(not_kept)
+        self.counts.accepted.add(len(receipts) - duplicates - not_kept)
         self.counts.post_ok.add()
         self.counts.post_seconds.add(time.perf_counter() - started)
         return Reply(202, JSON, orjson.dumps(answer))

@@ -38,7 +38,9 @@ from active_customers.storage.live_files import LiveFiles
 _log = logging.getLogger(__name__)
 
 _FORMAT = 2
-_LEARNED = np.array([int(kind) for kind in (*TASTE_TYPES, EventType.ERASE)], np.uint8)
+ABOUT_CUSTOMERS = np.array([EventType.ERASE, EventType.JOINED, EventType.FORGOTTEN], np.uint8)
+"""Entries that say something of a customer and are no acts."""
+_TASTE = np.array(TASTE_TYPES, np.uint8)
 _COUNTS = ("totals", "popular", "recent", "longer")
 _COLUMNS = {
     "position": np.int64,
@@ -140,8 +142,9 @@ class LiveIndex:
 
         `columns` are arrays of one length: position, session, customer, product (`NO_NUMBER` where there is none),
         event_type, time (microseconds). Only acts of taste teach, and only on products below `max_products`; an `erase`
-        entry forgets its customer; what lies below the watermark was read before and is passed over. Raises
-        `DiskFullError` when the files cannot grow: the watermark then says how far it came, and all stays usable.
+        or `forgotten` entry forgets its customer, a `joined` one gives them the sessions of another; what lies below
+        the watermark was read before and is passed over. Raises `DiskFullError` when the files cannot grow: the
+        watermark then says how far it came, and all stays usable.
         """
         acts = self._acts(columns)
         done = 0
@@ -150,7 +153,7 @@ class LiveIndex:
             self._grow(int(acts.products[done]))
         if len(columns["position"]):
             self.advance(max(self.watermark, int(columns["position"][-1]) + 1))
-        return int(np.count_nonzero(acts.event_types != EventType.ERASE))
+        return int(np.isin(acts.event_types, _TASTE).sum())
 
     def advance(self, watermark: int) -> None:
         """Take what stands before a position as read."""
@@ -194,7 +197,7 @@ class LiveIndex:
         if np.any(positions[1:] <= positions[:-1]):
             raise InvalidValueError("position", positions, "hand the log over in its order")
         products, kinds = columns["product"], columns["event_type"]
-        is_act = np.isin(kinds, _LEARNED) & ((products < self._config.max_products) | (kinds == EventType.ERASE))
+        is_act = np.isin(kinds, _TASTE) & (products < self._config.max_products) | np.isin(kinds, ABOUT_CUSTOMERS)
         rows = np.flatnonzero(is_act & (positions >= self.watermark))
         return Acts(*(columns[name][rows].astype(dtype) for name, dtype in _COLUMNS.items()))
 

@@ -154,9 +154,9 @@ class EventIn(BaseModel):
     category: Text | None = None
     """The category that was looked at."""
     consent: Annotated[str, BeforeValidator(_consent), _words(CONSENTS)] | None = None
-    """What the customer agrees to, for consent events."""
+    """What may be kept: of a consent event from then on, of any other this once; none, session or profile."""
     other_customer_id: Id | None = None
-    """For login: the id under which the customer acted before."""
+    """For login: the id under which the customer acted before; what was done under it becomes theirs."""
 
     @model_validator(mode="after")
     def _has_its_product(self) -> EventIn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 
 from active_customers.core.event import EventType
 from active_customers.core.identifiers import NO_NUMBER
-from active_customers.realtime.live_index import LiveIndex
+from active_customers.realtime.live_index import ABOUT_CUSTOMERS, LiveIndex
 from active_customers.storage.archive import Archive, Part, opened_part
 from active_customers.storage.embedded import EmbeddedStore
+from active_customers.storage.passed_over import PAUSE
 
 _COLUMNS = ["position", "session", "customer", "product", "event_type", "time"]
 _ROWS = 32_768
@@ -27,13 +29,17 @@ class LiveFeed:
     A position that is neither in a snapshot of the log nor in a listing of the archive made after it was reserved by an
     import: what is archived is there before it is trimmed. The index passes over such a hole and remembers it; once an
     import fills it, the index starts over, since a fold has one order. Archived acts of customers who were erased teach
-    nothing, whether they have been overwritten yet or not.
+    nothing, whether they have been overwritten yet or not; neither do acts of customers who are passed over (see
+    `Customers.passed_over`), from the entry on that says so; that somebody is no longer is noticed after a while.
     """
 
     def __init__(self, store: EmbeddedStore, archive: Archive, index: LiveIndex) -> None:
         self._store = store
         self._archive = archive
         self._index = index
+        self._changes = 0
+        self._passed_over = np.empty(0, np.uint32)
+        self._next_look = 0.0
 
     def follow(self, enough: Callable[[], bool]) -> bool:
         """Hand over piece by piece, to the end of the log or until it is enough; return whether the end was reached.
@@ -66,7 +72,8 @@ class LiveFeed:
             positions = rows["position"]
             unbroken = int(np.count_nonzero(positions == start + np.arange(len(positions))))
             if unbroken:
-                self._index.learn({name: rows[name][:unbroken] for name in _COLUMNS})
+                self._learn({name: rows[name][:unbroken] for name in _COLUMNS}, self._unwanted())
+                self._index.advance(start + unbroken)
             elif start < end:
                 yield from self._archived(int(positions[0]) if len(positions) else end)
             if self._index.watermark >= end:
@@ -75,18 +82,37 @@ class LiveFeed:
 
     def _archived(self, end: int) -> Iterator[None]:
         """Hand over what the archive holds below a position, and pass over what it does not."""
-        erased = self._store.erasures.customers()
+        unwanted = np.union1d(self._store.erasures.customers(), self._unwanted())
         for part in self._archive.parts():
             if part.first >= end:
                 break
             if part.last >= self._index.watermark:
                 self._index.pass_over(part.first)
                 for columns in _read(part, self._index.watermark):
-                    stays = ~np.isin(columns["customer"], erased) | (columns["event_type"] == EventType.ERASE)
-                    self._index.learn({name: column[stays] for name, column in columns.items()})
+                    self._learn(columns, unwanted)
                     yield
                 self._index.advance(part.last + 1)
         self._index.pass_over(end)
+
+    def _learn(self, columns: dict[str, NDArray[Any]], unwanted: NDArray[np.uint32]) -> None:
+        """Hand over rows but for acts of customers of whom nothing is learned."""
+        forgotten = columns["customer"][columns["event_type"] == EventType.FORGOTTEN]
+        if len(forgotten):
+            self._passed_over = np.union1d(self._passed_over, forgotten)
+            unwanted = np.union1d(unwanted, forgotten)
+        if len(unwanted):
+            stays = ~np.isin(columns["customer"], unwanted) | np.isin(columns["event_type"], ABOUT_CUSTOMERS)
+            columns = {name: column[stays] for name, column in columns.items()}
+        self._index.learn(columns)
+
+    def _unwanted(self) -> NDArray[np.uint32]:
+        """Return the customers who are passed over."""
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + PAUSE
+            changes = self._store.customers.changes()
+            if changes != self._changes:
+                self._changes, self._passed_over = changes, self._store.customers.passed_over()
+        return self._passed_over
 
 
 def _read(part: Part, start: int) -> Iterator[dict[str, NDArray[Any]]]:

@@ -15,6 +15,8 @@ from active_customers.storage.embedded import EmbeddedStore
 from active_customers.storage.writer import DirectWriter
 
 _STATES_PER_RUN = 10_000
+_VISITS_PER_STEP = 1_000
+"""Bounds one transaction to some milliseconds, so that live events pass in between."""
 _PASSES_WITHIN_BOUND = 24
 
 
@@ -28,8 +30,8 @@ class RetentionConfig(Config):
     """Days that the archive goes back, by arrival; 0 keeps it for ever. What is gone can be neither learned from nor
     recognised when it is imported again."""
     state_days: Annotated[int, Field(ge=0)] = 90
-    """Age of the latest act at which an anonymous customer, who has bought and hidden nothing, is forgotten: session
-    state and id; 0 keeps them for ever. Age counts from the newest act of the shop."""
+    """Age of the latest act at which an anonymous customer, who never logged in and has bought and hidden nothing, is
+    forgotten: session state and id; 0 keeps them for ever. Age counts from the newest act of the shop."""
 
 
 @dataclass(slots=True)
@@ -47,6 +49,8 @@ class Retention:
     def run(self) -> None:
         """Do what is due; last what a damaged file of the archive can keep from ending."""
         now = self.clock.now()
+        while self.store.customers.end_visits(now, _VISITS_PER_STEP) == _VISITS_PER_STEP:
+            pass
         if self.config.archive_days:
             self.writer.drop_days(day_of(max(now - self.config.archive_days * DAY, 0)))
         ages = (now - self.config.erase_hours * HOUR, now - int(self.rejects_days * DAY))

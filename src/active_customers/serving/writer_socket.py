@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from active_customers.core.clock import Clock
 from active_customers.core.erasure import Erasure
@@ -52,7 +54,9 @@ class WriterServer:
             "adopt": lambda folder: writer.adopt(Path(folder)),
             "erase": writer.erase,
             "finish_erasures": writer.finish_erasures,
-            "erased_customers": writer.erased_customers,
+            "passed_over": writer.passed_over,
+            "joined": writer.joined,
+            "acquit": writer.acquit,
         }
 
     async def start(self) -> None:
@@ -73,7 +77,7 @@ class WriterServer:
         with suppress(asyncio.IncompleteReadError, ConnectionError, orjson.JSONDecodeError):
             while not self._stopping:
                 request = orjson.loads(await reader.readexactly(_length(await reader.readexactly(LENGTH_BYTES))))
-                body = orjson.dumps(await self._answered(request))
+                body = orjson.dumps(await self._answered(request), option=orjson.OPT_SERIALIZE_NUMPY)
                 stream.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
                 await stream.drain()
         stream.close()
@@ -174,10 +178,18 @@ class RemoteWriter:
         """Have the archive's rows of erased customers overwritten."""
         self._call("finish_erasures")
 
-    def erased_customers(self) -> list[int]:
-        """Return the numbers of all erased customers, ascending."""
-        numbers: list[int] = self._call("erased_customers")
-        return numbers
+    def passed_over(self) -> NDArray[np.uint32]:
+        """Return the numbers of whom nothing is to be learned, ascending."""
+        return np.array(self._call("passed_over"), np.uint32)
+
+    def joined(self) -> NDArray[np.uint32]:
+        """Return number and owner's number of everybody whose history became another customer's: uint32[n, 2]."""
+        return np.array(self._call("joined"), np.uint32).reshape(-1, 2)
+
+    def acquit(self, customer_id: str) -> bool:
+        """Have a customer taken for a person."""
+        found: bool = self._call("acquit", customer_id)
+        return found
 
     def _call(self, name: str, *args: object) -> Any:
         body = orjson.dumps({"call": name, "args": args})

@@ -16,6 +16,7 @@ from active_customers.core.erasure import Erasure
 from active_customers.core.event import Event, LogEntry, Receipt
 from active_customers.core.product import Changed, Product, ProductChange, ProductSearch
 from active_customers.core.session import State
+from active_customers.storage.customer_tables import Robot
 
 DAYS_REMEMBERED = 7
 """A retry that comes more days (UTC) than this after the event counts as a new one."""
@@ -36,7 +37,9 @@ class EventLog(Protocol):
 
         Returns one receipt per event, in order, and only when all of them are durable. An event whose `dedup_key` is
         known (for `DAYS_REMEMBERED`, or younger than its `retry_window`, if it has one) is a duplicate and changes
-        nothing; the first one wins.
+        nothing; the first one wins. An event that its customer does not want kept gets the receipt
+        `admission.NOT_KEPT` and changes nothing. A login, a consent or a robot that is recognised may bring an entry of
+        the service's own with it.
         On any error nothing of the batch is stored.
         """
         ...
@@ -168,6 +171,68 @@ class RuleStore(Protocol):
         ...
 
 
+class Customers(Protocol):
+    """Who is whom, what they agreed to, and who is a robot (the rules are those of `storage.customer_book`).
+
+    All of it changes as events are appended, in the same transaction.
+    """
+
+    def names(self, customer_id: str) -> dict[int, str]:
+        """Return all numbers of the customer that an id leads to, their own first, with the ids they were given for.
+
+        None when they are unknown.
+        """
+        ...
+
+    def known_as(self, customer_id: str) -> str | None:
+        """Return the id of the known customer that an id leads to, or None while it leads to nobody who was logged in.
+
+        That is the id itself of who was logged in as.
+        """
+        ...
+
+    def ids(self, customer_id: str) -> list[str]:
+        """Return all ids of the customer that an id leads to, the one that was known first in front.
+
+        What is to stay with a customer whatever they log in as, such as the variant of an experiment, goes by that one.
+        """
+        ...
+
+    def consent(self, customer_id: str) -> str | None:
+        """Return what a customer agreed to last (see `core.consent`), or None when they never said."""
+        ...
+
+    def robots(self) -> list[Robot]:
+        """Return who is taken for a robot, by number."""
+        ...
+
+    def joined(self) -> NDArray[np.uint32]:
+        """Return number and owner's number of everybody whose history became another customer's: uint32[n, 2].
+
+        By number.
+        """
+        ...
+
+    def passed_over(self) -> NDArray[np.uint32]:
+        """Return the numbers, ascending, of whom nothing is to be learned: robots, and who wants no profile."""
+        ...
+
+    def changes(self) -> int:
+        """Return a number that grows when `passed_over` changes."""
+        ...
+
+    def acquit(self, customer_id: str) -> bool:
+        """Take a customer for a person, for good; False when they are not taken for a robot (writer only)."""
+        ...
+
+    def end_visits(self, now: int, most: int) -> int:
+        """Forget up to `most` visits of customers who agreed to no more than those, and whose visit is over.
+
+        Returns how many (writer only).
+        """
+        ...
+
+
 class Erasures(Protocol):
     """Customers who were taken out of log, state and numbers, and the receipts, which do not name them."""
 
@@ -178,7 +243,8 @@ class Erasures(Protocol):
         `core.erasure.blank_entry`), and no longer name the customer as another's `other_customer_id`. State and id are
         forgotten; the number is never given again, so that whoever comes with the same id is a new customer. Retry
         keys stay for their `DAYS_REMEMBERED`: a retry of an erased event does not bring it back. From the first
-        transaction on the customer is unknown, and a crash only delays the rest until `resume`.
+        transaction on the customer is unknown, and a crash only delays the rest until `resume`. What had been joined
+        with the customer goes with them: an `erase` entry and a part of the receipt for each number.
         """
         ...
 
@@ -187,7 +253,11 @@ class Erasures(Protocol):
         ...
 
     def of(self, customer_id: str) -> Erasure | None:
-        """Return the receipt of the latest erasure of this id, or None."""
+        """Return the receipt of the latest erasure of this id, the parts summed up, or None."""
+        ...
+
+    def numbers(self, erasure: Erasure) -> list[int]:
+        """Return all numbers that went with an erasure, the customer's first."""
         ...
 
     def customers(self) -> NDArray[np.uint32]:
@@ -196,6 +266,18 @@ class Erasures(Protocol):
 
     def count(self) -> int:
         """Return how many erasures there have been: it grows when `customers` does."""
+        ...
+
+
+class Unlearned(Protocol):
+    """Customers whose acts are to teach nothing: those who were erased, and perhaps more."""
+
+    def customers(self) -> NDArray[np.uint32]:
+        """Return their numbers, ascending."""
+        ...
+
+    def count(self) -> int:
+        """Return a number that is another one when `customers` is."""
         ...
 
 
@@ -220,6 +302,11 @@ class Store(Protocol):
     @property
     def rules(self) -> RuleStore:
         """What the shop wants of answers."""
+        ...
+
+    @property
+    def customers(self) -> Customers:
+        """Who is whom."""
         ...
 
     @property
@@ -278,6 +365,17 @@ class StoreWriter(Protocol):
         """Overwrite on disk what the archive holds of erased customers; when this returns nothing is left there."""
         ...
 
-    def erased_customers(self) -> list[int]:
-        """Return the numbers of all erased customers, ascending."""
+    def passed_over(self) -> NDArray[np.uint32]:
+        """Return the numbers of whom nothing is to be learned, erased ones included, ascending."""
+        ...
+
+    def joined(self) -> NDArray[np.uint32]:
+        """Return number and owner's number of everybody whose history became another customer's: uint32[n, 2].
+
+        By number.
+        """
+        ...
+
+    def acquit(self, customer_id: str) -> bool:
+        """Take a customer for a person, for good; False when they are not taken for a robot."""
         ...

@@ -12,10 +12,10 @@ from active_customers.core.errors import NewerDataError, StorageError
 from active_customers.storage.durable import make_folder, write_whole
 from active_customers.storage.lock import take_lock
 
-FORMAT = 3
+FORMAT = 4
 """Version of the layout on disk; raised when an older program could not read what a newer one wrote. A directory of an
 older version is taken as it is. 2: the newest retry keys stand in `recent-keys`. 3: catalogue entries have more fields,
-or are empty where they were deleted."""
+or are empty where they were deleted. 4: customers are joined, and the log says so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -15,83 +16,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_customers.core.clock import DAY, day_of
-from active_customers.core.erasure import NAMES_ANOTHER, Erasure, blank_entry
+from active_customers.core.consent import PROFILE, said_in
+from active_customers.core.erasure import NAMES_ANOTHER, Erasure, blank_entry, summed
 from active_customers.core.event import Event, EventType, LogEntry, Receipt
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.product import Changed, Product, ProductChange, ProductSearch, changed
-from active_customers.core.session import ACT_SESSION, MAX_WORDS, State, empty_state, given_session
-from active_customers.kernels.session_state import fold
+from active_customers.core.session import ACT_SESSION, given_session
+from active_customers.storage.admission import (
+    DEFAULT_RULES,
+    NOT_KEPT,
+    CustomerRules,
+    forgotten_entry,
+    joined_entry,
+    stretches,
+    turns,
+)
 from active_customers.storage.base import DAYS_REMEMBERED, FACETS, MOST_LOOKED_AT
+from active_customers.storage.customer_tables import Robot
+from active_customers.storage.memory_customers import MemoryCustomers, MemoryNumbers, MemorySessions
+from active_customers.storage.robots import RobotConfig, RobotWatch
+from active_customers.storage.staged import StagedTurn
 
-
-class _Numbers:
-    """Ids in the order of their numbers, and back."""
-
-    def __init__(self) -> None:
-        self.ids: list[str | None] = []
-        self._numbers: dict[str, int] = {}
-
-    def number(self, text: str) -> int:
-        if text not in self._numbers:
-            self._numbers[text] = len(self.ids)
-            self.ids.append(text)
-        return self._numbers[text]
-
-    def find(self, text: str) -> int:
-        return self._numbers.get(text, NO_NUMBER)
-
-    def forget(self, text: str) -> int:
-        number = self._numbers.pop(text)
-        self.ids[number] = None
-        return number
-
-
-class MemorySessions:
-    """`SessionStore` in a dictionary."""
-
-    def __init__(self) -> None:
-        self.customers = _Numbers()
-        self._states: dict[int, State] = {}
-        self._out = np.empty(MAX_WORDS, np.int64)
-
-    def find(self, customer_id: str) -> tuple[int, State | None]:
-        """Return the customer's number and state, which nobody may change."""
-        customer = self.customers.find(customer_id)
-        return customer, self._states.get(customer)
-
-    def state(self, customer_id: str) -> State | None:
-        """Return the customer's state, or None when they are unknown."""
-        return self.find(customer_id)[1]
-
-    def state_of_number(self, customer: int) -> State | None:
-        """Return the state of a customer by number, or None."""
-        return self._states.get(customer)
-
-    def number_customers(self, customer_ids: Sequence[str]) -> list[int]:
-        """Return the numbers of customers, giving new ones where needed."""
-        return [self.customers.number(customer_id) for customer_id in customer_ids]
-
-    def n_customers(self) -> int:
-        """Return how many customer numbers have been given."""
-        return len(self.customers.ids)
-
-    def fold(self, customer: int, act: State) -> None:
-        """Fold acts int64[n, 6] of one customer into their state."""
-        length = fold(self._states.get(customer, empty_state()), act, self._out)
-        self._states[customer] = self._out[:length].copy()
-
-    def forget(self, customer_id: str) -> bool:
-        """Forget a customer's state and id; return whether there was a state."""
-        return self._states.pop(self.customers.forget(customer_id), None) is not None
+_REPEAT = Receipt(None)
 
 
 class MemoryCatalog:
     """`CatalogStore` in dictionaries."""
 
     def __init__(self) -> None:
-        self.numbers = _Numbers()
+        self.numbers = MemoryNumbers()
         self._products: dict[int, Product | None] = {}
-        self._facets = {facet: _Numbers() for facet in FACETS}
+        self._facets = {facet: MemoryNumbers() for facet in FACETS}
         self._version = 1
 
     def number_products(self, product_ids: Sequence[str]) -> list[int]:
@@ -174,23 +129,43 @@ class MemoryCatalog:
 class MemoryLog:
     """`EventLog` in a list."""
 
-    def __init__(self, sessions: MemorySessions, catalog: MemoryCatalog) -> None:
-        self._sessions = sessions
+    def __init__(self, customers: MemoryCustomers, catalog: MemoryCatalog, robots: RobotConfig) -> None:
+        self._customers = customers
+        self._sessions = customers.sessions
         self._catalog = catalog
+        self._watch = RobotWatch(robots)
         self._entries: list[LogEntry] = []
         self._seen: dict[bytes, int] = {}
         self._next = 1
 
     def append(self, events: Sequence[Event], arrival: int) -> list[Receipt]:
         """Store events and fold them (see `EventLog`)."""
-        changed = (self, self._sessions, self._sessions.customers, self._catalog.numbers)
+        customers = self._customers
+        changed = (self, customers, *customers.tables, self._sessions, self._sessions.customers, self._catalog.numbers)
         before = [_contents(part) for part in changed]
         try:
-            return [self._append_one(event, arrival) for event in events]
+            receipts = [_REPEAT] * len(events)
+            new = self._unknown(events, arrival)
+            placed: list[Receipt] = []
+            for stretch in stretches([events[place] for place in new.values()]):
+                placed += self._add(stretch, arrival)
+            for (key, place), receipt in zip(new.items(), placed, strict=True):
+                receipts[place] = receipt
+                if receipt is not NOT_KEPT:
+                    self._seen[key] = arrival
         except BaseException:
             for part, contents in zip(changed, before, strict=True):
                 vars(part).update(contents)
             raise
+        return receipts
+
+    def _unknown(self, events: Sequence[Event], arrival: int) -> dict[bytes, int]:
+        """Return the places of the events that the log does not have, by key; of equal keys the first."""
+        new: dict[bytes, int] = {}
+        for place, event in enumerate(events):
+            if event.dedup_key not in new and not self._is_repeat(event, arrival):
+                new[event.dedup_key] = place
+        return new
 
     def _is_repeat(self, event: Event, arrival: int) -> bool:
         seen = self._seen.get(event.dedup_key)
@@ -198,36 +173,89 @@ class MemoryLog:
             return False
         return event.retry_window is None or abs(arrival - seen) <= event.retry_window
 
-    def _append_one(self, event: Event, arrival: int) -> Receipt:
-        if self._is_repeat(event, arrival):
-            return Receipt(None)
-        self._seen[event.dedup_key] = arrival
-        position, self._next = self._next, self._next + 1
-        customer = self._sessions.customers.number(event.customer_id)
+    def _add(self, events: Sequence[Event], arrival: int) -> list[Receipt]:
+        """Store a stretch of new events, and what follows from the last of them."""
+        book = self._customers.book()
+        stored = [self._placed(book.admit(event, arrival), arrival) for event in events]
+        if stored[-1] is not None and turns(stored[-1].event):
+            self._turn(stored[-1])
+        for event, entry in zip(events, stored, strict=True):
+            rule = None if entry is None else self._watch.rule_for(entry.customer, event)
+            if entry is not None and rule is not None:
+                self._flag(entry, rule)
+        return [NOT_KEPT if entry is None else Receipt(entry.position, entry.session) for entry in stored]
+
+    def _placed(self, admitted: tuple[Event, int] | None, arrival: int) -> LogEntry | None:
+        """Store and fold an event under its number."""
+        if admitted is None:
+            return None
+        event, customer = admitted
         product = NO_NUMBER if event.product_id is None else self._catalog.numbers.number(event.product_id)
         given = 0 if event.session_id is None else given_session(customer, event.session_id)
-        act = np.array([[event.event_type, product, event.time, event.quantity, given, position]], np.int64)
+        act = np.array([[event.event_type, product, event.time, event.quantity, given, self._next]], np.int64)
         self._sessions.fold(customer, act)
-        session = int(act[0, ACT_SESSION])
-        self._entries.append(LogEntry(position, arrival, customer, product, session, event))
-        return Receipt(position, session)
+        return self._store(LogEntry(self._next, arrival, customer, product, int(act[0, ACT_SESSION]), event))
 
-    def erase(self, customer: int, now: int, unnamed: Callable[[Event], Event]) -> tuple[int, int]:
-        """Append an `erase` entry and blank the customer's; return its position and how many those were."""
-        position, self._next = self._next, self._next + 1
-        own = [entry.customer == customer and entry.event.event_type != EventType.ERASE for entry in self._entries]
+    def _store(self, entry: LogEntry) -> LogEntry:
+        self._entries.append(entry)
+        self._next += 1
+        return entry
+
+    def note_turns(self, turns: Iterable[StagedTurn], arrival: int) -> None:
+        """Apply what an import says of logins, consents and robots (see `EmbeddedLog.note_turns`)."""
+        for turn in turns:
+            if self._sessions.customers.text(turn.customer) is not None:
+                entry = turn.entry(arrival)
+                _ = self._flag(entry, turn.said) if turn.kind == EventType.FORGOTTEN else self._turn(entry)
+
+    def _flag(self, entry: LogEntry, rule: str) -> None:
+        """Note that the customer of an entry is a robot, unless that is known."""
+        if self._customers.book().flag(Robot(entry.customer, rule, entry.arrival)):
+            self._customers.note_change()
+            self._store(forgotten_entry(entry, self._next, {"robot": rule}))
+
+    def _turn(self, entry: LogEntry) -> None:
+        """Join customers, or note a consent, as an event says that was just stored."""
+        book, details, consent = self._customers.book(), entry.event.details, said_in(entry.event.details)
+        customer_id = entry.event.customer_id
+        if entry.event.event_type == EventType.LOGIN:
+            login = book.log_in(customer_id, details[NAMES_ANOTHER])
+            consent = None if login is None else login.consent
+            if login is not None and self._sessions.merge(login, entry.event.session_id):
+                self._store(joined_entry(entry, self._next, login.moved))
+            if login is not None and login.robot is not None:
+                self._customers.note_change()
+                self._store(forgotten_entry(entry, self._next, {"robot": login.robot}))
+        if consent is not None and book.agree((customer_id, entry.customer), consent):
+            self._customers.note_change()
+            if consent != PROFILE:
+                self._store(forgotten_entry(entry, self._next, {"consent": consent}))
+
+    def erase(
+        self, customers: Sequence[int], now: int, unnamed: Callable[[Event], Event]
+    ) -> tuple[int, dict[int, int]]:
+        """Append an `erase` entry for each of these and blank theirs; return the first's position and how many."""
+        first = self._next
+        for customer in customers:
+            event = Event("", EventType.ERASE, now, dedup_key=bytes(16))
+            self._store(LogEntry(self._next, now, customer, NO_NUMBER, 0, event))
+        is_own = [entry.customer in customers and entry.event.event_type != EventType.ERASE for entry in self._entries]
+        counts = Counter(entry.customer for entry, own in zip(self._entries, is_own, strict=True) if own)
         self._entries = [
-            blank_entry(entry.position, entry.arrival) if blank else replace(entry, event=unnamed(entry.event))
-            for entry, blank in zip(self._entries, own, strict=True)
+            blank_entry(entry.position, entry.arrival) if own else replace(entry, event=unnamed(entry.event))
+            for entry, own in zip(self._entries, is_own, strict=True)
         ]
-        event = Event("", EventType.ERASE, now, dedup_key=bytes(16))
-        self._entries.append(LogEntry(position, now, customer, NO_NUMBER, 0, event))
-        return position, sum(own)
+        return first, counts
 
     def read(self, start: int, limit: int) -> list[LogEntry]:
         """Return up to `limit` entries from position `start` on."""
         first = bisect_left(self._entries, start, key=lambda entry: entry.position)
-        return self._entries[first : first + limit]
+        return [self._named(entry) for entry in self._entries[first : first + limit]]
+
+    def _named(self, entry: LogEntry) -> LogEntry:
+        """Return an entry with the id that its customer's number was given for."""
+        customer_id = self._sessions.customers.text(entry.customer) or ""
+        return replace(entry, event=replace(entry.event, customer_id=customer_id))
 
     def next_position(self) -> int:
         """Return the position that the next event will get."""
@@ -275,22 +303,28 @@ class MemoryRules:
 class MemoryErasures:
     """`Erasures` in a list."""
 
-    def __init__(self, log: MemoryLog, sessions: MemorySessions) -> None:
+    def __init__(self, log: MemoryLog, customers: MemoryCustomers) -> None:
         self._log = log
-        self._sessions = sessions
+        self._customers = customers
         self._receipts: list[Erasure] = []
         self._secret = token_bytes(32)
 
     def erase(self, customer_id: str, now: int) -> Erasure | None:
         """Take a customer out of log, state and numbers (see `Erasures`)."""
-        customer = self._sessions.customers.find(customer_id)
-        if customer == NO_NUMBER:
+        forgotten = self._customers.book().forget(customer_id)
+        if forgotten is None:
             return None
-        had_state = self._sessions.forget(customer_id)
-        position, overwritten = self._log.erase(customer, now, partial(_unnamed, customer_id))
-        erasure = Erasure(position, now, customer, self._digest(customer_id), had_state, overwritten)
-        self._receipts.append(erasure)
-        return erasure
+        texts = set(forgotten.ids.values())
+        first, counts = self._log.erase(list(forgotten.ids), now, partial(_unnamed, texts))
+        for place, (customer, text) in enumerate(forgotten.ids.items()):
+            digest, of = self._digest(text), first if place else 0
+            rows = counts[customer]
+            self._receipts.append(Erasure(first + place, now, customer, digest, forgotten.had_state, rows, of=of))
+        return self.of(customer_id)
+
+    def numbers(self, erasure: Erasure) -> list[int]:
+        """Return all numbers that went with an erasure, the customer's first."""
+        return [part.customer for part in self._receipts if erasure.position in (part.position, part.of)]
 
     def resume(self) -> None:
         """Do nothing: nothing here outlives a crash."""
@@ -298,7 +332,11 @@ class MemoryErasures:
     def of(self, customer_id: str) -> Erasure | None:
         """Return the receipt of the latest erasure of this id, or None."""
         digest = self._digest(customer_id)
-        return next((erasure for erasure in reversed(self._receipts) if erasure.digest == digest), None)
+        latest = next((erasure for erasure in reversed(self._receipts) if erasure.digest == digest), None)
+        if latest is None:
+            return None
+        position = latest.of or latest.position
+        return summed([part for part in self._receipts if position in (part.position, part.of)])
 
     def customers(self) -> NDArray[np.uint32]:
         """Return the numbers of all erased customers, ascending."""
@@ -312,9 +350,9 @@ class MemoryErasures:
         return blake2b(customer_id.encode(), digest_size=16, key=self._secret).hexdigest()
 
 
-def _unnamed(customer_id: str, event: Event) -> Event:
-    """Return an event that does not name a customer."""
-    if event.details.get(NAMES_ANOTHER) != customer_id:
+def _unnamed(customer_ids: Container[str], event: Event) -> Event:
+    """Return an event that names none of these customers."""
+    if event.details.get(NAMES_ANOTHER) not in customer_ids:
         return event
     return replace(event, details={name: value for name, value in event.details.items() if name != NAMES_ANOTHER})
 
@@ -325,12 +363,14 @@ class MemoryStore:
     events: MemoryLog
     sessions: MemorySessions
     catalog: MemoryCatalog
+    customers: MemoryCustomers
     erasures: MemoryErasures
     rules: MemoryRules
 
-    def __init__(self) -> None:
+    def __init__(self, rules: CustomerRules = DEFAULT_RULES) -> None:
         self.sessions = MemorySessions()
         self.catalog = MemoryCatalog()
-        self.events = MemoryLog(self.sessions, self.catalog)
-        self.erasures = MemoryErasures(self.events, self.sessions)
+        self.customers = MemoryCustomers(self.sessions, rules.consent.default)
+        self.events = MemoryLog(self.customers, self.catalog, rules.robots)
+        self.erasures = MemoryErasures(self.events, self.customers)
         self.rules = MemoryRules()

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from active_customers.core.clock import Clock, SystemClock
 from active_customers.core.erasure import ErasedCustomers, Erasure
@@ -22,6 +23,7 @@ from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.durable import make_folder, sync
 from active_customers.storage.embedded import EmbeddedStore
 from active_customers.storage.embedded.sessions import ActsOfMany
+from active_customers.storage.passed_over import PassedOver
 from active_customers.storage.staged import StagedImport
 
 _ROWS_PER_PART = 50_000
@@ -30,6 +32,8 @@ _ROWS_PER_READ = 5_000
 _KEYS_PER_CALL = 5_000
 _CUSTOMERS_PER_FOLD = 1_000
 """Bounds one transaction of an adoption to some 20 MB and a few milliseconds, so that live events pass in between."""
+_TURNS_PER_STEP = 500
+"""Bounds one transaction of logins, which merge states, alike."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +68,7 @@ class DirectWriter:
 
     def number_customers(self, customer_ids: Sequence[str]) -> list[int]:
         """Return the numbers of customers, giving new ones where needed."""
-        return self._store.sessions.number_customers(customer_ids)
+        return self._store.customers.number(customer_ids)
 
     def put_products(self, products: Sequence[Product]) -> int:
         """Store catalogue entries; return how many."""
@@ -129,7 +133,7 @@ class DirectWriter:
         if erasure is None:
             return None
         with self._archiving:  # what was read from the log before it was overwritten is in the archive after this
-            erased = np.array([erasure.customer], np.uint32)
+            erased = np.array(erasures.numbers(erasure), np.uint32)
             erasures.note_rows(erasure, sum(rows_of(part.path, erased) for part in self._archive.parts()))
         return erasures.of(customer_id)
 
@@ -171,10 +175,17 @@ class DirectWriter:
                 else:
                     seen.add(_identity(part.path))
 
-    def erased_customers(self) -> list[int]:
-        """Return the numbers of all erased customers, ascending."""
-        numbers: list[int] = self._store.erasures.customers().tolist()
-        return numbers
+    def passed_over(self) -> NDArray[np.uint32]:
+        """Return the numbers of whom nothing is to be learned, erased ones included, ascending."""
+        return PassedOver(self._store.erasures, self._store.customers).customers()
+
+    def joined(self) -> NDArray[np.uint32]:
+        """Return number and owner of everybody whose history became another customer's: uint32[n, 2]."""
+        return self._store.customers.joined()
+
+    def acquit(self, customer_id: str) -> bool:
+        """Take a customer for a person, for good; False when they are not taken for a robot."""
+        return self._store.customers.acquit(customer_id)
 
     def drop_days(self, before: str) -> int:
         """Remove the archive's days before this one; return how many files went.
@@ -239,6 +250,10 @@ class DirectWriter:
                 self._store.events.remember_keys([key.tobytes() for key in keys], staged.arrival)
         for until, run in _chunks(staged, done):
             self._store.events.fold_import(folder.name, run, until)
+        n_folded = len(staged.customers)
+        for start in range(max(done - n_folded, 0), len(staged.turns), _TURNS_PER_STEP):
+            turns = staged.turns[start : start + _TURNS_PER_STEP]
+            self._store.events.note_turns(folder.name, turns, staged.arrival, n_folded + start + len(turns))
         self._store.events.forget_import(folder.name)
         _clear(folder)
 

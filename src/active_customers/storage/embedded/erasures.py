@@ -15,13 +15,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from active_customers.core.erasure import ErasedCustomers, Erasure
+from active_customers.core.erasure import ErasedCustomers, Erasure, summed
 from active_customers.core.event import EventType
-from active_customers.core.identifiers import NO_NUMBER
+from active_customers.storage.embedded.customers import EmbeddedCustomers
 from active_customers.storage.embedded.environment import Environment
 from active_customers.storage.embedded.log import EmbeddedLog
 from active_customers.storage.embedded.records import Cleaner, customer_of
-from active_customers.storage.embedded.sessions import EmbeddedSessions
 
 _SECRET = b"secret"
 _SECRET_BYTES = 32
@@ -35,10 +34,10 @@ _Entries = list[tuple[bytes, bytes]]
 class EmbeddedErasures:
     """`Erasures` on LMDB. A receipt's key is the digest of the id and the customer's number (big-endian)."""
 
-    def __init__(self, env: Environment, log: EmbeddedLog, sessions: EmbeddedSessions) -> None:
+    def __init__(self, env: Environment, log: EmbeddedLog, customers: EmbeddedCustomers) -> None:
         self._env = env
         self._log = log
-        self._sessions = sessions
+        self._customers = customers
         self._receipts = env.database(b"erased")
         self._pending = env.database(b"erased-pending")
         self._secrets = env.database(b"erased-secret")
@@ -68,7 +67,13 @@ class EmbeddedErasures:
             cursor = txn.cursor(db=self._receipts)
             found = iter(cursor) if cursor.set_range(digest) else iter(())
             own = [_receipt(record) for _, record in takewhile(lambda row: row[0][:_DIGEST_BYTES] == digest, found)]
-        return max(own, key=lambda erasure: erasure.position, default=None)
+            latest = max(own, key=lambda erasure: erasure.position, default=None)
+            return latest and summed(self._parts(txn, latest.of or latest.position))
+
+    def numbers(self, erasure: Erasure) -> list[int]:
+        """Return all numbers that went with an erasure, the customer's first."""
+        with self._env.reading() as txn:
+            return [part.customer for part in self._parts(txn, erasure.position)]
 
     def customers(self) -> NDArray[np.uint32]:
         """Return the numbers of all erased customers, ascending."""
@@ -111,16 +116,24 @@ class EmbeddedErasures:
     def _begin(self, customer_id: str, now: int) -> bool:
         """Make the customer unknown, in one transaction; from here on a crash only delays the rest."""
         with self._env.writing() as txn:
-            customer = self._sessions.customers.find(txn, customer_id)
-            if customer == NO_NUMBER:
+            forgotten = self._customers.book(txn).forget(customer_id)
+            if forgotten is None:
                 return False
             self._keep_secret(txn)
-            position = self._log.append_internal(txn, EventType.ERASE, customer, now)
-            had_state = self._sessions.forget(txn, customer)
-            erasure = Erasure(position, now, customer, self._hasher(txn)(customer_id), had_state)
-            self._note(txn, erasure)
-            txn.put(_key(erasure), b"", db=self._pending)
+            hashed, whole = self._hasher(txn), 0
+            for customer, text in forgotten.ids.items():
+                position = self._log.append_internal(txn, EventType.ERASE, customer, now)
+                erasure = Erasure(position, now, customer, hashed(text), forgotten.had_state, of=whole)
+                whole = whole or position
+                self._note(txn, erasure)
+                txn.put(_key(erasure), b"", db=self._pending)
         return True
+
+    def _parts(self, txn: lmdb.Transaction, position: int) -> list[Erasure]:
+        """Return the erasure at a position and its parts, in order."""
+        found = [_receipt(record) for _, record in txn.cursor(db=self._receipts)]
+        parts = [part for part in found if position in (part.position, part.of)]
+        return sorted(parts, key=lambda part: part.position)
 
     def _overwrite(self, entries: _Entries, cleaner: Cleaner, pending: Iterable[Erasure]) -> None:
         """Overwrite those of some entries that are or name an erased customer, unless they were trimmed meanwhile."""

@@ -10,9 +10,10 @@ import orjson
 from numpy.typing import NDArray
 
 from active_customers.core.clock import DAY
+from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.session import H_BOUGHT, H_HIDDEN, H_NEWEST, HEADER
+from active_customers.storage.embedded.customers import EmbeddedCustomers
 from active_customers.storage.embedded.environment import Environment
-from active_customers.storage.embedded.sessions import EmbeddedSessions
 
 _SWEEP = b"state"
 _STATES_PER_STEP = 1_000
@@ -37,13 +38,14 @@ class _Sweep:
 class StateExpiry:
     """Deletes state and id of customers who are anonymous and whose latest act is too old.
 
-    Anonymous is whose state holds no purchase and no hidden product. The first sweep only learns how new the newest act
-    of the shop is.
+    Anonymous is who was never logged in as, and whose state holds no purchase and no hidden product. The first sweep
+    only learns how new the newest act of the shop is.
     """
 
-    def __init__(self, env: Environment, sessions: EmbeddedSessions) -> None:
+    def __init__(self, env: Environment, customers: EmbeddedCustomers) -> None:
         self._env = env
-        self._sessions = sessions
+        self._customers = customers
+        self._sessions = customers.sessions
         self._sweeps = env.database(b"sweeps")
 
     def sweep(self, now: int, age: int, most: int) -> int:
@@ -57,11 +59,11 @@ class StateExpiry:
         newest = max(sweep.newest, int(heads[:, H_NEWEST].max(initial=0)))
         oldest = min(sweep.reference, now) - age
         expired = numbers[_is_expired(heads, oldest)].tolist()
-        for first in range(0, len(expired), _STATES_PER_STEP):
-            self._forget(expired[first : first + _STATES_PER_STEP], oldest)
+        steps = range(0, len(expired), _STATES_PER_STEP)
+        gone = sum(self._forget(expired[first : first + _STATES_PER_STEP], oldest) for first in steps)
         following = int(numbers[-1]) + 1 if len(numbers) == most else 0
         self._save(replace(sweep, following=following, newest=newest))
-        return len(expired)
+        return gone
 
     def _read(self, start: int, most: int) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Return the numbers and the headers of the next states."""
@@ -71,12 +73,17 @@ class StateExpiry:
         words = np.frombuffer(b"".join(record[: HEADER * 8] for _, record in rows), np.int64)
         return numbers, words.reshape(-1, HEADER)
 
-    def _forget(self, customers: list[int], oldest: int) -> None:
+    def _forget(self, customers: list[int], oldest: int) -> int:
+        gone = 0
         with self._env.writing() as txn:
+            book = self._customers.book(txn)
             for customer in customers:
                 state = self._sessions.stored(txn, customer)
-                if state is not None and _is_expired(state[np.newaxis, :HEADER], oldest)[0]:
-                    self._sessions.forget(txn, customer)
+                is_due = state is not None and _is_expired(state[np.newaxis, :HEADER], oldest)[0]
+                if is_due and book.owner(customer) == NO_NUMBER:
+                    book.forget_anonymous(customer)
+                    gone += 1
+        return gone
 
     def _load(self) -> _Sweep:
         with self._env.reading() as txn:

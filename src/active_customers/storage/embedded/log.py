@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -12,14 +12,22 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from active_customers.core.consent import PROFILE, said_in
+from active_customers.core.erasure import NAMES_ANOTHER
 from active_customers.core.event import Event, EventType, LogEntry, Receipt
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.session import given_session
+from active_customers.storage.admission import NOT_KEPT, forgotten_entry, joined_entry, stretches, turns
+from active_customers.storage.customer_book import CustomerBook
+from active_customers.storage.customer_tables import Robot
 from active_customers.storage.embedded.catalog import EmbeddedCatalog
+from active_customers.storage.embedded.customers import EmbeddedCustomers
 from active_customers.storage.embedded.environment import Environment
 from active_customers.storage.embedded.records import decode, encode, heads_of_records, table_of_records
 from active_customers.storage.embedded.seen import SeenKeys
-from active_customers.storage.embedded.sessions import ActsOfMany, EmbeddedSessions
+from active_customers.storage.embedded.sessions import ActsOfMany
+from active_customers.storage.robots import RobotConfig, RobotWatch
+from active_customers.storage.staged import StagedTurn
 
 _NEXT_POSITION = b"next-position"
 _IMPORT = b"import:"
@@ -27,13 +35,33 @@ _TRIM_BATCH = 10_000
 _REPEAT = Receipt(None)
 
 
+class _Batch:
+    """Entries of one append as they come about."""
+
+    def __init__(self, book: CustomerBook, first: int, arrival: int) -> None:
+        self.book = book
+        self.arrival = arrival
+        self.entries: list[LogEntry] = []
+        self.receipts: list[Receipt] = []
+        self._first = first
+
+    @property
+    def next_position(self) -> int:
+        """The position of the next entry."""
+        return self._first + len(self.entries)
+
+
 class EmbeddedLog:
     """`EventLog` on LMDB, and the bookkeeping of imports that are being adopted."""
 
-    def __init__(self, env: Environment, sessions: EmbeddedSessions, catalog: EmbeddedCatalog) -> None:
+    def __init__(
+        self, env: Environment, customers: EmbeddedCustomers, catalog: EmbeddedCatalog, robots: RobotConfig
+    ) -> None:
         self._env = env
-        self._sessions = sessions
+        self._customers = customers
+        self._sessions = customers.sessions
         self._catalog = catalog
+        self._watch = RobotWatch(robots)
         self._entries = env.database(b"log")
         self._imports = env.database(b"imports")
         if env.writer:
@@ -50,15 +78,23 @@ class EmbeddedLog:
                 if not new:
                     return receipts
                 position = self._env.counter(txn, _NEXT_POSITION)
-                entries = self._placed(txn, [events[place] for place in new.values()], position, arrival)
-                keys = [entry.position.to_bytes(8, "big") for entry in entries]
-                txn.cursor(db=self._entries).putmulti(zip(keys, map(encode, entries), strict=True), append=True)
-                stored = self._seen.store(txn, list(new), arrival, position)
-                self._env.set_counter(txn, _NEXT_POSITION, position + len(entries))
+                batch = _Batch(self._customers.book(txn), position, arrival)
+                for stretch in stretches([events[place] for place in new.values()]):
+                    self._add(txn, batch, stretch)
+                if not batch.entries:
+                    return _put(receipts, new.values(), batch.receipts)
+                self._write(txn, batch.entries)
+                kept = [key for key, receipt in zip(new, batch.receipts, strict=True) if receipt is not NOT_KEPT]
+                stored = self._seen.store(txn, kept, arrival, position)
             stored()
-        for place, entry in zip(new.values(), entries, strict=True):
-            receipts[place] = Receipt(entry.position, entry.session)
-        return receipts
+        return _put(receipts, new.values(), batch.receipts)
+
+    def _write(self, txn: lmdb.Transaction, entries: Sequence[LogEntry]) -> None:
+        """Write entries at the end of the log."""
+        if entries:
+            keys = [entry.position.to_bytes(8, "big") for entry in entries]
+            txn.cursor(db=self._entries).putmulti(zip(keys, map(encode, entries), strict=True), append=True)
+            self._env.set_counter(txn, _NEXT_POSITION, entries[-1].position + 1)
 
     def _unknown(self, txn: lmdb.Transaction, events: Sequence[Event], arrival: int) -> dict[bytes, int]:
         """Return the places of the events that the log does not have, by key; of equal keys in one batch the first."""
@@ -69,9 +105,50 @@ class EmbeddedLog:
                 new[key] = place
         return new
 
-    def _placed(self, txn: lmdb.Transaction, events: Sequence[Event], first: int, arrival: int) -> list[LogEntry]:
-        """Return the entries of new events from position `first` on, their ids numbered and their acts folded."""
-        customers = [self._sessions.customers.number(txn, event.customer_id) for event in events]
+    def _add(self, txn: lmdb.Transaction, batch: _Batch, events: Sequence[Event]) -> None:
+        """Add a stretch of new events to a batch, and what follows from the last of them."""
+        admitted = [batch.book.admit(event, batch.arrival) for event in events]
+        kept = [pair for pair in admitted if pair is not None]
+        entries = self._placed(txn, kept, batch.next_position, batch.arrival) if kept else []
+        batch.book.drop_ended()
+        batch.entries += entries
+        in_turn = iter(entries)
+        stored = [None if pair is None else next(in_turn) for pair in admitted]
+        batch.receipts += [NOT_KEPT if entry is None else Receipt(entry.position, entry.session) for entry in stored]
+        if stored[-1] is not None and turns(stored[-1].event):
+            self._turn(txn, batch, stored[-1])
+        for event, entry in zip(events, stored, strict=True):
+            rule = None if entry is None else self._watch.rule_for(entry.customer, event)
+            if entry is not None and rule is not None:
+                self._flag(txn, batch, entry, rule)
+
+    def _turn(self, txn: lmdb.Transaction, batch: _Batch, entry: LogEntry) -> None:
+        """Join customers, or note a consent, as an event says that was just added."""
+        details, consent = entry.event.details, said_in(entry.event.details)
+        if entry.event.event_type == EventType.LOGIN:
+            login = batch.book.log_in(entry.event.customer_id, details[NAMES_ANOTHER])
+            consent = None if login is None else login.consent
+            if login is not None and self._sessions.merge(txn, login, entry.event.session_id):
+                batch.entries.append(joined_entry(entry, batch.next_position, login.moved))
+            if login is not None and login.robot is not None:
+                self._customers.note_change(txn)
+                batch.entries.append(forgotten_entry(entry, batch.next_position, {"robot": login.robot}))
+        if consent is not None and batch.book.agree((entry.event.customer_id, entry.customer), consent):
+            self._customers.note_change(txn)
+            if consent != PROFILE:
+                batch.entries.append(forgotten_entry(entry, batch.next_position, {"consent": consent}))
+
+    def _flag(self, txn: lmdb.Transaction, batch: _Batch, entry: LogEntry, rule: str) -> None:
+        """Note that the customer of an entry is a robot, unless that is known."""
+        if batch.book.flag(Robot(entry.customer, rule, batch.arrival)):
+            self._customers.note_change(txn)
+            batch.entries.append(forgotten_entry(entry, batch.next_position, {"robot": rule}))
+
+    def _placed(
+        self, txn: lmdb.Transaction, admitted: Sequence[tuple[Event, int]], first: int, arrival: int
+    ) -> list[LogEntry]:
+        """Return the entries of new events from position `first` on, their products numbered and their acts folded."""
+        events, customers = zip(*admitted, strict=True)
         products = [
             NO_NUMBER if (product := event.product_id) is None else self._catalog.numbers.number(txn, product)
             for event in events
@@ -187,10 +264,28 @@ class EmbeddedLog:
     def fold_import(self, name: str, run: ActsOfMany, done: int) -> None:
         """Fold a chunk of a staged import and note that `done` of its customers have been folded.
 
-        Who was erased or forgotten since they were numbered stays so.
+        Who was erased, forgotten or joined with another since they were numbered stays so.
         """
         with self._env.writing() as txn:
-            self._sessions.fold_many(txn, self._sessions.known(txn, run))
+            for part in self._customers.to_fold(txn, run):
+                self._sessions.fold_many(txn, part)
+            txn.put(name.encode(), done.to_bytes(8, "little"), db=self._imports)
+
+    def note_turns(self, name: str, turns: Sequence[StagedTurn], arrival: int, done: int) -> None:
+        """Apply what an import says of logins, consents and robots, and note how much of it is done.
+
+        What is said of who was erased or forgotten since they were numbered is passed over.
+        """
+        with self._appending, self._env.writing() as txn:
+            batch = _Batch(self._customers.book(txn), self._env.counter(txn, _NEXT_POSITION), arrival)
+            for turn in turns:
+                if self._sessions.customers.text(txn, turn.customer) is None:
+                    continue
+                if turn.kind == EventType.FORGOTTEN:
+                    self._flag(txn, batch, turn.entry(arrival), turn.said)
+                else:
+                    self._turn(txn, batch, turn.entry(arrival))
+            self._write(txn, batch.entries)
             txn.put(name.encode(), done.to_bytes(8, "little"), db=self._imports)
 
     def forget_import(self, name: str) -> None:
@@ -203,6 +298,12 @@ class EmbeddedLog:
         with self._env.reading() as txn:
             rows = txn.cursor(db=self._imports)
             return {bytes(name).decode(): int.from_bytes(done, "little") for name, done in rows}
+
+
+def _put(receipts: list[Receipt], places: Iterable[int], new: Sequence[Receipt]) -> list[Receipt]:
+    for place, receipt in zip(places, new, strict=True):
+        receipts[place] = receipt
+    return receipts
 
 
 def _act(event: Event, customer: int, product: int, position: int) -> tuple[int, ...]:

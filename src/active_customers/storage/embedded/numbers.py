@@ -41,19 +41,27 @@ class Numbers:
         found = txn.get(key, db=self._by_id)
         if found is not None:
             return int.from_bytes(found, "little")
+        return self.add(txn, text)
+
+    def add(self, txn: lmdb.Transaction, text: str) -> int:
+        """Give the next number for an id, which leads to it from now on (write transactions only)."""
         number = self.count(txn)
-        txn.put(key, number.to_bytes(4, "little"), db=self._by_id)
+        txn.put(_key(text), number.to_bytes(4, "little"), db=self._by_id)
         txn.put(number.to_bytes(4, "big"), text.encode(), db=self._by_number, append=True)
         return number
+
+    def point(self, txn: lmdb.Transaction, text: str, number: int) -> None:
+        """Let an id lead to a number, or to none (`NO_NUMBER`; write transactions only)."""
+        if number == NO_NUMBER:
+            txn.delete(_key(text), db=self._by_id)
+        else:
+            txn.put(_key(text), number.to_bytes(4, "little"), db=self._by_id)
 
     def text(self, txn: lmdb.Transaction, number: int) -> str | None:
         """Return the id behind a number, or None where it was never given or its id is forgotten."""
         found = txn.get(number.to_bytes(4, "big"), db=self._by_number)
         return bytes(found).decode() if found else None
 
-    def forget(self, txn: lmdb.Transaction, number: int) -> None:
+    def blank(self, txn: lmdb.Transaction, number: int) -> None:
         """Forget the id behind a number (write transactions only); the number is never given again."""
-        text = self.text(txn, number)
-        if text is not None:
-            txn.delete(_key(text), db=self._by_id)
-            txn.put(number.to_bytes(4, "big"), b"", db=self._by_number)
+        txn.put(number.to_bytes(4, "big"), b"", db=self._by_number)

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_customers.core.identifiers import NO_NUMBER
-from active_customers.core.session import ACT_SESSION, ACT_WORDS, MAX_WORDS, State, empty_state
-from active_customers.kernels.session_state import fold_run
+from active_customers.core.session import ACT_SESSION, ACT_WORDS, MAX_WORDS, State, empty_state, renamed_session
+from active_customers.kernels.session_state import fold_run, merge
+from active_customers.storage.customer_tables import Login
 from active_customers.storage.embedded.environment import Environment
 from active_customers.storage.embedded.numbers import Numbers
 
@@ -66,6 +67,7 @@ class EmbeddedSessions:
         """Load the fold's machine code: a third of a second, which the first event after a start need not wait for."""
         nothing = np.zeros(1, np.int64)
         fold_run(nothing, (nothing[:0], nothing.copy()), np.empty((0, ACT_WORDS), np.int64), nothing[:0])
+        merge(nobody := empty_state(), nobody, (0, 0), np.empty(MAX_WORDS, np.int64))
 
     def fold_mixed(self, txn: lmdb.Transaction, customers: Sequence[int], acts: NDArray[np.int64]) -> list[int]:
         """Fold acts int64[n, 6] of customers in any order, each act's at the same place; return the acts' sessions."""
@@ -78,19 +80,24 @@ class EmbeddedSessions:
         sessions[order] = grouped[:, ACT_SESSION]
         return sessions.tolist()
 
-    def forget(self, txn: lmdb.Transaction, customer: int) -> bool:
-        """Forget a customer's state and id; return whether there was a state."""
-        self.customers.forget(txn, customer)
+    def drop(self, txn: lmdb.Transaction, customer: int) -> bool:
+        """Forget a customer's state; return whether there was one."""
         return bool(txn.delete(customer.to_bytes(4, "big"), db=self._states))
 
-    def known(self, txn: lmdb.Transaction, run: ActsOfMany) -> ActsOfMany:
-        """Return the part of a run whose customers have not been forgotten."""
-        customers, starts, acts = run
-        kept = np.array([self.customers.text(txn, number) is not None for number in customers.tolist()], np.bool_)
-        if kept.all():
-            return run
-        lengths = np.diff(starts)
-        return customers[kept], np.concatenate(([0], np.cumsum(lengths[kept]))), acts[np.repeat(kept, lengths)]
+    def merge(self, txn: lmdb.Transaction, login: Login, session_id: str | None) -> bool:
+        """Let a customer's state take in that of the number whose history became theirs; return whether there was one.
+
+        `session_id` is the visit, if the shop named it, that goes on under the customer's number.
+        """
+        theirs = self.stored(txn, login.moved)
+        if theirs is None:
+            return False
+        mine = self.stored(txn, login.customer)
+        out = np.empty(MAX_WORDS, np.int64)
+        renamed = renamed_session(login.moved, login.customer, session_id)
+        length = merge(empty_state() if mine is None else mine.copy(), theirs.copy(), renamed, out)
+        txn.put(login.customer.to_bytes(4, "big"), out[:length].tobytes(), db=self._states)
+        return self.drop(txn, login.moved)
 
     def fold_many(self, txn: lmdb.Transaction, run: ActsOfMany) -> None:
         """Fold the acts of many customers into their states."""

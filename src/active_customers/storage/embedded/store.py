@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
+from active_customers.storage.admission import DEFAULT_RULES, CustomerRules
 from active_customers.storage.embedded.catalog import EmbeddedCatalog
+from active_customers.storage.embedded.customers import EmbeddedCustomers
 from active_customers.storage.embedded.environment import Environment, StorageConfig
 from active_customers.storage.embedded.erasures import EmbeddedErasures
 from active_customers.storage.embedded.expiry import StateExpiry
@@ -25,21 +27,31 @@ class EmbeddedStore:
     events: EmbeddedLog
     sessions: EmbeddedSessions
     catalog: EmbeddedCatalog
+    customers: EmbeddedCustomers
     erasures: EmbeddedErasures
     expiry: StateExpiry
     rules: EmbeddedRules
 
-    def __init__(self, path: Path, config: StorageConfig | None = None, *, writer: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        config: StorageConfig | None = None,
+        *,
+        writer: bool = False,
+        rules: CustomerRules = DEFAULT_RULES,
+    ) -> None:
         self._env = Environment(path, config or StorageConfig(), writer=writer)
+        self._rules = rules
 
     def open(self) -> Self:
         """Open the environment and its parts; raises `StorageError` when a reader finds nothing there."""
         self._env.open()
         self.sessions = EmbeddedSessions(self._env)
         self.catalog = EmbeddedCatalog(self._env)
-        self.events = EmbeddedLog(self._env, self.sessions, self.catalog)
-        self.erasures = EmbeddedErasures(self._env, self.events, self.sessions)
-        self.expiry = StateExpiry(self._env, self.sessions)
+        self.customers = EmbeddedCustomers(self._env, self.sessions, self._rules.consent.default)
+        self.events = EmbeddedLog(self._env, self.customers, self.catalog, self._rules.robots)
+        self.erasures = EmbeddedErasures(self._env, self.events, self.customers)
+        self.expiry = StateExpiry(self._env, self.customers)
         self.rules = EmbeddedRules(self._env)
         return self
 

@@ -1,0 +1,69 @@
+"""Logins, consents and robots in an import: whose its rows are, and what the store is to note when it adopts them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from active_customers.core.consent import said_in
+from active_customers.core.erasure import NAMES_ANOTHER
+from active_customers.core.event import EventType
+
+KnownAs = Callable[[str], str | None]
+"""Gives the id of the known customer that an id leads to, or None while it leads to nobody else."""
+
+TURNS = f"""
+SELECT rowid AS place, customer_id, event_type, details FROM fresh
+WHERE event_type IN ({int(EventType.LOGIN)}, {int(EventType.CONSENT)}) AND details IS NOT NULL ORDER BY rowid
+"""  # noqa: S608 - constants
+
+
+@dataclass(slots=True)
+class Turns:
+    """What rows in the order of time say of who is whom, by the rules of `storage.customer_book`.
+
+    `spells` are (id, first place, the id whose its rows are from there on); `said` are the rows that the store is to
+    apply as well: (place, customer's id, event type, the other id or the consent).
+    """
+
+    known_as: KnownAs
+    spells: list[tuple[str, int, str]] = field(default_factory=list)
+    said: list[tuple[int, str, EventType, str]] = field(default_factory=list)
+    _known: set[str] = field(default_factory=set)
+    _leads: dict[str, str | None] = field(default_factory=dict)
+
+    def read(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Take rows of `TURNS`, in order."""
+        for row in rows:
+            details = orjson.loads(row["details"])
+            place, customer_id, kind = row["place"], row["customer_id"], EventType(row["event_type"])
+            if kind == EventType.LOGIN and NAMES_ANOTHER in details:
+                self._log_in(place, customer_id, details[NAMES_ANOTHER])
+                self.said.append((place, customer_id, kind, details[NAMES_ANOTHER]))
+            elif kind == EventType.CONSENT and said_in(details) is not None:
+                self.said.append((place, customer_id, kind, details["consent"]))
+
+    def _log_in(self, place: int, customer_id: str, other_id: str) -> None:
+        leads_to = self._led_to(other_id)
+        if customer_id == other_id:
+            if leads_to not in (None, other_id):
+                self.spells.append((other_id, place + 1, other_id))
+                self._leads[other_id] = None
+            return
+        customer = self._led_to(customer_id) or customer_id
+        if leads_to in (other_id, customer):
+            return
+        self._known.add(customer)
+        # What nobody had before is the customer's from the beginning, so that a visit does not end where they log in.
+        first = 0 if leads_to is None and other_id not in self._leads else place + 1
+        self.spells.append((other_id, first, customer))
+        self._leads[other_id] = customer
+
+    def _led_to(self, customer_id: str) -> str | None:
+        """Return the id of the known customer that an id leads to here, or None."""
+        if customer_id in self._leads:
+            return self._leads[customer_id]
+        return customer_id if customer_id in self._known else self.known_as(customer_id)
