@@ -28,6 +28,9 @@ from active_customers.realtime.live_index import LiveIndex
 from active_customers.realtime.live_reader import LiveReader
 from active_customers.realtime.product_cards import ProductCards
 from active_customers.realtime.session_recommender import SessionRecommender
+from active_customers.realtime.shelf_routes import ShelfRoutes
+from active_customers.realtime.shelves import Shelves
+from active_customers.realtime.storefront import Storefront
 from active_customers.serving.append_link import AppendLink
 from active_customers.serving.append_server import AppendServer
 from active_customers.serving.clock_control import ClockControl
@@ -142,6 +145,7 @@ class Services:
     eraser: Eraser
     clock: ClockControl
     products: Products
+    shelves: ShelfRoutes
 
 
 def service_clock(settings: Settings, directory: DataDirectory) -> Clock:
@@ -228,7 +232,7 @@ def build_worker(settings: Settings, directory: DataDirectory, beat: Work) -> Se
     return _services(settings, answering, (link, reader), eraser, products)
 
 
-_Answering = tuple[EmbeddedStore, Engine, AnswerEncoder, Counts]
+_Answering = tuple[EmbeddedStore, Engine, AnswerEncoder, Counts, ShelfRoutes]
 
 
 _Owned = tuple[int, EmbeddedStore, DirectWriter, CatalogTable]
@@ -263,7 +267,10 @@ def _answering(
     """Return what answers are made with, and the work that keeps it up to date."""
     cards = ProductCards(store.catalog, TableReader(directory.catalog_table))
     engine = Engine(store, cards, clock)
-    encoder = AnswerEncoder(cards, TokenSigner(load_keys(directory.keys)))
+    engine.storefront = Storefront(store.catalog, cards.table, settings.storefront)
+    signer = TokenSigner(load_keys(directory.keys))
+    encoder = AnswerEncoder(cards, signer)
+    shelves = Shelves(store, cards, engine, clock, settings.shelves)
     live = LiveReader(directory.live, settings.models.hybrid.session_knn, settings.models.popularity)
     engine.recommender = SessionRecommender(live=live)
     follower = ModelFollower(TrainedModels(ArtifactStore(directory.models), store.erasures), engine, clock, live)
@@ -274,8 +281,13 @@ def _answering(
         engine.standing = watch.look()
 
     counts = Counts()
-    works = [Work(work, pause, at_start=True) for work in (follower.follow, look, counts.publish)]
-    return (store, engine, encoder, counts), works
+    routes = ShelfRoutes(Access(settings.access), shelves, cards, signer)
+    kinds, words = engine.storefront.kinds, engine.storefront.words
+    works = [
+        Work(work, pause, at_start=True)
+        for work in (follower.follow, look, counts.publish, routes.counts.publish, kinds.follow)
+    ]
+    return (store, engine, encoder, counts, routes), [*works, Work(words.follow, pause)]
 
 
 def _upkeep(settings: Settings, owned: tuple[DataDirectory, EmbeddedStore, DirectWriter]) -> list[Work]:
@@ -317,10 +329,10 @@ def _services(
     eraser: Eraser,
     products: Products,
 ) -> Services:
-    store, engine, encoder, counts = answering
+    store, engine, encoder, counts, shelves = answering
     appender, parts = appending
     clock = products.clock
     access = Access(settings.access)
     hot = HotRoutes(access, clock, (engine, encoder), appender, counts)
     health, control = Health(store, engine, appender), ClockControl(clock, store.events)
-    return Services(hot, access, health, parts, store, eraser, control, products)
+    return Services(hot, access, health, parts, store, eraser, control, products, shelves)

@@ -16,6 +16,8 @@ from active_customers.core.errors import SettingsError
 from active_customers.importing.request import ImportConfig
 from active_customers.realtime.access import AccessConfig
 from active_customers.realtime.live_index import LiveIndexConfig
+from active_customers.realtime.shelves import ShelvesConfig
+from active_customers.realtime.storefront import StorefrontConfig
 from active_customers.serving.backlog import CommitterConfig
 from active_customers.serving.live_updater import LiveUpdaterConfig
 from active_customers.serving.retention import RetentionConfig
@@ -57,6 +59,8 @@ class Settings(Config):
     updater: UpdaterConfig = UpdaterConfig()
     live_updater: LiveUpdaterConfig = LiveUpdaterConfig()
     live_index: LiveIndexConfig = LiveIndexConfig()
+    storefront: StorefrontConfig = StorefrontConfig()
+    shelves: ShelvesConfig = ShelvesConfig()
     retention: RetentionConfig = RetentionConfig()
     imports: ImportConfig = ImportConfig()
     refresh: RefreshConfig = RefreshConfig()

@@ -31,6 +31,10 @@ class ReasonCode(Word):
     """The history relates it to the evidence: directly, or over products between them."""
     SIMILAR = 9
     """The catalogue describes it and the evidence alike; the history relates it to nothing in the session."""
+    BUY_AGAIN = 10
+    """The customer bought it before, and it is due by their own interval; the evidence is itself."""
+    PRICE_DROP = 11
+    """It costs less than when the customer looked at it; the evidence is itself."""
 
 
 class Goal(Word):

@@ -30,6 +30,8 @@ SENTENCES = {
     ReasonCode.CATALOG: b"From the catalogue of this shop",
     ReasonCode.RELATED: b"Related to ",
     ReasonCode.SIMILAR: b"Similar to ",
+    ReasonCode.BUY_AGAIN: b"You bought this before",
+    ReasonCode.PRICE_DROP: b"Cheaper than when you looked at it",
 }
 
 

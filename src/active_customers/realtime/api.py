@@ -30,6 +30,7 @@ from active_customers.realtime.schemas import (
     RecommendationAnswer,
     RecommendationQuery,
 )
+from active_customers.realtime.shelf_api import SHELF_MODELS, shelf_router
 from active_customers.serving.clock_control import ClockControl, ClockMove, ClockReport
 from active_customers.serving.eraser import Eraser, ErasureReceipt
 from active_customers.serving.health import Health, HealthReport
@@ -53,6 +54,7 @@ def build_api(parts: Services) -> FastAPI:
     app.include_router(_operations_router(parts.access, parts.health, parts.hot.counts))
     app.include_router(_customers_router(parts.access, parts.eraser))
     app.include_router(product_router(parts.access, parts.products))
+    app.include_router(shelf_router(parts.access, parts.shelves))
     app.include_router(_clock_router(parts.access, parts.clock))
     _report_problems(app)
     _describe(app)
@@ -209,6 +211,7 @@ _MODELS: tuple[type[BaseModel], ...] = (
     RecommendationAnswer,
     Problem,
     *PRODUCT_MODELS,
+    *SHELF_MODELS,
 )
 
 

@@ -16,7 +16,7 @@ from active_customers.core.clock import Clock
 from active_customers.core.event import Context
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import Goal, ReasonCode, Recommendation
-from active_customers.core.session import H_BOUGHT, CustomerState, State, empty_state
+from active_customers.core.session import H_BOUGHT, H_CART, CustomerState, State, empty_state
 from active_customers.kernels.answer_rows import Rows
 from active_customers.kernels.retrieval import STEP_DOWN, Asked, kept_out
 from active_customers.kernels.state_sections import Numbers
@@ -24,6 +24,7 @@ from active_customers.models.base import NO_PRODUCTS
 from active_customers.realtime.product_cards import ProductCards
 from active_customers.realtime.schemas import Query
 from active_customers.realtime.session_recommender import SessionRecommender
+from active_customers.realtime.storefront import NARROW, Storefront
 from active_customers.storage.base import Store
 
 NO_MODEL = "none"
@@ -79,6 +80,7 @@ class Engine:
         self._timer = timer
         self.recommender = SessionRecommender()
         self.standing: Sequence[str] = ()
+        self.storefront = Storefront(store.catalog, cards.table)
 
     def recommend(self, query: Query) -> Answer:
         """Return `query.n` products; fewer only when the shop has no more that may be shown."""
@@ -88,13 +90,16 @@ class Engine:
         customer, state = self._store.sessions.find(query.customer_id)
         asked = self._asked(query, (customer, state), now, deadline)
         state = _NOTHING_DONE if state is None else state
-        rows, size = recommender.retrieve(state, asked)
-        if size < query.n:
+        narrow = self.storefront.found(recommender, state, query, asked) if query.context in NARROW else None
+        rows, size = narrow or recommender.retrieve(state, asked)
+        if size < query.n and narrow is None:
             size = self._fill_up(rows, size, query.n, set(kept_out(state, asked).tolist()))
         manifest = recommender.manifest
         degraded = [*self.standing]
         if manifest is None:
             degraded.append("no_model")
+        if query.context in NARROW and narrow is None:
+            degraded.append(self.storefront.missing(query.context))
         if asked.is_late:
             degraded.append("deadline")
         if size == 0:
@@ -104,16 +109,20 @@ class Engine:
     def _asked(self, query: Query, known: tuple[int, State | None], now: int, deadline: int) -> Asked:
         """Put together what the sources need to know beside the customer's state."""
         customer, state = known
+        is_cart = query.context in (Context.CART, Context.CHECKOUT)
+        excluded = self._numbers(query.exclude)
+        if is_cart and state is not None and state[H_CART]:
+            excluded = np.concatenate((excluded, self.storefront.stand_ins(self.recommender, state, now)))
         return Asked(
             query.n,
             now,
             customer,
             query.context == Context.BROWSE and not query.product_id,
-            query.context in (Context.CART, Context.CHECKOUT),
+            is_cart,
             int(GOALS.get(query.context, Goal.NEXT)),
             self._timer() > deadline,
             self._numbers(query.product_id),
-            self._numbers(query.exclude),
+            excluded,
             NO_PRODUCTS if state is None or not state[H_BOUGHT] else self._replenishable(state),
             self._cards.standing,
         )

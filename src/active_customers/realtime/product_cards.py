@@ -51,6 +51,11 @@ class ProductCards:
         """The texts that answers are made of."""
 
     @property
+    def table(self) -> TableReader:
+        """What is true of every product now."""
+        return self._table
+
+    @property
     def standing(self) -> NDArray[np.uint8]:
         """The `Standing` of each product at this moment."""
         return self._table.columns().standing

@@ -42,7 +42,18 @@ MAX_N = 100
 """Products in one answer."""
 MAX_PRODUCTS = 1000
 """Products in one request that changes the catalogue."""
-SERVED_CONTEXTS = (Context.HOME, Context.BROWSE, Context.CART, Context.CHECKOUT, Context.DISCOVER)
+SERVED_CONTEXTS = (
+    Context.HOME,
+    Context.BROWSE,
+    Context.CATEGORY,
+    Context.CART,
+    Context.CHECKOUT,
+    Context.SEARCH,
+    Context.OUT_OF_STOCK,
+    Context.DISCOVER,
+)
+NEEDED = {Context.CATEGORY: "category", Context.SEARCH: "query", Context.OUT_OF_STOCK: "product_id"}
+"""The parameter that an answer for a context is about."""
 
 
 def _metadata(value: object) -> object:
@@ -70,7 +81,7 @@ def parsed_time(value: object) -> int:
     )
 
 
-def _one_of(members: Iterable[Word]) -> BeforeValidator:
+def one_of(members: Iterable[Word]) -> BeforeValidator:
     """Accept the word of one of the members."""
     by_word = {member.word: member for member in members}
 
@@ -92,6 +103,11 @@ def _consent(value: object) -> object:
 def _words(names: Sequence[str], default: str | None = None) -> WithJsonSchema:
     schema: dict[str, Any] = {"type": "string", "enum": list(names)}
     return WithJsonSchema(schema if default is None else schema | {"default": default})
+
+
+def channel_words() -> WithJsonSchema:
+    """Return the schema of a channel that is `web` where none is named."""
+    return _words([channel.word for channel in Channel], "web")
 
 
 _ID_SCHEMA = WithJsonSchema(
@@ -143,9 +159,9 @@ class EventIn(BaseModel):
         Annotated[str, StringConstraints(min_length=1, max_length=MAX_TOKEN_LENGTH, strict=True)] | None
     ) = None
     """`metadata.recommendation_id` of the answer that led here."""
-    context: Annotated[Context, _one_of(Context), _words([context.word for context in Context])] | None = None
+    context: Annotated[Context, one_of(Context), _words([context.word for context in Context])] | None = None
     """Where in the shop it happened."""
-    channel: Annotated[Channel, _one_of(Channel), _words([channel.word for channel in Channel])] | None = None
+    channel: Annotated[Channel, one_of(Channel), _words([channel.word for channel in Channel])] | None = None
     """Through which medium it happened."""
     query: Text | None = None
     """What was searched for."""
@@ -194,13 +210,13 @@ class RecommendationQuery(BaseModel):
     """Who is looking, known or anonymous; an id never seen before is fine."""
     context: Annotated[
         Context,
-        _one_of(SERVED_CONTEXTS),
+        one_of(SERVED_CONTEXTS),
         _words([context.word for context in SERVED_CONTEXTS], "home"),
     ] = Context.HOME
     """Where the answer is shown."""
     n: Annotated[int, Field(ge=1, le=MAX_N)] = 10
     """How many products."""
-    channel: Annotated[Channel, _one_of(Channel), _words([channel.word for channel in Channel], "web")] = Channel.WEB
+    channel: Annotated[Channel, one_of(Channel), _words([channel.word for channel in Channel], "web")] = Channel.WEB
     """The medium of the answer."""
     product_id: Annotated[list[Id], Field(max_length=20)] = Field(default_factory=list)
     """The product on the page (repeatable); for browse, the last product viewed when it is missing."""
@@ -208,6 +224,23 @@ class RecommendationQuery(BaseModel):
     """Products not to propose (repeatable)."""
     deadline_ms: Annotated[int, Field(ge=1, le=10_000)] = 50
     """After so many milliseconds the best answer so far is given, and says what it left out."""
+    category: Text | None = None
+    """For the context category: its path, such as `Kitchen > Pans`; what is below counts."""
+    query: Text | None = None
+    """For the context search: what was searched for."""
+
+    @model_validator(mode="after")
+    def _has_what_its_context_is_about(self) -> RecommendationQuery:
+        needed = NEEDED.get(self.context)
+        if needed is not None and not getattr(self, needed):
+            raise PydanticCustomError(
+                needed, "context={word} needs it: send {name}=...", {"word": self.context.word, "name": needed}
+            )
+        for context in (Context.CATEGORY, Context.SEARCH):
+            if getattr(self, NEEDED[context]) is not None and self.context != context:
+                message = "it goes with context={word}: send both, or neither"
+                raise PydanticCustomError(NEEDED[context], message, {"word": context.word})
+        return self
 
 
 class Query(NamedTuple):
@@ -220,6 +253,8 @@ class Query(NamedTuple):
     product_id: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     deadline_ms: int = 50
+    category: str | None = None
+    query: str | None = None
 
 
 REPEATABLE = frozenset({"product_id", "exclude"})
@@ -248,7 +283,7 @@ class AnswerMetadata(BaseModel):
     context: str
     channel: str
     degraded: list[str]
-    """Empty, or what could not be done: no_model, deadline, no_products"""
+    """Empty, or what could not be done: no_model, live_index, deadline, no_match, catalogue_index, no_products"""
 
 
 class RecommendationAnswer(BaseModel):
@@ -289,8 +324,8 @@ def first_error(error: ValidationError, model: type[BaseModel], at: str = "") ->
     }
     if details["type"] == "missing":
         value = None
-    if details["type"] == "product_id":
-        return InvalidValueError(f"{at}product_id", None, details["msg"])
+    if details["type"] in NEEDED.values():
+        return InvalidValueError(f"{at}{details['type']}", None, details["msg"])
     remedy = remedies.get(details["type"]) or details["msg"].removeprefix("Value error, ").replace(
         "Input should", "it should"
     )
