@@ -208,7 +208,10 @@ def test_what_the_session_showed_is_not_proposed_where_it_must_be_new(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"protocol": "leave-one-out", "test": None}, "protocol: 'leave-one-out' is not valid: --live replays sessions"),
+        (
+            {"protocol": "leave-one-out", "test": None},
+            "protocol: 'leave-one-out' is not valid: --live replays sessions",
+        ),
         ({"k": 101}, "k: 101"),
         ({"configs": {"item_knn": {"neighbours": 0}}}, "item_knn.neighbours: 0"),
         ({"against": "stan"}, "name one of the models: served"),
