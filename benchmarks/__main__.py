@@ -21,6 +21,7 @@ from benchmarks import (
     quality,
     scale,
     serving,
+    shelves,
     soak,
     start_up,
 )
@@ -41,6 +42,7 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
         "freshness": freshness.run,
         "scale": scale.run,
         "quality": quality.run,
+        "shelves": shelves.run,
         "soak": soak.run,
     }
 )

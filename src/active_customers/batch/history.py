@@ -50,7 +50,7 @@ SELECT position FROM (
     WHERE bought.event_type = {int(EventType.PURCHASE)} AND bought.time <= refunded.latest
 ) WHERE pieces_since <= pieces
 """  # noqa: S608 - constants
-"""Purchases that were given back in full; where a refund is of fewer pieces than were bought, the newest count first."""
+"""Purchases that were given back in full; where fewer pieces came back than were bought, the newest count first."""
 _NEWEST = f"""
 SELECT position, {", ".join(COLUMNS)} FROM (
     SELECT position, {", ".join(COLUMNS)} FROM read_parquet($1, hive_partitioning = false)

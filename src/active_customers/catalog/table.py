@@ -1,6 +1,7 @@
 """The table of what is true of every product now: kept by the process that writes, mapped by all that answer.
 
-It holds nothing that is not in the catalogue, and is made again from it when the service starts.
+It is made again from the catalogue when the service starts. What it holds beside that, when each price last rose and
+fell, it saw itself: where the files are lost, that is forgotten.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 _LATENCY = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
-REQUESTS = Counter("active_customers_requests", "Requests answered on the two hot routes", ["route", "status"])
+REQUESTS = Counter("active_customers_requests", "Requests answered on the hot routes", ["route", "status"])
 REQUEST_SECONDS = Histogram("active_customers_request_seconds", "Time to answer", ["route"], buckets=_LATENCY)
 EVENTS = Counter("active_customers_events", "Events posted, by what became of them", ["status"])
 DEGRADED = Counter("active_customers_degraded_answers", "Answers that fell back, by what was missing", ["reason"])
