@@ -79,6 +79,11 @@ async def _answer(settings: Settings, directory: DataDirectory) -> None:
             query = urlencode(fields | about.get(context, {}))
             await services.hot.recommendations({"headers": [], "query_string": query.encode()}, _receive(b""))
         await services.shelves.homepage({"headers": [], "query_string": b"customer_id=warm-up"}, _receive(b""))
+        shelves = services.shelves.shelves
+        for answer in (shelves.similar, shelves.bought_together):
+            answer(entry.product_id, 1)
+        shelves.trending(None, 1)
+        shelves.recently_viewed("warm-up", 1)
     finally:
         await services.parts.stop()
 

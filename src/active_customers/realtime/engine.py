@@ -129,8 +129,10 @@ class Engine:
 
     def _replenishable(self, state: State) -> Numbers:
         """Return what the customer bought and may buy again and again."""
-        bought = CustomerState.of(state).bought[:, 0].tolist()
-        return np.array([product for product in bought if self._cards.card(product).replenishable], np.uint32)
+        bought = CustomerState.of(state).bought[:, 0].astype(np.uint32)
+        flags = self._cards.table.columns().replenishable
+        known = bought[bought < len(flags)]
+        return known[flags[known] > 0]
 
     def _numbers(self, product_ids: Sequence[str]) -> Numbers:
         """Return the numbers of the products that the shop has told us of; others are passed over."""
