@@ -41,6 +41,7 @@ from active_customers.models.kernel_arguments import PerThread, Prepared
 from active_customers.realtime.engine import NO_MODEL, Answer, Engine
 from active_customers.realtime.product_cards import ProductCards
 from active_customers.realtime.schemas import MAX_N, Query
+from active_customers.realtime.session_recommender import SessionRecommender
 from active_customers.realtime.storefront import Storefront
 from active_customers.storage.base import Store
 
@@ -130,8 +131,7 @@ class Shelves:
         _, state = self._store.sessions.find(customer_id)
         recommender, kinds = self._engine.recommender, self._engine.storefront.kinds
         table = kinds.handed()
-        n_products = max(recommender.n_products, kinds.n_products)
-        sources = desk.handed(recommender.shelf_sources, n_products, recommender.items.room)
+        sources = desk.handed(recommender, max(recommender.n_products, kinds.n_products))
         self._gather(sources, table, _NOTHING_DONE if state is None else state, self._asked(now))
         if state is not None and state[H_EVENTS]:
             self._add_hybrid(desk.page, (customer_id, channel), wanted[1], now)
@@ -285,14 +285,16 @@ class _Desk:
         self._of: Any = None
         self._handed: Any = None
 
-    def handed(self, sources: Any, n_products: int, room: Room) -> Any:
-        """Return sources and scratch memory handed over, anew where the sources are others or have grown."""
-        grows = room.votes > self._room.votes or max(n_products, room.products) > self._room.products
-        if grows or self._scratch is None:
-            self._room = Room(room.votes, 2 * max(n_products, room.products))
-            nearest = candidate_set(self._room.products)
-            self._scratch = ShelfScratch(RelationScratch(*make_room(self._room)), nearest, self.page)
-        if grows or self._of is not sources:
+    def handed(self, recommender: SessionRecommender, n_products: int) -> Any:
+        """Return sources and scratch memory handed over, anew where the sources are others or products have come."""
+        sources = recommender.shelf_sources
+        if self._of is not sources or n_products > self._room.products:
+            room = recommender.items.room
+            grows = room.votes > self._room.votes or max(n_products, room.products) > self._room.products
+            if grows or self._scratch is None:
+                self._room = Room(room.votes, 2 * max(n_products, room.products))
+                nearest = candidate_set(self._room.products)
+                self._scratch = ShelfScratch(RelationScratch(*make_room(self._room)), nearest, self.page)
             self._of, self._handed = sources, hand_over((sources, self._scratch))
         return self._handed
 
