@@ -57,7 +57,7 @@ class WordIndex:
         """Return the products, ascending, that have all words of a query; where none has, those that have most."""
         words = sorted(set(words_of(query)))[:_MOST_WORDS]
         read = self._read
-        found = [read.numbers(word) for word in words]
+        found = [np.unique(read.numbers(word)) for word in words]  # what was renamed may stand there twice
         products, counts = np.unique(np.concatenate([np.empty(0, np.uint32), *found]), return_counts=True)
         if not len(products):
             return products
