@@ -23,6 +23,7 @@ from benchmarks import (
     rules,
     scale,
     serving,
+    shelves,
     soak,
     start_up,
     streams,
@@ -47,6 +48,7 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
         "scale": scale.run,
         "quality": quality.run,
         "context": context.run,
+        "shelves": shelves.run,
         "soak": soak.run,
     }
 )

@@ -21,11 +21,15 @@ from benchmarks.spread import percentiles
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Who is asked for what: a port, products that are posted, every how many-th request is a post (0: none)."""
+    """Who is asked for what: a port, products that are posted, every how many-th request is a post (0: none).
+
+    `ask` is the address that a closed loop gets, with `%s` for the customer.
+    """
 
     port: int
     products: Sequence[int | str]
     post_every: int
+    ask: str = "/api/v1/recommendations?customer_id=%s&context=home&n=10"
 
 
 class Generating:

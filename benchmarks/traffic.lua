@@ -1,6 +1,6 @@
 -- Customers in turn, each with a session of its own; every POST_EVERY-th request posts a view, durable before its 202.
 local i = 0
-local key, run = os.getenv("KEY"), os.getenv("RUN")
+local key, run, ask = os.getenv("KEY"), os.getenv("RUN"), os.getenv("ASK")
 local customers, post_every = tonumber(os.getenv("CUSTOMERS")), tonumber(os.getenv("POST_EVERY"))
 local products = {}
 for product in os.getenv("PRODUCTS"):gmatch("[^\n]+") do products[#products + 1] = product end
@@ -13,7 +13,7 @@ request = function()
       '","event_type":"view","product_id":' .. products[i * 7919 % #products + 1] .. '}'
     return wrk.format("POST", "/api/v1/events", {["X-API-Key"] = key, ["Content-Type"] = "application/json"}, body)
   end
-  return wrk.format("GET", "/api/v1/recommendations?customer_id=" .. customer .. "&context=home&n=10", {["X-API-Key"] = key})
+  return wrk.format("GET", ask:format(customer), {["X-API-Key"] = key})
 end
 
 done = function(summary, latency)

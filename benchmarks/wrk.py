@@ -48,6 +48,7 @@ def wrk(load: Load, seconds: float, connections: int) -> Throughput:
             "RUN": f"{time.time_ns():x}",
             "CUSTOMERS": str(CUSTOMERS),
             "POST_EVERY": str(load.post_every),
+            "ASK": load.ask,
             "PRODUCTS": "\n".join(orjson.dumps(product).decode() for product in load.products),
         },
     ).stdout

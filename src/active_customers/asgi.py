@@ -1,4 +1,4 @@
-"""The ASGI application: the two hot routes first, everything else through FastAPI."""
+"""The ASGI application: the hot routes first, everything else through FastAPI."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from active_customers.core.errors import ActiveCustomersError
 from active_customers.realtime.api import EVENTS, RECOMMENDATIONS, build_api
 from active_customers.realtime.hot_routes import ASGIScope, Receive
 from active_customers.realtime.problems import Headers, Reply, problem_of
+from active_customers.realtime.shelf_api import HOMEPAGE
 from active_customers.realtime.stream import STREAM
 from active_customers.wiring import Services
 
@@ -30,8 +31,10 @@ class Application:
             ("GET", RECOMMENDATIONS): services.hot.recommendations,
             ("POST", EVENTS): services.hot.events,
             ("POST", RECOMMENDATIONS): services.placements.answer,
+            ("GET", HOMEPAGE): services.shelves.homepage,
         }
-        self.at_once = {RECOMMENDATIONS.encode(): self._answer_at_once}
+        answers = {RECOMMENDATIONS: services.hot.answer, HOMEPAGE: services.shelves.answer}
+        self.at_once = {path.encode(): _answering_at_once(path, answer) for path, answer in answers.items()}
         """What a server may call instead, where it can (see `serving.http_protocol`)."""
         self._api = build_api(services)
 
@@ -51,18 +54,12 @@ class Application:
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
 
-    def _answer_at_once(self, headers: Headers, query_string: bytes) -> Reply:
-        """Answer a query as the ASGI route does."""
-        try:
-            return self._services.hot.answer(headers, query_string)
-        except Exception:  # noqa: BLE001 - as above
-            return _failed("GET", RECOMMENDATIONS)
-
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
             await self._services.parts.start()
             self._services.hot.rehearse()
+            self._services.shelves.rehearse()
         except Exception as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise
@@ -70,6 +67,18 @@ class Application:
         await receive()
         await self._services.parts.stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _answering_at_once(path: str, answer: Callable[[Headers, bytes], Reply]) -> Callable[[Headers, bytes], Reply]:
+    """Return what answers a query as the ASGI route does."""
+
+    def answer_at_once(headers: Headers, query_string: bytes) -> Reply:
+        try:
+            return answer(headers, query_string)
+        except Exception:  # noqa: BLE001 - as above
+            return _failed("GET", path)
+
+    return answer_at_once
 
 
 def _failed(method: str, path: str) -> Reply:

@@ -6,12 +6,15 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urlencode
 
 import orjson
 
 from active_customers.batch.daily_refresh import Refresh
 from active_customers.config.settings import Settings
 from active_customers.core.clock import SystemClock
+from active_customers.core.event import Context
+from active_customers.core.product import Product
 from active_customers.evaluation.simulator import SimulatorConfig, simulate
 from active_customers.importing.events import EventStore, import_events
 from active_customers.importing.products import import_products
@@ -68,11 +71,21 @@ async def _answer(settings: Settings, directory: DataDirectory) -> None:
         product = services.store.catalog.product_id(0)
         event = {"customer_id": "warm-up", "event_type": "cart_add", "product_id": product}
         await services.hot.events({"headers": []}, _receive(orjson.dumps(event)))
+        services.shelves.shelves.storefront.words.follow()
+        entry = services.store.catalog.product(0) or Product(product)
         for context in SERVED_CONTEXTS:
-            query = f"customer_id=warm-up&context={context.word}&exclude={product}"
+            about = {Context.CATEGORY: {"category": entry.category}, Context.SEARCH: {"query": entry.name}}
+            fields = {"customer_id": "warm-up", "context": context.word, "product_id": product, "exclude": product}
+            query = urlencode(fields | about.get(context, {}))
             for asked in (query, f"{query}&n=100&filter=not attributes.nothing = 1"):
                 await services.hot.recommendations({"headers": [], "query_string": asked.encode()}, _receive(b""))
         services.explainer.account(Query("warm-up"), product or "")
+        await services.shelves.homepage({"headers": [], "query_string": b"customer_id=warm-up"}, _receive(b""))
+        shelves = services.shelves.shelves
+        for answer in (shelves.similar, shelves.bought_together):
+            answer(entry.product_id, 1)
+        shelves.trending(None, 1)
+        shelves.recently_viewed("warm-up", 1)
     finally:
         await services.parts.stop()
 

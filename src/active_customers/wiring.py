@@ -36,6 +36,9 @@ from active_customers.realtime.product_cards import ProductCards
 from active_customers.realtime.rule_changes import ChangeRules, RuleChanges
 from active_customers.realtime.rules import Rulebook
 from active_customers.realtime.session_recommender import SessionRecommender
+from active_customers.realtime.shelf_routes import ShelfRoutes
+from active_customers.realtime.shelves import Shelves
+from active_customers.realtime.storefront import Storefront
 from active_customers.realtime.stream import Streams
 from active_customers.serving.append_link import AppendLink
 from active_customers.serving.append_server import AppendServer
@@ -166,6 +169,7 @@ class Services:
     placements: Placements
     streams: Streams
     readiness: Readiness
+    shelves: ShelfRoutes
 
 
 def service_clock(settings: Settings, directory: DataDirectory) -> Clock:
@@ -255,7 +259,7 @@ def build_worker(settings: Settings, directory: DataDirectory, beat: Work) -> Se
 def build_explainer(settings: Settings, directory: DataDirectory) -> tuple[EmbeddedStore, Explainer]:
     """Put together what explains answers, over a directory that another process may own; the store is to be closed."""
     store = EmbeddedStore(directory.store, settings.storage).open()
-    (_, engine, encoder, _), works = _answering(settings, directory, store, clock_of(directory))
+    (_, engine, encoder, _, _), works = _answering(settings, directory, store, clock_of(directory))
     for work in works:
         work.run()
     return store, Explainer(engine, store.catalog, encoder.cards)
@@ -274,7 +278,7 @@ def _export(directory: DataDirectory, store: EmbeddedStore) -> CustomerExport:
 
 
 _Care = tuple[Eraser, CustomerExport]
-_Answering = tuple[EmbeddedStore, Engine, AnswerEncoder, Counts]
+_Answering = tuple[EmbeddedStore, Engine, AnswerEncoder, Counts, ShelfRoutes]
 
 
 _Owned = tuple[int, EmbeddedStore, DirectWriter, CatalogTable]
@@ -311,9 +315,12 @@ def _answering(
     cards = ProductCards(store.catalog, TableReader(directory.catalog_table), load_languages(settings.texts))
     rules = Rulebook(store, cards.table, clock, settings.rules)
     engine = Engine(store, cards, clock, rules=rules)
+    engine.storefront = Storefront(store.catalog, cards.table, settings.storefront)
     if settings.shop.free_delivery_from:
         engine.delivery = FreeDelivery(settings.shop, lambda: cards.prices)
-    encoder = AnswerEncoder(cards, TokenSigner(load_keys(directory.keys)))
+    signer = TokenSigner(load_keys(directory.keys))
+    encoder = AnswerEncoder(cards, signer)
+    shelves = Shelves(store, cards, engine, clock, settings.shelves)
     live = LiveReader(directory.live, settings.models.hybrid.session_knn, settings.models.popularity)
     engine.recommender = SessionRecommender(live=live)
     unlearned = PassedOver(store.erasures, store.customers)
@@ -325,9 +332,14 @@ def _answering(
         engine.standing = watch.look()
 
     counts = Counts()
-    works = [Work(work, pause, at_start=True) for work in (follower.follow, look, counts.publish)]
-    works.append(Work(rules.follow, settings.rules.poll_seconds, at_start=True))
-    return (store, engine, encoder, counts), works
+    routes = ShelfRoutes(Access(settings.access), shelves, cards, signer)
+    kinds, words = engine.storefront.kinds, engine.storefront.words
+    works = [
+        Work(work, pause, at_start=True)
+        for work in (follower.follow, look, counts.publish, routes.counts.publish, kinds.follow)
+    ]
+    works += [Work(rules.follow, settings.rules.poll_seconds, at_start=True), Work(words.follow, pause)]
+    return (store, engine, encoder, counts, routes), works
 
 
 def _upkeep(settings: Settings, owned: tuple[DataDirectory, EmbeddedStore, DirectWriter]) -> list[Work]:
@@ -376,7 +388,7 @@ def _services(
     care: _Care,
     changing: tuple[Products, ChangeRules],
 ) -> Services:
-    store, engine, encoder, counts = answering
+    store, engine, encoder, counts, shelves = answering
     appender, parts = appending
     products, change_rules = changing
     clock = products.clock
@@ -401,6 +413,7 @@ def _services(
         placements,
         streams,
         Readiness(store, engine),
+        shelves,
     )
 
 

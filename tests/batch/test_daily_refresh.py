@@ -130,6 +130,32 @@ def test_the_next_refresh_learns_what_came_since_and_takes_over(refresh, visits,
     assert ArtifactStore(directory.models).current() == second.version == "v2025.01.15-002"
 
 
+def test_what_was_given_back_in_full_is_no_purchase_to_learn_from(refresh, embedded, directory, make_event):
+    baskets = [
+        make_event(f"c{i}", EventType.PURCHASE, product, NOW - HOUR * (9 - i), quantity=2)
+        for i in range(4)
+        for product in ("a", "b")
+    ]
+    given_back = [
+        make_event("c0", EventType.REFUND, "b", NOW, quantity=2),
+        make_event("c1", EventType.REFUND, "b", NOW, quantity=1),
+        make_event("c1", EventType.REFUND, "b", NOW, quantity=1),
+        make_event("c2", EventType.REFUND, "b", NOW, quantity=1),
+        make_event("c3", EventType.REFUND, "b", NOW - 20 * HOUR, quantity=2),
+    ]
+    embedded.events.append([*baskets, *given_back], NOW)
+    manifest = refresh()
+    models = load_models(*ArtifactStore(directory.models).load(manifest.version))
+    assert models.items.bought.support.tolist() == [2, 2]
+    history = read_history(Archive(directory.archive), RefreshConfig(), directory.models / "scratch")
+    is_bought = history.columns["event_type"] == EventType.PURCHASE
+    customers = [embedded.sessions.find(f"c{i}")[0] for i in range(4)]
+    b = embedded.catalog.product_number("b")
+    kept = history.columns["customer"][is_bought & (history.columns["product"] == b)]
+    assert sorted(kept.tolist()) == sorted([customers[2], customers[3]])
+    assert len(history) == len(baskets)
+
+
 def test_old_versions_go(refresh, visits, directory):
     visits(0, 6)
     for _ in range(4):

@@ -195,3 +195,47 @@ def test_after_any_changes_the_rows_are_those_of_a_table_made_from_the_catalogue
     again.catalog = kept.catalog
     again.table = again.opened()
     assert [again.row(product) for product in "abc"] == rows
+
+
+def test_a_price_that_fell_is_remembered_with_what_it_was_until_it_rises(kept):
+    number = kept.catalog.number_products(["p"])[0]
+
+    def noted() -> tuple[int, int, float]:
+        table = kept.reader.columns()
+        return int(table.raised[number]), int(table.dropped[number]), float(table.before[number])
+
+    kept.put(Product("p", price=10.0))
+    assert noted() == (NOW, 0, 0.0)
+    for price in (8.0, 8.0, 7.0):
+        kept.clock.advance(HOUR)
+        kept.put(Product("p", price=price))
+    assert noted() == (NOW, NOW + 3 * HOUR, 8.0)
+    kept.clock.advance(HOUR)
+    kept.put(Product("p", price=9.0))
+    assert noted() == (NOW + 4 * HOUR, NOW + 3 * HOUR, 8.0)
+
+
+def test_a_sale_that_begins_by_its_date_is_a_price_that_fell(kept):
+    kept.put(Product("p", price=10.0, sale_price=6.0, sale_from=NOW + HOUR))
+    kept.clock.advance(2 * HOUR)
+    kept.table.follow()
+    table, number = kept.reader.columns(), kept.catalog.product_number("p")
+    assert (table.dropped[number], table.before[number], table.prices[number]) == (NOW + 2 * HOUR, 10.0, 6.0)
+
+
+def test_a_table_that_is_made_anew_keeps_what_it_saw_of_prices(kept):
+    kept.put(Product("p", price=10.0))
+    kept.clock.advance(HOUR)
+    kept.put(Product("p", price=8.0))
+    kept.clock.advance(HOUR)
+    kept.opened()
+    table, number = kept.reader.columns(), kept.catalog.product_number("p")
+    assert (table.raised[number], table.dropped[number], table.before[number]) == (NOW, NOW + HOUR, 10.0)
+
+
+def test_a_row_says_when_a_product_was_released_and_whether_it_is_bought_again(kept):
+    kept.put(Product("p", released=NOW - DAY, replenishable=True), Product("q"))
+    table = kept.reader.columns()
+    numbers = [kept.catalog.product_number(product) for product in "pq"]
+    assert table.released[numbers].tolist() == [NOW - DAY, 0]
+    assert table.replenishable[numbers].tolist() == [1, 0]

@@ -8,15 +8,21 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from active_customers.core.clock import DAY
 from active_customers.core.event import TASTE_TYPES, EventType
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.session import (
     BOUGHT_KEPT,
+    BOUGHT_WORDS,
     CART_KEPT,
+    DAYS_AT,
     EVENTS_KEPT,
+    FIRST_DAY_AT,
     GIVEN_SESSION,
+    HEADER,
     HIDDEN_KEPT,
     MAX_WORDS,
+    MOST_DAY,
     SESSION_GAP,
     SESSIONS_KEPT,
     CustomerState,
@@ -34,6 +40,7 @@ class Twin:
     events: list[tuple[int, int, int, int]] = field(default_factory=list)
     cart: dict[int, tuple[int, int]] = field(default_factory=dict)
     bought: dict[int, tuple[int, int]] = field(default_factory=dict)
+    days: dict[int, tuple[int, int]] = field(default_factory=dict)
     hidden: list[int] = field(default_factory=list)
     sessions: list[list[int]] = field(default_factory=list)
 
@@ -51,12 +58,19 @@ class Twin:
         elif kind == EventType.PURCHASE:
             if product in self.cart and self.cart[product][1] <= time:
                 del self.cart[product]
+            self._count_day(product, time // DAY)
             self._add(self.bought, BOUGHT_KEPT, product, quantity, time)
         elif kind == EventType.REFUND:
             self._take(self.bought, product, quantity)
         elif kind == EventType.HIDE and product not in self.hidden:
             self.hidden = [*self.hidden, product][-HIDDEN_KEPT:]
         return session
+
+    def _count_day(self, product, day):
+        """A purchase is on a day of its own, unless that is the first or the latest one."""
+        first, days = self.days.get(product, (day, 0)) if product in self.bought else (day, 0)
+        latest = self.bought[product][1] // DAY if product in self.bought else None
+        self.days[product] = min(first, day), days + (days == 0 or day not in (first, latest))
 
     @staticmethod
     def _add(rows, kept, product, quantity, time):
@@ -178,6 +192,11 @@ def assert_equal(state, twin):
     assert [(product, (quantity, time)) for product, quantity, time in seen.bought.tolist()] == list(
         twin.bought.items()
     )
+    first = HEADER + seen.events.size + seen.cart.size
+    words = state[first : first + seen.bought.size : BOUGHT_WORDS].tolist()
+    assert [(word >> FIRST_DAY_AT & MOST_DAY, word >> DAYS_AT) for word in words] == [
+        twin.days[product] for product in twin.bought
+    ]
     assert seen.hidden.tolist() == twin.hidden
     assert seen.sessions.tolist() == twin.sessions
 

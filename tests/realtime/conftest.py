@@ -40,6 +40,8 @@ from active_customers.realtime.problems import Reply
 from active_customers.realtime.product_cards import ProductCards
 from active_customers.realtime.schemas import RecommendationAnswer
 from active_customers.realtime.session_recommender import SessionRecommender, load_models
+from active_customers.realtime.shelf_routes import HomepageAnswer, ShelfRoutes
+from active_customers.realtime.shelves import Shelves
 from active_customers.storage.memory import MemoryStore
 
 KITCHEN = ["k0", "k1", "k2", "k3", "k4"]
@@ -76,7 +78,10 @@ class Shop:
         self.engine = Engine(self.store, self.cards, self.clock)
         encoder = AnswerEncoder(self.cards, SIGNER)
         self.explainer = Explainer(self.engine, self.store.catalog, self.cards)
-        self.hot = HotRoutes(Access(access or AccessConfig()), self.clock, (self.engine, encoder), self)
+        checked = Access(access or AccessConfig())
+        self.hot = HotRoutes(checked, self.clock, (self.engine, encoder), self)
+        self.shelves = Shelves(self.store, self.cards, self.engine, self.clock)
+        self.pages = ShelfRoutes(checked, self.shelves, self.cards, SIGNER)
 
     async def append(self, events: list[Event]) -> list[Receipt]:
         return self.store.events.append(events, self.clock.now())
@@ -126,6 +131,24 @@ class Shop:
         """Put products into the catalogue."""
         self.store.catalog.put_products(products)
         self.table.update([product.product_id for product in products])
+        self.look_through()
+
+    def look_through(self) -> None:
+        """Let the indexes of the catalogue know what changed, as a service does every second."""
+        self.engine.storefront.kinds.follow()
+        self.engine.storefront.words.follow()
+
+    def page(self, customer: object, **parameters: object) -> dict[str, Any]:
+        """Return a page, which must be in the declared shape."""
+        reply = self.pages.answer([], urlencode({"customer_id": customer, **parameters}).encode())
+        assert reply.status == 200, reply.body
+        HomepageAnswer.model_validate_json(reply.body, strict=True)
+        return orjson.loads(reply.body)
+
+    def shelf(self, customer: object, code: str, **parameters: object) -> list[object]:
+        """Return the ids on one shelf of a page, in order; none where it is left out."""
+        shelves = self.page(customer, shelves=10, **parameters)["shelves"]
+        return [row["product_id"] for shelf in shelves if shelf["code"] == code for row in shelf["products"]]
 
     def session(self, number: int, products: list[str], kind: str = "view") -> None:
         """Post a session of a customer of its own; higher numbers lie further back."""

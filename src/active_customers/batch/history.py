@@ -15,7 +15,7 @@ from pydantic import Field
 
 from active_customers.core.config import Config
 from active_customers.core.errors import StorageError
-from active_customers.core.event import TASTE_TYPES
+from active_customers.core.event import TASTE_TYPES, EventType
 from active_customers.core.product import Product
 from active_customers.models.base import SessionLog
 from active_customers.models.product_features import ProductFeatures, features_of, tokens_of
@@ -38,11 +38,25 @@ COLUMNS = ("session", "product", "event_type", "time", "customer")
 
 _KINDS = ", ".join(str(int(kind)) for kind in TASTE_TYPES)
 _OF_TASTE = f"product IS NOT NULL AND event_type IN ({_KINDS}) AND customer NOT IN (SELECT unnest(?))"
+_GIVEN_BACK = f"""
+SELECT position FROM (
+    SELECT bought.position, refunded.pieces, sum(bought.quantity) OVER (
+        PARTITION BY bought.customer, bought.product ORDER BY bought.time DESC, bought.position DESC
+    ) AS pieces_since
+    FROM read_parquet($1, hive_partitioning = false) bought JOIN (
+        SELECT customer, product, sum(quantity) AS pieces, max(time) AS latest
+        FROM read_parquet($1, hive_partitioning = false)
+        WHERE event_type = {int(EventType.REFUND)} AND product IS NOT NULL GROUP BY customer, product
+    ) refunded ON bought.customer = refunded.customer AND bought.product = refunded.product
+    WHERE bought.event_type = {int(EventType.PURCHASE)} AND bought.time <= refunded.latest
+) WHERE pieces_since <= pieces
+"""  # noqa: S608 - constants
+"""Purchases that were given back in full; where fewer pieces came back than were bought, the newest count first."""
 _NEWEST = f"""
 SELECT position, {", ".join(COLUMNS)} FROM (
-    SELECT position, {", ".join(COLUMNS)} FROM read_parquet(?, hive_partitioning = false)
-    WHERE {_OF_TASTE}
-    ORDER BY position DESC LIMIT ?
+    SELECT position, {", ".join(COLUMNS)} FROM read_parquet($1, hive_partitioning = false)
+    WHERE {_OF_TASTE.replace("?", "$2")}
+    ORDER BY position DESC LIMIT $3
 ) ORDER BY position
 """  # noqa: S608 - constants
 _COUNT_SINCE = f"""
@@ -81,7 +95,8 @@ EVERYBODY = WhoIsWho(np.empty(0, np.uint32), np.empty((0, 2), np.uint32))
 class History:
     """Acts by column (`COLUMNS`), in order of log position; `watermark` and `holes` as in a `Manifest`.
 
-    The last `n_unseen` of them stand at or above the watermark that was asked about; `first` is the first one's
+    A purchase that was given back in full is a view: it says what the customer looked at, and not what they keep. The
+    last `n_unseen` of them stand at or above the watermark that was asked about; `first` is the first one's
     position. `features` says what the catalogue knows of products, acted on or not.
     """
 
@@ -167,10 +182,11 @@ def _newest_acts(
         "temp_directory": str(scratch),
     }
     for part in parts:
-        check_part(part.path, ("position", *COLUMNS))
+        check_part(part.path, ("position", "quantity", *COLUMNS))
     try:
         with duckdb.connect(config=settings) as connection:
             found = connection.execute(_NEWEST, [wanted.files, wanted.passed_over, wanted.newest_acts]).fetchnumpy()
+            given_back = connection.execute(_GIVEN_BACK, [wanted.files]).fetchnumpy()["position"]
             [(n_unseen,)] = connection.execute(_COUNT_SINCE, [wanted.files, wanted.passed_over, wanted.seen]).fetchall()
     except duckdb.Error as error:
         remedy = "see that the archive can be read and the disk has room, then refresh again"
@@ -178,4 +194,7 @@ def _newest_acts(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     columns = {name: np.asarray(found[name]) for name in ("position", *COLUMNS)}
+    columns["event_type"] = np.where(
+        np.isin(columns["position"], given_back), np.uint8(EventType.VIEW), columns["event_type"]
+    )
     return columns, min(int(n_unseen), len(columns["product"]))

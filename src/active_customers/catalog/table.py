@@ -1,6 +1,7 @@
 """The table of what is true of every product now: kept by the process that writes, mapped by all that answer.
 
-It holds nothing that is not in the catalogue, and is made again from it when the service starts.
+It is made again from the catalogue when the service starts. What it holds beside that, when each price last rose and
+fell, it saw itself: where the files are lost, that is forgotten.
 """
 
 from __future__ import annotations
@@ -41,6 +42,11 @@ _COLUMNS = (
     Column("brands", np.uint32),
     Column("groups", np.uint32),
     Column("changes", np.int64),
+    Column("released", np.int64),
+    Column("replenishable", np.uint8),
+    Column("raised", np.int64),
+    Column("dropped", np.int64),
+    Column("before", np.float64),
 )
 _FEWEST_ROWS = 4_096
 _ROWS_AT_ONCE = 1_000
@@ -127,6 +133,9 @@ class CatalogTable:
             self._facet_numbers("brand", [_value(product, "brand") for product in products]),
             self._facet_numbers("variant_group", [_value(product, "variant_group") for product in products]),
             np.array([_NEVER if change is None else change for change in changes], np.int64),
+            np.array([(product and product.released) or 0 for product in products], np.int64),
+            np.array([product is not None and product.replenishable for product in products], np.uint8),
+            now,
         )
         write_table_rows(self._table, rows)
 

@@ -20,6 +20,8 @@ from active_customers.realtime.context_engine import ShopConfig
 from active_customers.realtime.languages import TextsConfig
 from active_customers.realtime.live_index import LiveIndexConfig
 from active_customers.realtime.rules import RulesConfig
+from active_customers.realtime.shelves import ShelvesConfig
+from active_customers.realtime.storefront import StorefrontConfig
 from active_customers.realtime.stream import StreamConfig
 from active_customers.serving.backlog import CommitterConfig
 from active_customers.serving.live_updater import LiveUpdaterConfig
@@ -67,6 +69,8 @@ class Settings(Config):
     live_updater: LiveUpdaterConfig = LiveUpdaterConfig()
     live_index: LiveIndexConfig = LiveIndexConfig()
     rules: RulesConfig = RulesConfig()
+    storefront: StorefrontConfig = StorefrontConfig()
+    shelves: ShelvesConfig = ShelvesConfig()
     retention: RetentionConfig = RetentionConfig()
     consent: ConsentConfig = ConsentConfig()
     robots: RobotConfig = RobotConfig()

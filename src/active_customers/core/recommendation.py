@@ -32,6 +32,10 @@ class ReasonCode(Word):
     """The history relates it to the evidence: directly, or over products between them."""
     SIMILAR = 9
     """The catalogue describes it and the evidence alike; the history relates it to nothing in the session."""
+    BUY_AGAIN = 10
+    """The customer bought it before, and it is due by their own interval; the evidence is itself."""
+    PRICE_DROP = 11
+    """It costs less than when the customer looked at it; the evidence is itself."""
 
 
 SOURCES: Mapping[ReasonCode, str] = {
@@ -45,6 +49,8 @@ SOURCES: Mapping[ReasonCode, str] = {
     ReasonCode.CATALOG: "catalog",
     ReasonCode.RELATED: "hybrid",
     ReasonCode.SIMILAR: "hybrid",
+    ReasonCode.BUY_AGAIN: "buy_again",
+    ReasonCode.PRICE_DROP: "price_drop",
 }
 """Who proposes a product for each reason, as answers say it."""
 

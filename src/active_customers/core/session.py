@@ -5,13 +5,17 @@ Layout (words)::
     header   [HEADER]                 see the H_ constants
     events   [n_events, 3]            time, session, product | event type << 32; oldest first
     cart     [n_cart, 3]              product, quantity, time of the latest add; oldest first
-    bought   [n_bought, 3]            product, quantity, time of the latest purchase; oldest first
+    bought   [n_bought, 3]            product | first day << 32 | days << 48, quantity, time of the latest purchase;
+                                      oldest first
     hidden   [n_hidden]               product
     sessions [n_sessions, 3]          session, first time, last time; in the order they were opened
 
 Each section is bounded; when it is full its oldest row leaves, and an act that would be older than all is not kept:
 oldest by the shop's own time (of sessions: their last time), except for `hidden`, which goes by arrival. The fold that
 changes it is `kernels.session_state`.
+
+Of what was bought the first day (days since 1970) and the number of days with a purchase stand beside the product, so
+that its interval is known: 0 days where the state was written before they were counted.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_customers.core.clock import DAY, MINUTE
+from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import Goal
 
 State = NDArray[np.int64]
@@ -33,6 +38,10 @@ H_VERSION, H_EVENTS, H_CART, H_BOUGHT, H_HIDDEN, H_SESSIONS, H_NEWEST = range(7)
 HEADER = 7
 
 EVENT_WORDS, CART_WORDS, BOUGHT_WORDS, HIDDEN_WORDS, SESSION_WORDS = 3, 3, 3, 1, 3
+
+FIRST_DAY_AT, DAYS_AT = 32, 48
+"""Bits of a bought product's word where the first day and the number of days with a purchase stand."""
+MOST_DAY, MOST_DAYS = 0xFFFF, 0x7FFF
 
 # Bounds of the sections. An active customer's state is about 1.2 kB; the largest possible one is 22 kB.
 EVENTS_KEPT = 40
@@ -94,7 +103,8 @@ def empty_state() -> State:
 class CustomerState:
     """A readable view of a `State`; the hot path reads the array itself.
 
-    Shapes: events [n, 3], cart [n, 3], bought [n, 3], hidden [n], sessions [n, 3], all int64, columns as in the layout.
+    Shapes: events [n, 3], cart [n, 3], bought [n, 3], hidden [n], sessions [n, 3], all int64, columns as in the layout,
+    but that the products of `bought` stand alone.
     """
 
     events: State
@@ -106,7 +116,7 @@ class CustomerState:
 
     @classmethod
     def of(cls, state: State) -> CustomerState:
-        """Split a state array into its sections (views, nothing is copied)."""
+        """Split a state array into its sections: views, but for a copy of what was bought."""
         sections = []
         start = HEADER
         for count, words in (
@@ -121,6 +131,8 @@ class CustomerState:
             sections.append(section.reshape(-1, words) if words > 1 else section)
             start = end
         events, cart, bought, hidden, sessions = sections
+        bought = bought.copy()
+        bought[:, 0] &= NO_NUMBER
         return cls(events, cart, bought, hidden, sessions, int(state[H_NEWEST]))
 
 

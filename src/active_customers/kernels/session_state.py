@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from active_customers.core.clock import DAY
 from active_customers.core.event import TASTE_TYPES, EventType
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.session import (
@@ -22,8 +23,10 @@ from active_customers.core.session import (
     BOUGHT_WORDS,
     CART_KEPT,
     CART_WORDS,
+    DAYS_AT,
     EVENT_WORDS,
     EVENTS_KEPT,
+    FIRST_DAY_AT,
     GIVEN_SESSION,
     H_EVENTS,
     H_NEWEST,
@@ -33,6 +36,8 @@ from active_customers.core.session import (
     HIDDEN_KEPT,
     HIDDEN_WORDS,
     LAYOUT_VERSION,
+    MOST_DAY,
+    MOST_DAYS,
     SESSION_GAP,
     SESSION_WORDS,
     SESSIONS_KEPT,
@@ -64,7 +69,7 @@ def _drop_row(rows: Words, count: int, row: int) -> int:
 @kernel
 def _find(rows: Words, count: int, product: int) -> int:
     for i in range(count):
-        if rows[i, 0] == product:
+        if (rows[i, 0] ^ product) & NO_NUMBER == 0:
             return i
     return -1
 
@@ -110,6 +115,26 @@ def _add_line(rows: Words, count: int, kept: int, line: tuple[int, int, int]) ->
     rows[i, 1] = quantity
     rows[i, 2] = time
     return count + 1
+
+
+@kernel
+def _add_purchase(bought: Words, count: int, line: tuple[int, int, int]) -> int:
+    """Do as `_add_line` does, and count the days on which the product was bought.
+
+    A late purchase is taken for one on a day of its own, unless that is the first or the latest one.
+    """
+    product, quantity, time = line
+    day = min(max(time // DAY, 0), MOST_DAY)
+    first, days = day, 1
+    row = _find(bought, count, product)
+    if row >= 0:
+        latest = min(max(bought[row, 2] // DAY, 0), MOST_DAY)
+        known = bought[row, 0] >> DAYS_AT
+        since = (bought[row, 0] >> FIRST_DAY_AT) & MOST_DAY if known > 0 else latest
+        first, days = min(since, day), max(known, 1) + (day not in (since, latest))
+    return _add_line(
+        bought, count, BOUGHT_KEPT, (product | first << FIRST_DAY_AT | min(days, MOST_DAYS) << DAYS_AT, quantity, time)
+    )
 
 
 @kernel
@@ -209,7 +234,7 @@ def _apply(act: Words, session: int, sections: tuple[Words, ...], counts: Words)
     elif kind == _PURCHASE:
         if not _is_newer(cart, counts[_CART], product, time):
             counts[_CART] = _drop_product(cart, counts[_CART], product)
-        counts[_BOUGHT] = _add_line(bought, counts[_BOUGHT], BOUGHT_KEPT, (product, quantity, time))
+        counts[_BOUGHT] = _add_purchase(bought, counts[_BOUGHT], (product, quantity, time))
     elif kind == _REFUND:
         counts[_BOUGHT] = _take_from_line(bought, counts[_BOUGHT], product, quantity)
     elif kind == _HIDE:

@@ -90,5 +90,5 @@ def read_sections(state: State, asked: Numbers, now: int, of_all_sessions: bool)
 def _column(state: State, at: int, count: int, words: int) -> Numbers:
     column = np.empty(count, np.uint32)
     for i in range(count):
-        column[i] = state[at + i * words]
+        column[i] = state[at + i * words] & NO_NUMBER  # of what was bought, days stand beside the product
     return column

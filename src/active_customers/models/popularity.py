@@ -78,6 +78,17 @@ class Popularity:
         """Return at most `n` trending products, the largest growth first."""
         return _ranked(self._by_trend, self._trends, n, excluded)
 
+    def trends(self) -> Ranking:
+        """Return the trending products as the request path takes them, the largest growth first."""
+        products = self._by_trend[:RANKED]
+        trending = np.ones(len(products), np.bool_)
+        return ranking(products, self._trends[products], trending, (trending, trending))
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """The decayed, weighted count of each product."""
+        return self._scores
+
     def is_trending(self, product: int) -> bool:
         """Whether a product's share of the sessions is growing."""
         return 0 <= product < len(self._trends) and bool(self._trends[product] >= self.config.trending_lift)

@@ -36,6 +36,7 @@ from active_customers.realtime.schemas import (
     RecommendationAnswer,
     RecommendationQuery,
 )
+from active_customers.realtime.shelf_api import SHELF_MODELS, shelf_router
 from active_customers.serving.clock_control import ClockControl, ClockMove, ClockReport
 from active_customers.serving.eraser import Eraser, ErasureReceipt, checked_id
 from active_customers.serving.health import Health, HealthReport
@@ -66,6 +67,7 @@ def build_api(parts: Services) -> FastAPI:
     app.include_router(product_router(parts.access, parts.products))
     app.include_router(rule_router(parts.access, parts.rules))
     app.include_router(explain_router(parts.access, parts.explainer))
+    app.include_router(shelf_router(parts.access, parts.shelves))
     app.include_router(_clock_router(parts.access, parts.clock))
     _report_problems(app)
     _describe(app)
@@ -258,6 +260,7 @@ _MODELS: tuple[type[BaseModel], ...] = (
     *PAGE_MODELS,
     *PRODUCT_MODELS,
     *RULE_MODELS,
+    *SHELF_MODELS,
 )
 
 

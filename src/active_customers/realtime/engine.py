@@ -16,7 +16,7 @@ from active_customers.core.clock import HOUR, Clock
 from active_customers.core.event import Context
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import REASON_MASK, Goal, ReasonCode, Recommendation
-from active_customers.core.session import H_BOUGHT, CustomerState, State, empty_state
+from active_customers.core.session import H_BOUGHT, H_CART, CustomerState, State, empty_state
 from active_customers.kernels.answer_rows import Rows
 from active_customers.kernels.arrange import POOL_BEYOND, Arranging, arrange, fill_up
 from active_customers.kernels.retrieval import Asked, kept_out
@@ -29,6 +29,7 @@ from active_customers.realtime.rules import Applied, Rulebook
 from active_customers.realtime.ruling import NO_FACTORS
 from active_customers.realtime.schemas import MAX_N, Query
 from active_customers.realtime.session_recommender import SessionRecommender
+from active_customers.realtime.storefront import NARROW, Storefront
 from active_customers.storage.base import Store
 
 NO_MODEL = "none"
@@ -112,6 +113,7 @@ class Engine:
         self.standing: Sequence[str] = ()
         self.factors: NDArray[np.float32] = NO_FACTORS
         self.delivery: FreeDelivery | None = None
+        self.storefront = Storefront(store.catalog, cards.table)
 
     @property
     def cards(self) -> ProductCards:
@@ -169,15 +171,18 @@ class Engine:
         if applied.standing is not None:
             asked = asked._replace(standing=applied.standing)
         state = _NOTHING_DONE if state is None else state
-        rows, size = recommender.retrieve(state, asked)
+        narrow = self.storefront.found(recommender, state, query, asked) if query.context in NARROW else None
+        rows, size = narrow or recommender.retrieve(state, asked)
         if delivery is not None and gap is not None:
             delivery.prefer(rows, size, gap)
         if asked.pool or size < query.n:
-            size = self._arranged(rows, size, (state, asked), applied)
+            size = self._arranged(rows, size, (state, asked), applied, fills=narrow is None)
         manifest = recommender.manifest
         degraded = [*self.standing]
         if manifest is None:
             degraded.append("no_model")
+        if query.context in NARROW and narrow is None:
+            degraded.append(self.storefront.missing(query.context))
         if asked.is_late:
             degraded.append("deadline")
         if size == 0:
@@ -199,24 +204,30 @@ class Engine:
     def _asked(self, query: Query, known: tuple[int, State | None], now: int, deadline: int) -> Asked:
         """Put together what the sources need to know beside the customer's state."""
         customer, state = known
+        is_cart = query.context in (Context.CART, Context.CHECKOUT)
+        excluded = self._numbers(query.exclude)
+        if is_cart and state is not None and state[H_CART]:
+            excluded = np.concatenate((excluded, self.storefront.stand_ins(self.recommender, state, now)))
         return Asked(
             query.n,
             now,
             customer,
             query.context == Context.BROWSE and not query.product_id,
-            query.context in (Context.CART, Context.CHECKOUT),
+            is_cart,
             int(GOALS.get(query.context, Goal.NEXT)),
             self._timer() > deadline,
             self._numbers(query.product_id),
-            self._numbers(query.exclude),
+            excluded,
             NO_PRODUCTS if state is None or not state[H_BOUGHT] else self._replenishable(state),
             self._cards.standing,
         )
 
     def _replenishable(self, state: State) -> Numbers:
         """Return what the customer bought and may buy again and again."""
-        bought = CustomerState.of(state).bought[:, 0].tolist()
-        return np.array([product for product in bought if self._cards.card(product).replenishable], np.uint32)
+        bought = CustomerState.of(state).bought[:, 0].astype(np.uint32)
+        flags = self._cards.table.columns().replenishable
+        known = bought[bought < len(flags)]
+        return known[flags[known] > 0]
 
     def _numbers(self, product_ids: Sequence[str]) -> Numbers:
         """Return the numbers of the products that the shop has told us of; others are passed over."""
@@ -225,14 +236,14 @@ class Engine:
         numbers = [self._store.catalog.product_number(product_id) for product_id in product_ids]
         return np.array([number for number in numbers if number != NO_NUMBER], np.uint32)
 
-    def _arranged(self, rows: Rows, size: int, about: tuple[State, Asked], applied: Applied) -> int:
-        """Make the page that the shop wants of what was found, and fill it up; return how many rows there are then."""
+    def _arranged(self, rows: Rows, size: int, about: tuple[State, Asked], applied: Applied, *, fills: bool) -> int:
+        """Make the page that the shop wants of what was found, and fill it up if it `fills`; return its rows."""
         state, asked = about
         excluded = kept_out(state, asked) if applied.pins else NO_PRODUCTS
         arranging = Arranging(rows, asked.n, excluded, self._cards.standing, self.factors)
         if asked.pool:
             size = self._arrange(applied.handed, arranging, size)
-        if size < asked.n:
+        if fills and size < asked.n:
             arranging = arranging._replace(excluded=excluded if applied.pins else kept_out(state, asked))
             size = self._fill_up(applied.handed, arranging, size, self._store.catalog.n_products())
         return size

@@ -36,7 +36,7 @@ MAX_READ = 8 << 20
 
 JSON: Headers = [(b"content-type", b"application/json"), (b"cache-control", b"private, no-store")]
 
-_VARY = (b"vary", b"accept-language")
+VARY = (b"vary", b"accept-language")
 
 _CUSTOMER = b"customer_id="
 _LONGEST_KEPT = 512
@@ -103,7 +103,7 @@ class HotRoutes:
         languages = self._languages = self._encoder.languages
         tags = [(b"content-language", language.tag.encode()) for language in languages.known]
         self._when_asked: list[Headers] = [[*JSON, tag] for tag in tags]
-        self._negotiated = [[*headers, _VARY] for headers in self._when_asked] if len(tags) > 1 else self._when_asked
+        self._negotiated = [[*headers, VARY] for headers in self._when_asked] if len(tags) > 1 else self._when_asked
 
     def rehearse(self) -> None:
         """Answer a query that nobody asked, so that nobody waits for what is loaded on its first use."""
@@ -205,21 +205,28 @@ def parse_query(query_string: bytes) -> Query:
 
     All but the customer repeats from request to request, so what was made of it is kept.
     """
+    customer, rest = split_customer(query_string)
+    return _checked(query_fields(query_string)) if customer is None else Query(customer, *_wishes(rest))
+
+
+def split_customer(query_string: bytes) -> tuple[str | None, bytes]:
+    """Return the customer of a plain query string and the rest, which may be kept; None where it is not plain."""
     if query_string.startswith(_CUSTOMER) and len(query_string) <= _LONGEST_KEPT and b"%" not in query_string:
         customer, _, rest = query_string[len(_CUSTOMER) :].partition(b"&")
         is_plain = customer.translate(None, b"-_.~").isalnum() and len(customer) <= MAX_ID_LENGTH
         if is_plain and _CUSTOMER not in rest:
-            return Query(customer.decode(), *_wishes(rest))
-    return _checked(_fields(query_string))
+            return customer.decode(), rest
+    return None, query_string
 
 
 @lru_cache(maxsize=4096)
 def _wishes(rest: bytes) -> tuple[Any, ...]:
     """Return the fields of a query but for its customer."""
-    return _checked({"customer_id": "anybody", **_fields(rest)})[1:]
+    return _checked({"customer_id": "anybody", **query_fields(rest)})[1:]
 
 
-def _fields(query_string: bytes) -> dict[str, Any]:
+def query_fields(query_string: bytes) -> dict[str, Any]:
+    """Return the parameters of a query string; raises `InvalidValueError` for one that stands there twice."""
     fields: dict[str, Any] = {}
     for name, value in _pairs(query_string):
         if name in REPEATABLE:

@@ -15,10 +15,16 @@ from pydantic import Field, StringConstraints
 from active_customers.core.config import Config
 from active_customers.core.errors import InvalidValueError, SettingsError, meant
 from active_customers.core.recommendation import ReasonCode
+from active_customers.core.shelf import Shelf
 from active_customers.realtime.schemas import LANGUAGE_TAG
 
 PRODUCT = "{product}"
 """Stands in a sentence for the name of the product that the reason rests on."""
+
+TRENDING_ANYWHERE = "trending_anywhere"
+"""What trends are called where there are none in the customer's categories."""
+TITLES = (*(shelf.word for shelf in Shelf), TRENDING_ANYWHERE)
+"""What titles of shelves go by in files."""
 
 _ENGLISH = "en"
 _MOST_LETTERS = 300
@@ -38,11 +44,15 @@ class TextsConfig(Config):
 
 
 class Language(NamedTuple):
-    """What reasons are called in one language; `unnamed` is what a product is called that must not be named."""
+    """What reasons and shelves are called in one language.
+
+    `unnamed` is what a product is called that must not be named; `titles` are those of shelves, by `TITLES`.
+    """
 
     tag: str
     unnamed: str
     sentences: Mapping[ReasonCode, str]
+    titles: Mapping[str, str]
 
 
 class Languages:
@@ -167,18 +177,29 @@ def _language(file: str, text: str, before: Language | None) -> Language:
     except yaml.YAMLError as error:
         raise InvalidValueError(file, None, f"it cannot be read as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or not isinstance(content.get("reasons"), dict):
-        raise InvalidValueError(file, content, "give it the keys `unnamed` and `reasons`, as en.yaml has them")
+        raise InvalidValueError(file, content, "give it the keys `unnamed`, `reasons` and `shelves`, as in en.yaml")
     by_word = {code.word: code for code in ReasonCode}
-    sentences = {} if before is None else dict(before.sentences)
-    for word, sentence in content["reasons"].items():
-        if word not in by_word:
-            raise InvalidValueError(f"{file}: reasons", word, f"there is no such reason; {meant(str(word), by_word)}")
-        sentences[by_word[word]] = _sentence(f"{file}: reasons.{word}", sentence)
-    missing = [word for word, code in by_word.items() if code not in sentences]
+    known = {} if before is None else {code.word: sentence for code, sentence in before.sentences.items()}
+    sentences = _texts(f"{file}: reasons", content["reasons"], by_word, known)
+    titles = _texts(f"{file}: shelves", content.get("shelves", {}), TITLES, {} if before is None else before.titles)
+    unnamed = _sentence(f"{file}: unnamed", content.get("unnamed", None if before is None else before.unnamed))
+    by_code = {by_word[word]: sentence for word, sentence in sentences.items()}
+    return Language(file.removesuffix(".yaml"), unnamed, by_code, titles)
+
+
+def _texts(key: str, content: Any, words: Iterable[str], before: Mapping[str, str]) -> dict[str, str]:
+    """Return the texts of a part of a file by their words; what it lacks is as it was `before`."""
+    if not isinstance(content, dict):
+        raise InvalidValueError(key, content, "give it a text for each word, as en.yaml does")
+    texts, known = dict(before), set(words)
+    for word, text in content.items():
+        if word not in known:
+            raise InvalidValueError(key, word, f"there is no such word; {meant(str(word), sorted(known))}")
+        texts[word] = _sentence(f"{key}.{word}", text)
+    missing = [word for word in words if word not in texts]
     if missing:
-        raise InvalidValueError(f"{file}: reasons", None, f"give it a sentence for {', '.join(missing)}")
-    unnamed = content.get("unnamed", None if before is None else before.unnamed)
-    return Language(file.removesuffix(".yaml"), _sentence(f"{file}: unnamed", unnamed), sentences)
+        raise InvalidValueError(key, None, f"give it a text for {', '.join(missing)}")
+    return texts
 
 
 def _sentence(key: str, text: Any) -> str:
@@ -195,10 +216,10 @@ def _check_placeholders(file: str, language: Language, english: Language) -> Non
         raise InvalidValueError(
             f"{file}: unnamed", language.unnamed, f"it stands where no product is named: no {PRODUCT}"
         )
-    for code, sentence in language.sentences.items():
-        wanted = english.sentences[code].count(PRODUCT)
+    of_reasons = [(f"reasons.{code.word}", text, english.sentences[code]) for code, text in language.sentences.items()]
+    of_shelves = [(f"shelves.{word}", text, english.titles[word]) for word, text in language.titles.items()]
+    for key, sentence, original in of_reasons + of_shelves:
+        wanted = original.count(PRODUCT)
         if sentence.count(PRODUCT) != wanted:
-            remedy = (
-                f"name {PRODUCT} {'once, as' if wanted else 'not at all, like'} en.yaml: {english.sentences[code]!r}"
-            )
-            raise InvalidValueError(f"{file}: reasons.{code.word}", sentence, remedy)
+            remedy = f"name {PRODUCT} {'once, as' if wanted else 'not at all, like'} en.yaml: {original!r}"
+            raise InvalidValueError(f"{file}: {key}", sentence, remedy)

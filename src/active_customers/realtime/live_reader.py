@@ -215,6 +215,19 @@ class LiveReader:
         lifted = lifts(view.counts, self._scales, question(products), popularity.trend_shrinkage)
         return lifted >= popularity.trending_lift
 
+    def trending(self) -> Ranking:
+        """Return the trending products as the request path takes them; one pass over the catalogue."""
+        view, popularity = self._view(), self._popularity
+        if view is None:
+            none = np.empty(0, np.bool_)
+            return ranking(NO_PRODUCTS, np.empty(0, np.float32), none, (none, none))
+        lifted = lifts(view.counts, self._scales, question(view.products), popularity.trend_shrinkage)
+        products = np.flatnonzero(lifted >= popularity.trending_lift)
+        products = products[np.argsort(-lifted[products], kind="stable")][:RANKED]
+        trending = np.ones(len(products), bool)
+        scores = lifted[products].astype(np.float32)
+        return ranking(products.astype(np.uint32), scores, trending, (trending, trending))
+
     def _view(self) -> _View | None:
         """Return the files as they are mapped, mapping them again after they grew."""
         view = self._opened

@@ -44,7 +44,18 @@ MAX_PRODUCTS = 1000
 """Products in one request that changes the catalogue."""
 LANGUAGE_TAG = r"^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*$"
 """A language as BCP 47 writes it: de, de-AT, zh-Hant-TW."""
-SERVED_CONTEXTS = (Context.HOME, Context.BROWSE, Context.CART, Context.CHECKOUT, Context.DISCOVER)
+SERVED_CONTEXTS = (
+    Context.HOME,
+    Context.BROWSE,
+    Context.CATEGORY,
+    Context.CART,
+    Context.CHECKOUT,
+    Context.SEARCH,
+    Context.OUT_OF_STOCK,
+    Context.DISCOVER,
+)
+NEEDED = {Context.CATEGORY: "category", Context.SEARCH: "query", Context.OUT_OF_STOCK: "product_id"}
+"""The parameter that an answer for a context is about."""
 
 
 def _metadata(value: object) -> object:
@@ -72,7 +83,7 @@ def parsed_time(value: object) -> int:
     )
 
 
-def _one_of(members: Iterable[Word]) -> BeforeValidator:
+def one_of(members: Iterable[Word]) -> BeforeValidator:
     """Accept the word of one of the members."""
     by_word = {member.word: member for member in members}
 
@@ -96,6 +107,11 @@ def _words(names: Sequence[str], default: str | None = None) -> WithJsonSchema:
     return WithJsonSchema(schema if default is None else schema | {"default": default})
 
 
+def channel_words() -> WithJsonSchema:
+    """Return the schema of a channel that is `web` where none is named."""
+    return _words([channel.word for channel in Channel], "web")
+
+
 _ID_SCHEMA = WithJsonSchema(
     {
         "anyOf": [
@@ -110,6 +126,9 @@ Id = Annotated[str, BeforeValidator(canonical_id), _ID_SCHEMA]
 
 Token = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TOKEN_LENGTH, strict=True)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH, strict=True)]
+
+
+LanguageTag = Annotated[str, StringConstraints(pattern=LANGUAGE_TAG, max_length=35)]
 
 
 class EventIn(BaseModel):
@@ -145,9 +164,9 @@ class EventIn(BaseModel):
         Annotated[str, StringConstraints(min_length=1, max_length=MAX_TOKEN_LENGTH, strict=True)] | None
     ) = None
     """`metadata.recommendation_id` of the answer that led here."""
-    context: Annotated[Context, _one_of(Context), _words([context.word for context in Context])] | None = None
+    context: Annotated[Context, one_of(Context), _words([context.word for context in Context])] | None = None
     """Where in the shop it happened."""
-    channel: Annotated[Channel, _one_of(Channel), _words([channel.word for channel in Channel])] | None = None
+    channel: Annotated[Channel, one_of(Channel), _words([channel.word for channel in Channel])] | None = None
     """Through which medium it happened."""
     query: Text | None = None
     """What was searched for."""
@@ -196,13 +215,13 @@ class RecommendationQuery(BaseModel):
     """Who is looking, known or anonymous; an id never seen before is fine."""
     context: Annotated[
         Context,
-        _one_of(SERVED_CONTEXTS),
+        one_of(SERVED_CONTEXTS),
         _words([context.word for context in SERVED_CONTEXTS], "home"),
     ] = Context.HOME
     """Where the answer is shown."""
     n: Annotated[int, Field(ge=1, le=MAX_N)] = 10
     """How many products."""
-    channel: Annotated[Channel, _one_of(Channel), _words([channel.word for channel in Channel], "web")] = Channel.WEB
+    channel: Annotated[Channel, one_of(Channel), _words([channel.word for channel in Channel], "web")] = Channel.WEB
     """The medium of the answer."""
     product_id: Annotated[list[Id], Field(max_length=20)] = Field(default_factory=list)
     """The product on the page (repeatable); for browse, the last product viewed when it is missing."""
@@ -212,10 +231,27 @@ class RecommendationQuery(BaseModel):
     """Only products that this holds for, such as `price < 50 and brand in ("Mare", "Oak")`."""
     deadline_ms: Annotated[int, Field(ge=1, le=10_000)] = 50
     """After so many milliseconds the best answer so far is given, and says what it left out."""
-    lang: Annotated[str, StringConstraints(pattern=LANGUAGE_TAG, max_length=35)] = ""
+    lang: LanguageTag = ""
     """Language of the reasons, such as de; what `Accept-Language` says when it is missing."""
     cursor: Annotated[str, StringConstraints(min_length=1, max_length=4_096)] | None = None
     """`start` for a list that can go on, then the `next_cursor` of the answer before: no product comes twice."""
+    category: Text | None = None
+    """For the context category: its path, such as `Kitchen > Pans`; what is below counts."""
+    query: Text | None = None
+    """For the context search: what was searched for."""
+
+    @model_validator(mode="after")
+    def _has_what_its_context_is_about(self) -> RecommendationQuery:
+        needed = NEEDED.get(self.context)
+        if needed is not None and not getattr(self, needed):
+            raise PydanticCustomError(
+                needed, "context={word} needs it: send {name}=...", {"word": self.context.word, "name": needed}
+            )
+        for context in (Context.CATEGORY, Context.SEARCH):
+            if getattr(self, NEEDED[context]) is not None and self.context != context:
+                message = "it goes with context={word}: send both, or neither"
+                raise PydanticCustomError(NEEDED[context], message, {"word": context.word})
+        return self
 
 
 class Query(NamedTuple):
@@ -231,6 +267,8 @@ class Query(NamedTuple):
     deadline_ms: int = 50
     lang: str = ""
     cursor: str | None = None
+    category: str | None = None
+    query: str | None = None
 
     @classmethod
     def of(cls, query: RecommendationQuery) -> Self:
@@ -293,7 +331,7 @@ class AnswerMetadata(BaseModel):
     context: str
     channel: str
     degraded: list[str]
-    """Empty, or what could not be done: no_model, deadline, no_products"""
+    """Empty, or what could not be done: no_model, live_index, deadline, no_match, catalogue_index, no_products"""
     free_delivery: FreeDelivery | None = None
     """On cart and checkout pages of a shop that says from when delivery is free; missing where a price is not known."""
     next_cursor: str | None = None
@@ -338,8 +376,8 @@ def first_error(error: ValidationError, model: type[BaseModel], at: str = "") ->
     }
     if details["type"] == "missing":
         value = None
-    if details["type"] == "product_id":
-        return InvalidValueError(f"{at}product_id", None, details["msg"])
+    if details["type"] in NEEDED.values():
+        return InvalidValueError(f"{at}{details['type']}", None, details["msg"])
     remedy = remedies.get(details["type"]) or details["msg"].removeprefix("Value error, ").replace(
         "Input should", "it should"
     )

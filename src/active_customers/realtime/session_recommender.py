@@ -14,9 +14,13 @@ from active_customers.kernels.arrange import FURTHER_BEYOND, MAX_PINNED
 from active_customers.kernels.candidate_set import Room, make_room
 from active_customers.kernels.explanation import Findings, look_into
 from active_customers.kernels.handover import hand_over
+from active_customers.kernels.hybrid import CONTENT
 from active_customers.kernels.item_knn import RelationScratch
 from active_customers.kernels.live_index import LiveArrays
 from active_customers.kernels.retrieval import Asked, Scratch, Sources, retrieve
+from active_customers.kernels.shelves import ShelfSources
+from active_customers.kernels.state_sections import Numbers
+from active_customers.kernels.substitutes import Related
 from active_customers.models.artifacts import Manifest
 from active_customers.models.base import Model
 from active_customers.models.hybrid_model import SETTINGS, Hybrid
@@ -101,6 +105,27 @@ class SessionRecommender:
         """What the hour says of products."""
         self._mapped = NO_LIVE
         self._view = self._new_view()
+        self.shelf_sources = self._shelf_sources()
+        """What shelves and the pages of products are made of."""
+
+    @property
+    def n_products(self) -> int:
+        """A number above those of all products that the models know."""
+        related, alike = self._models.items.viewed, self._models.hybrid.sources.relations[CONTENT]
+        return max(len(related.offsets), len(alike.offsets)) - 1
+
+    @property
+    def items(self) -> ItemKnn:
+        """The relations between products."""
+        return self._models.items
+
+    def popularity(self, products: Numbers) -> NDArray[np.float32]:
+        """Return how popular each product is in the version in force; 0 where there is none."""
+        scores = self._models.popularity.scores
+        known = products < len(scores)
+        found = np.zeros(len(products), np.float32)
+        found[known] = scores[products[known]]
+        return found
 
     @property
     def models(self) -> Models:
@@ -140,6 +165,7 @@ class SessionRecommender:
         if not self._has_learned:
             view = self._view
             self._view = _View.of(view.sources._replace(popular=self._live.ranking()), view.scratch)
+        self.shelf_sources = self._shelf_sources()
 
     def retrieve(self, state: State, asked: Asked) -> tuple[Rows, int]:
         """Return the answer and its length; the rows are this thread's, and good until its next question."""
@@ -158,6 +184,18 @@ class SessionRecommender:
     def _new_view(self) -> _View:
         models, live = self._models, self._mapped
         return _View.of(self._sources(), PerThread(lambda: _scratch(models, live)))
+
+    def _shelf_sources(self) -> ShelfSources:
+        """Return them with the trends of this moment; without live ones those that the model saw."""
+        models = self._models
+        live = None if self._live is None else self._live.trending()
+        return ShelfSources(
+            related=Related(models.items.viewed, models.hybrid.sources.relations[CONTENT]),
+            bought=models.items.bought,
+            alike=models.items.alike,
+            trending=live if live is not None and len(live.products) else models.popularity.trends(),
+            popular=self._view.sources.popular,
+        )
 
     def _sources(self) -> Sources:
         models, live = self._models, self._mapped

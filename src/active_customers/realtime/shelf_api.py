@@ -1,0 +1,101 @@
+"""The routes of shelves as FastAPI declares them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel
+
+from active_customers.core.event import Word
+from active_customers.realtime.access import Access, Scope
+from active_customers.realtime.engine import Answer
+from active_customers.realtime.openapi import json_of, problems, ref, response_of
+from active_customers.realtime.shelf_routes import (
+    HomepageAnswer,
+    HomepageQuery,
+    HomepageShelf,
+    ProductShelfQuery,
+    RecentQuery,
+    ShelfAnswer,
+    ShelfRoutes,
+    TrendingQuery,
+)
+
+HOMEPAGE = "/api/v1/homepage"
+
+SHELF_MODELS: tuple[type[BaseModel], ...] = (HomepageAnswer, HomepageShelf, ShelfAnswer)
+
+_UNKNOWN = ("404", "There is no such product")
+
+
+def shelf_router(access: Access, routes: ShelfRoutes) -> APIRouter:
+    """Return the routes of pages and of rows."""
+    router = APIRouter()
+
+    @router.get(HOMEPAGE, summary="A whole page of shelves", openapi_extra=_page_description())
+    async def homepage(request: Request) -> Response:
+        """Return titled shelves of products, chosen and ordered for this customer; no product stands there twice.
+
+        Reading stores nothing. Send the `recommendation_id` of a shelf back with the events that follow from it.
+        """
+        return response_of(await routes.homepage(request.scope, request.receive))
+
+    _add_rows(router, access, routes)
+    return router
+
+
+def _add_rows(router: APIRouter, access: Access, routes: ShelfRoutes) -> None:
+    shelves = routes.shelves
+
+    def row(request: Request, answer: Any, *arguments: object) -> Response:
+        access.check(request.headers.raw, Scope.PUBLIC)
+        *_, wanted = arguments
+        found: Answer = answer(*arguments[:-1], wanted.n)  # type: ignore[attr-defined]
+        return response_of(routes.row(found, wanted, request.headers.raw))  # type: ignore[arg-type]
+
+    # On the loop's thread, whose texts they share with the hot routes; none of them waits for anything.
+
+    @router.get("/api/v1/similar/{product_id:path}", summary="What is like a product", openapi_extra=_row(_UNKNOWN))
+    async def similar(request: Request, product_id: str, wanted: Annotated[ProductShelfQuery, Query()]) -> Response:
+        """Return what is looked at together with a product, described alike, or of its category; no variants of it."""
+        return row(request, shelves.similar, product_id, wanted)
+
+    @router.get(
+        "/api/v1/bought-together/{product_id:path}", summary="What goes with a product", openapi_extra=_row(_UNKNOWN)
+    )
+    async def bought_together(
+        request: Request, product_id: str, wanted: Annotated[ProductShelfQuery, Query()]
+    ) -> Response:
+        """Return what at least two sessions bought together with a product; what was given back does not count."""
+        return row(request, shelves.bought_together, product_id, wanted)
+
+    @router.get("/api/v1/trending", summary="What more and more customers look at", openapi_extra=_row())
+    async def trending(request: Request, wanted: Annotated[TrendingQuery, Query()]) -> Response:
+        """Return trends of the shop or a category; where there are none, what is popular, and `no_trend` is said."""
+        return row(request, shelves.trending, wanted.category, wanted)
+
+    @router.get("/api/v1/recently-viewed", summary="What a customer looked at", openapi_extra=_row())
+    async def recently_viewed(request: Request, wanted: Annotated[RecentQuery, Query()]) -> Response:
+        """Return what a customer acted on last, the newest first, as far as it may be shown."""
+        return row(request, shelves.recently_viewed, wanted.customer_id, wanted)
+
+
+def _row(*more: tuple[str, str]) -> dict[str, Any]:
+    answer = {"description": "The products, best first", "content": json_of(ref(ShelfAnswer))}
+    return {"responses": {"200": answer, **problems(*more)}}
+
+
+def _page_description() -> dict[str, Any]:
+    schema = HomepageQuery.model_json_schema()
+    parameters = []
+    for name, field in schema["properties"].items():
+        default = HomepageQuery.model_fields[name].default
+        if isinstance(default, Word):
+            field["default"] = default.word
+        about = field.pop("description", "")
+        field.pop("title", None)
+        is_required = name in schema.get("required", [])
+        parameters.append({"name": name, "in": "query", "required": is_required, "description": about, "schema": field})
+    answer = {"description": "The page", "content": json_of(ref(HomepageAnswer))}
+    return {"parameters": parameters, "responses": {"200": answer, **problems()}}

@@ -1,0 +1,259 @@
+"""The routes of shelves, each from the raw request to the raw reply: `GET /api/v1/homepage`, and those of products."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from typing import Annotated, Any, NamedTuple
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from active_customers.core.attribution import Shown, TokenSigner
+from active_customers.core.clock import SECOND, format_time
+from active_customers.core.errors import ActiveCustomersError
+from active_customers.core.event import Channel, Context
+from active_customers.core.identifiers import json_id
+from active_customers.core.shelf import Shelf
+from active_customers.monitoring.metrics import DEGRADED, REQUEST_SECONDS, REQUESTS
+from active_customers.monitoring.tally import Tally, Timings
+from active_customers.realtime.access import Access, Scope
+from active_customers.realtime.engine import Answer
+from active_customers.realtime.hot_routes import JSON, VARY, ASGIScope, Receive, query_fields, split_customer
+from active_customers.realtime.languages import PRODUCT
+from active_customers.realtime.problems import Headers, Reply, problem_of
+from active_customers.realtime.product_cards import ProductCards
+from active_customers.realtime.schemas import (
+    MAX_N,
+    Id,
+    LanguageTag,
+    RecommendedProduct,
+    Text,
+    channel_words,
+    first_error,
+    one_of,
+)
+from active_customers.realtime.shelves import MAX_ON_SHELF, ShelfRow, Shelves, ShownPage
+
+_CHANNEL = Annotated[Channel, one_of(Channel), channel_words()]
+
+
+class HomepageQuery(BaseModel):
+    """What a shop asks for a whole page."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    customer_id: Id
+    """Who is looking, known or anonymous; an id never seen before is fine."""
+    channel: _CHANNEL = Channel.WEB
+    """The medium of the page."""
+    shelves: Annotated[int, Field(ge=1, le=len(Shelf))] = 6
+    """How many shelves at most."""
+    n: Annotated[int, Field(ge=1, le=MAX_ON_SHELF)] = 10
+    """How many products on each at most."""
+    lang: LanguageTag = ""
+    """Language of titles and reasons, such as de; what `Accept-Language` says when it is missing."""
+
+
+class ProductShelfQuery(BaseModel):
+    """What a shop asks for one row."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    n: Annotated[int, Field(ge=1, le=MAX_N)] = 10
+    """How many products at most."""
+    customer_id: Id | None = None
+    """Who is looking, so that the answer has a `recommendation_id`."""
+    channel: _CHANNEL = Channel.WEB
+    """The medium of the answer."""
+    lang: LanguageTag = ""
+    """Language of the reasons, such as de; what `Accept-Language` says when it is missing."""
+
+
+class TrendingQuery(ProductShelfQuery):
+    """What a shop asks for trends."""
+
+    category: Text | None = None
+    """Path of a category, such as `Kitchen > Pans`; what is below counts."""
+
+
+class RecentQuery(ProductShelfQuery):
+    """Whose looks are asked for."""
+
+    customer_id: Id
+    """Who is looking."""
+
+
+class ShelfMetadata(BaseModel):
+    """What an answer says about itself."""
+
+    model_version: str
+    timestamp: str
+    channel: str
+    degraded: list[str]
+    """Empty, or what could not be done"""
+    recommendation_id: str | None = None
+    """To be sent with the events that follow; missing where no customer was named."""
+
+
+class HomepageShelf(BaseModel):
+    """One titled row of products."""
+
+    code: str
+    title: str
+    recommendation_id: str
+    """To be sent with the events that follow from this shelf."""
+    products: list[RecommendedProduct]
+
+
+class HomepageAnswer(BaseModel):
+    """A page: its shelves in their order."""
+
+    customer_id: int | str
+    shelves: list[HomepageShelf]
+    metadata: ShelfMetadata
+
+
+class ShelfAnswer(BaseModel):
+    """One row of products, best first."""
+
+    recommendations: list[RecommendedProduct]
+    metadata: ShelfMetadata
+
+
+class _Wishes(NamedTuple):
+    channel: Channel
+    shelves: int
+    n: int
+    lang: str
+
+
+class ShelfCounts:
+    """What is counted with every page, in the thread that answers."""
+
+    def __init__(self) -> None:
+        self.ok = Tally(REQUESTS.labels("homepage", "200"))
+        self.seconds = Timings(REQUEST_SECONDS.labels("homepage"))
+
+    def publish(self) -> None:
+        """Hand it over to Prometheus; in one thread at a time."""
+        self.ok.publish()
+        self.seconds.publish()
+
+
+class ShelfRoutes:
+    """Answers for whole pages, and for the rows on the page of a product."""
+
+    def __init__(self, access: Access, shelves: Shelves, cards: ProductCards, signer: TokenSigner) -> None:
+        self.shelves = shelves
+        self.counts = ShelfCounts()
+        self._access = access
+        self._cards = cards
+        self._languages = cards.texts.languages
+        self._signer = signer
+
+    def rehearse(self) -> None:
+        """Put a page together for nobody, so that nobody waits for what is loaded on its first use."""
+        self._page("nobody", self.shelves.page("nobody", Channel.WEB, (1, 1)), Channel.WEB, 0)
+
+    async def homepage(self, scope: ASGIScope, _receive: Receive) -> Reply:
+        """Answer with a page; what is wrong with the query comes back as a problem document."""
+        return self.answer(scope["headers"], scope["query_string"])
+
+    def answer(self, headers: Headers, query_string: bytes) -> Reply:
+        """Answer a query from a request's headers and query string; it waits for nothing."""
+        started = time.perf_counter()
+        try:
+            self._access.check(headers, Scope.PUBLIC)
+            customer, rest = split_customer(query_string)
+            if customer is None:
+                checked = _checked(query_fields(query_string))
+                customer, wishes = checked.customer_id, _wishes_of(checked)
+            else:
+                wishes = _wishes(rest)
+            page = self.shelves.page(customer, wishes.channel, (wishes.shelves, wishes.n))
+            language = self._languages.asked(wishes.lang, headers)
+            body = self._page(customer, page, wishes.channel, language)
+        except ActiveCustomersError as error:
+            reply = problem_of(error)
+            REQUESTS.labels("homepage", str(reply.status)).inc()
+            return reply
+        for reason in page.degraded:
+            DEGRADED.labels(reason).inc()
+        self.counts.ok.add()
+        self.counts.seconds.add(time.perf_counter() - started)
+        return Reply(200, self.headers(language), body)
+
+    def headers(self, language: int) -> Headers:
+        """Return the headers of an answer in a language."""
+        return [*JSON, (b"content-language", self._languages.known[language].tag.encode()), VARY]
+
+    def row(self, answer: Answer, query: ProductShelfQuery, headers: Headers) -> Reply:
+        """Return the reply that is one row of products, in the language that a request's headers ask for."""
+        about: dict[str, Any] = {}
+        if query.customer_id is not None:
+            shown = answer.rows.products[: answer.size].tolist()
+            about["recommendation_id"] = self._sign(query.customer_id, answer, (Context.BROWSE, query.channel), shown)
+        language = self._languages.asked(query.lang, headers)
+        rows = self._cards.texts.rows(answer.rows, answer.size, language)
+        metadata = orjson.dumps(_metadata(answer.model_version, answer.now, query.channel, answer.degraded) | about)
+        return Reply(200, self.headers(language), b'{"recommendations":[%b],"metadata":%b}' % (rows, metadata))
+
+    def _page(self, customer: str, page: ShownPage, channel: Channel, language: int) -> bytes:
+        shelves = b",".join([self._shelf(customer, page, (channel, language), shelf) for shelf in page.shelves])
+        metadata = orjson.dumps(_metadata(page.model_version, page.now, channel, page.degraded))
+        return b'{"customer_id":%b,"shelves":[%b],"metadata":%b}' % (orjson.dumps(json_id(customer)), shelves, metadata)
+
+    def _shelf(self, customer: str, page: ShownPage, how: tuple[Channel, int], shelf: ShelfRow) -> bytes:
+        channel, language = how
+        token = self._sign(customer, page, (Context.HOME, channel), shelf.rows.products[: shelf.size].tolist())
+        return b'{"code":"%b","title":"%b","recommendation_id":"%b","products":[%b]}' % (
+            _CODES[shelf.shelf],
+            self._title(shelf, language),
+            token.encode(),
+            self._cards.texts.rows(shelf.rows, shelf.size, language),
+        )
+
+    def _title(self, shelf: ShelfRow, language: int) -> bytes:
+        """Return a title as the inside of a JSON string."""
+        spoken = self._languages.known[language]
+        before, named, after = spoken.titles[shelf.title].partition(PRODUCT)
+        if not named:
+            return _inside(before)
+        told = self._cards.card(shelf.about).told
+        name = told.name[1:-1] if told.may_be_named else _inside(spoken.unnamed)
+        return _inside(before) + name + _inside(after)
+
+    def _sign(
+        self, customer: str, said: Answer | ShownPage, where: tuple[Context, Channel], products: list[int]
+    ) -> str:
+        return self._signer.sign(Shown(customer, said.now, said.model_version, *where, products))
+
+
+def _inside(text: str) -> bytes:
+    return orjson.dumps(text)[1:-1]
+
+
+_CODES = [shelf.word.encode() for shelf in Shelf]
+
+
+def _metadata(version: str, now: int, channel: Channel, degraded: Any) -> dict[str, Any]:
+    time_now = format_time(now // SECOND * SECOND)
+    return {"model_version": version, "timestamp": time_now, "channel": channel.word, "degraded": list(degraded)}
+
+
+@lru_cache(maxsize=1024)
+def _wishes(rest: bytes) -> _Wishes:
+    """Return what is asked for but for the customer, which repeats from request to request."""
+    return _wishes_of(_checked({"customer_id": "anybody", **query_fields(rest)}))
+
+
+def _wishes_of(query: HomepageQuery) -> _Wishes:
+    return _Wishes(query.channel, query.shelves, query.n, query.lang)
+
+
+def _checked(fields: dict[str, Any]) -> HomepageQuery:
+    try:
+        return HomepageQuery.model_validate(fields)
+    except ValidationError as error:
+        raise first_error(error, HomepageQuery) from error

@@ -1,0 +1,306 @@
+"""Shelves: a page of titled rows for one customer, and the rows that stand on the page of a product.
+
+What is shown comes from `kernels.shelves`, what the hybrid proposes from the engine, so that whatever closes products
+or changes answers there counts here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from active_customers.core.clock import DAY, Clock
+from active_customers.core.config import Config
+from active_customers.core.errors import UnknownProductError
+from active_customers.core.event import Channel, Context
+from active_customers.core.identifiers import NO_NUMBER
+from active_customers.core.product import Standing
+from active_customers.core.recommendation import REASON_MASK, ReasonCode
+from active_customers.core.session import H_EVENTS, empty_state
+from active_customers.core.shelf import Shelf
+from active_customers.kernels.answer_rows import Rows
+from active_customers.kernels.candidate_set import Room, candidate_set, make_room
+from active_customers.kernels.handover import hand_over
+from active_customers.kernels.item_knn import RelationScratch
+from active_customers.kernels.shelves import (
+    MOST,
+    N_SHELVES,
+    Page,
+    PageAsked,
+    ShelfScratch,
+    arrange,
+    gather,
+    looked_at,
+)
+from active_customers.kernels.top_n import Wanted, first_n
+from active_customers.models.base import NO_PRODUCTS
+from active_customers.models.kernel_arguments import PerThread, Prepared
+from active_customers.realtime.engine import NO_MODEL, Answer, Engine
+from active_customers.realtime.languages import TRENDING_ANYWHERE
+from active_customers.realtime.product_cards import ProductCards
+from active_customers.realtime.schemas import MAX_N, Query
+from active_customers.realtime.session_recommender import SessionRecommender
+from active_customers.realtime.storefront import Storefront
+from active_customers.storage.base import Store
+
+MAX_ON_SHELF = 20
+"""Products of one shelf."""
+
+_IS_PERSONAL = np.ones(len(ReasonCode), np.bool_)
+"""By reason, whether a product is recommended to this customer in particular, and belongs to no shelf of its own."""
+_IS_PERSONAL[[ReasonCode.POPULAR, ReasonCode.TRENDING, ReasonCode.SEEN, ReasonCode.CATALOG, ReasonCode.REVISIT]] = False
+
+_NOTHING_DONE = empty_state()
+_NOTHING_DONE.flags.writeable = False
+
+
+class ShelvesConfig(Config):
+    """What the shelves of a page go by."""
+
+    half_life_days: Annotated[float, Field(gt=0)] = 7.0
+    """Age at which an act speaks half as much for the shelf that it leads to."""
+    lately_days: Annotated[float, Field(gt=0)] = 30.0
+    """Age of a look beyond which nobody is asked to continue there."""
+    interval_days: Annotated[float, Field(gt=0)] = 30.0
+    """Days after which what was bought on one day only, and is replenishable, is due again."""
+    new_days: Annotated[float, Field(gt=0)] = 30.0
+    """Days since its release for which a product counts as new."""
+
+
+class ShelfRow(NamedTuple):
+    """One shelf of a page: its title (see `languages.TITLES`) may name the product `about`; `rows` are its products."""
+
+    shelf: Shelf
+    title: str
+    about: int
+    rows: Rows
+    size: int
+
+
+class ShownPage(NamedTuple):
+    """A page: shelves in the order of the page."""
+
+    shelves: Sequence[ShelfRow]
+    degraded: Sequence[str]
+    model_version: str
+    now: int
+
+
+class Shelves:
+    """Puts pages together from the customers' states, the engine and the catalogue; it only reads."""
+
+    def __init__(
+        self, store: Store, cards: ProductCards, engine: Engine, clock: Clock, config: ShelvesConfig | None = None
+    ) -> None:
+        self._store = store
+        self._cards = cards
+        self._engine = engine
+        self._clock = clock
+        self._config = config or ShelvesConfig()
+        self._gather, self._arrange = Prepared(gather), Prepared(arrange)
+        self._desk = PerThread(_Desk)
+
+    @property
+    def storefront(self) -> Storefront:
+        """What the engine's answers and shelves know of the catalogue."""
+        return self._engine.storefront
+
+    def page(self, customer_id: str, channel: Channel, wanted: tuple[int, int]) -> ShownPage:
+        """Return a page; `wanted` are shelves, and products of each (`MAX_ON_SHELF` at most)."""
+        now, desk = self._clock.now(), self._desk.get()
+        _, state = self._store.sessions.find(customer_id)
+        recommender, kinds = self._engine.recommender, self._engine.storefront.kinds
+        table = kinds.handed()
+        sources = desk.handed(recommender, max(recommender.n_products, kinds.n_products))
+        asked = self._asked(now, Context.HOME, channel)
+        self._gather(sources, table, _NOTHING_DONE if state is None else state, asked)
+        if state is not None and state[H_EVENTS]:
+            self._add_hybrid(desk.page, (customer_id, channel), wanted[1], now)
+        n_shelves = self._arrange(desk.page, table, wanted, desk.rows, desk.shelves)
+        if not n_shelves:
+            n_shelves = self._fill(desk, (customer_id, channel), wanted[1])
+        shelves = list(self._shelves(desk, n_shelves))
+        return ShownPage(shelves, self._lacking([] if n_shelves else ["no_products"]), self._version(), now)
+
+    def similar(self, product_id: str, n: int) -> Answer:
+        """Return what is nearest to a product; raises `UnknownProductError`."""
+        product, asked = self._number(product_id), self._asked(self._clock.now(), Context.BROWSE)
+        recommender = self._engine.recommender
+        wanted = Wanted(n, np.array([product], np.uint32), asked.standing)
+        found = self._engine.storefront.nearest(recommender, product, wanted, by_price=False)
+        return self._answer(*(found or (self._desk.get().rows, 0)), asked.now)
+
+    def bought_together(self, product_id: str, n: int) -> Answer:
+        """Return what is bought together with a product; raises `UnknownProductError`."""
+        product, asked = self._number(product_id), self._asked(self._clock.now(), Context.BROWSE)
+        items, rows = self._engine.recommender.items, self._desk.get().rows
+        related = items.bought_with(np.array([product]), len(rows.products))
+        is_open = [not self._is_closed(number, asked.standing) for number in related.products.tolist()]
+        products, scores = related.products[is_open][:n], related.scores[is_open][:n]
+        _write(rows, products, scores / scores[:1].max(initial=0.0) if len(scores) else scores)
+        rows.reasons[: len(products)], rows.evidence[: len(products)] = ReasonCode.BOUGHT_TOGETHER, product
+        return self._answer(rows, len(products), asked.now)
+
+    def trending(self, category: str | None, n: int) -> Answer:
+        """Return what more and more customers look at, in a category and below it, where one is given.
+
+        Where nothing is trending, what is popular there; `degraded` says `no_trend` then.
+        """
+        asked, rows = self._asked(self._clock.now(), Context.BROWSE), self._desk.get().rows
+        sources = self._engine.recommender.shelf_sources
+        members = None if category is None else self._engine.storefront.members(category)
+        size, degraded = 0, []
+        for ranking in (sources.trending, sources.popular):
+            chosen = ranking.products if members is None else ranking.products[np.isin(ranking.products, members)]
+            products = first_n(chosen, Wanted(n, NO_PRODUCTS, asked.standing))
+            size = len(products)
+            if size:
+                places = {product: place for place, product in enumerate(ranking.products.tolist())}
+                at = [places[product] for product in products.tolist()]
+                _write(rows, products, ranking.scores[at] / ranking.scores[at].max())
+                rows.reasons[:size], rows.evidence[:size] = ranking.reasons[at], NO_NUMBER
+                break
+            degraded = ["no_trend"]
+        return self._answer(rows, size, asked.now, degraded)
+
+    def recently_viewed(self, customer_id: str, n: int) -> Answer:
+        """Return what a customer acted on last and may be shown, the newest first; of a stranger nothing."""
+        asked, rows = self._asked(self._clock.now(), Context.BROWSE), self._desk.get().rows
+        state = self._store.sessions.state(customer_id)
+        products = NO_PRODUCTS if state is None else looked_at(state, NO_PRODUCTS, asked.standing, n)
+        _write(rows, products, 0.99 ** np.arange(len(products)))
+        rows.reasons[: len(products)], rows.evidence[: len(products)] = ReasonCode.REVISIT, products
+        return self._answer(rows, len(products), asked.now)
+
+    def _asked(self, now: int, context: Context, channel: Channel = Channel.WEB) -> PageAsked:
+        """Put together what kernels need to know; what rules keep out of such a page is closed."""
+        config = self._config
+        ruled = self._engine.rules.applied(context, channel).standing
+        return PageAsked(
+            now,
+            self._cards.standing if ruled is None else ruled,
+            config.half_life_days * DAY,
+            config.lately_days * DAY,
+            config.interval_days * DAY,
+            self._engine.storefront.nearness,
+            NO_PRODUCTS,
+        )
+
+    def _add_hybrid(self, page: Page, asker: tuple[str, Channel], n: int, now: int) -> None:
+        """Put what the hybrid proposes into the page: twice as much as is shown, for other shelves come first."""
+        customer, channel = asker
+        asked = min(2 * n, MOST)
+        of_now = self._engine.recommend(Query(customer, Context.HOME, asked, channel))
+        _put(page, Shelf.FOR_YOU, _personal(of_now))
+        of_new = _personal(self._engine.recommend(Query(customer, Context.DISCOVER, asked, channel)))
+        _put(page, Shelf.NEW_FOR_YOU, _newest_first(of_new, self._released(of_new.products, now)))
+
+    def _released(self, products: Any, now: int) -> Any:
+        """Return which products were released lately."""
+        released = self._cards.table.columns().released
+        known = products < len(released)
+        lately = np.zeros(len(products), bool)
+        lately[known] = released[products[known]] > now - self._config.new_days * DAY
+        return lately
+
+    def _fill(self, desk: _Desk, asker: tuple[str, Channel], n: int) -> int:
+        """Show what the engine shows to anybody, where no shelf has anything: the shop's first day."""
+        customer, channel = asker
+        rows, size, *_ = self._engine.recommend(Query(customer, Context.HOME, n, channel))
+        for mine, theirs in zip(desk.rows, rows, strict=True):
+            mine[:size] = theirs[:size]
+        desk.shelves[0] = Shelf.CATALOGUE, size
+        return 1 if size else 0
+
+    def _shelves(self, desk: _Desk, n_shelves: int) -> Iterator[ShelfRow]:
+        first = 0
+        for number, end in desk.shelves[:n_shelves].tolist():
+            shelf, about = Shelf(number), int(desk.page.about[number])
+            title = TRENDING_ANYWHERE if shelf == Shelf.TRENDING and not about else shelf.word
+            yield ShelfRow(shelf, title, about, Rows(*(column[first:end] for column in desk.rows)), end - first)
+            first = end
+
+    def _number(self, product_id: str) -> int:
+        """Return the number of a product that may be named."""
+        number, standing = self._store.catalog.product_number(product_id), self._cards.standing
+        secret = number < len(standing) and standing[number] in (Standing.HIDDEN, Standing.DELETED)
+        if number == NO_NUMBER or secret:
+            raise UnknownProductError(f"there is no product {product_id}: store it, or post an event about it, first")
+        return number
+
+    @staticmethod
+    def _is_closed(product: int, standing: Any) -> bool:
+        return bool(product < len(standing) and standing[product] > Standing.OPEN)
+
+    def _answer(self, rows: Rows, size: int, now: int, degraded: Sequence[str] = ()) -> Answer:
+        return Answer(rows, size, self._lacking(degraded), self._version(), now)
+
+    def _lacking(self, more: Sequence[str]) -> list[str]:
+        """Return what an answer says that it could not use."""
+        return [*self._engine.standing, *([] if self._engine.recommender.manifest else ["no_model"]), *more]
+
+    def _version(self) -> str:
+        manifest = self._engine.recommender.manifest
+        return NO_MODEL if manifest is None else manifest.version
+
+
+class _Desk:
+    """What one thread works with: the page, its rows, and sources and scratch memory as kernels take them."""
+
+    def __init__(self) -> None:
+        shape = N_SHELVES, MOST
+        self.page = Page(
+            np.zeros(shape, np.int64),
+            np.zeros(shape),
+            np.zeros(shape, np.int64),
+            np.zeros(shape, np.int64),
+            np.zeros(N_SHELVES, np.int64),
+            np.zeros(N_SHELVES),
+            np.zeros(N_SHELVES, np.int64),
+        )
+        most = max(N_SHELVES * MAX_ON_SHELF, MAX_N)
+        self.rows = Rows(np.zeros(most, np.int64), np.zeros(most), np.zeros(most, np.int64), np.zeros(most, np.int64))
+        self.shelves = np.zeros((N_SHELVES, 2), np.int64)
+        self._room = Room(0, 0)
+        self._scratch: ShelfScratch | None = None
+        self._of: Any = None
+        self._handed: Any = None
+
+    def handed(self, recommender: SessionRecommender, n_products: int) -> Any:
+        """Return sources and scratch memory handed over, anew where the sources are others or products have come."""
+        sources = recommender.shelf_sources
+        if self._of is not sources or n_products > self._room.products:
+            room = recommender.items.room
+            grows = room.votes > self._room.votes or max(n_products, room.products) > self._room.products
+            if grows or self._scratch is None:
+                self._room = Room(room.votes, 2 * max(n_products, room.products))
+                nearest = candidate_set(self._room.products)
+                self._scratch = ShelfScratch(RelationScratch(*make_room(self._room)), nearest, self.page)
+            self._of, self._handed = sources, hand_over((sources, self._scratch))
+        return self._handed
+
+
+def _personal(answer: Answer) -> Rows:
+    """Return copies of those rows of an answer that are for this customer."""
+    chosen = np.flatnonzero(_IS_PERSONAL[answer.rows.reasons[: answer.size] & REASON_MASK])
+    return Rows(*(column[chosen] for column in answer.rows))
+
+
+def _newest_first(rows: Rows, is_new: Any) -> Rows:
+    """Return rows with the new products before the others, scores falling as before."""
+    order = np.argsort(~is_new, kind="stable")
+    return Rows(rows.products[order], rows.scores, rows.reasons[order], rows.evidence[order])
+
+
+def _put(page: Page, shelf: Shelf, rows: Rows) -> None:
+    size = len(rows.products)
+    page.counts[shelf] = size
+    for column, values in zip(page[:4], rows, strict=True):
+        column[shelf, :size] = values
+
+
+def _write(rows: Rows, products: Any, scores: Any) -> None:
+    rows.products[: len(products)], rows.scores[: len(products)] = products, scores
