@@ -13,7 +13,6 @@ from active_customers.core.clock import DAY, HOUR, MINUTE, SECOND, format_time
 from active_customers.core.product import Product
 from active_customers.core.shelf import Shelf
 from active_customers.kernels.shelves import WORTH
-from active_customers.realtime.shelves import TITLES
 
 KINDS = ["view", "cart_add", "cart_remove", "purchase", "refund", "hide", "wishlist_add"]
 
@@ -215,7 +214,14 @@ def test_the_evidence_of_an_act_fades_so_that_shelves_of_the_shop_come_first(sho
 
 def test_shelves_of_equal_age_come_in_the_order_of_what_was_done():
     assert WORTH.tolist() == sorted(WORTH.tolist(), reverse=True)
-    assert len(WORTH) == len(Shelf) == len(TITLES["en"])
+    assert len(WORTH) == len(Shelf)
+
+
+def test_titles_and_reasons_are_in_the_language_asked_for(shop):
+    shop.act("anna", "view", "k1")
+    titles = {shelf["code"]: shelf["title"] for shelf in shop.page("anna", lang="de")["shelves"]}
+    assert titles["continue"] == "Weiter, wo Sie aufgehört haben"
+    assert titles["because_you_viewed"] == "Weil Sie sich das angesehen haben: k1"
 
 
 def test_each_shelf_has_a_token_of_its_own_that_names_its_products(shop):
