@@ -62,6 +62,6 @@ class Masks:
 
 
 def _among(codes: NDArray[np.uint32], wanted: list[int]) -> Mask:
-    if len(wanted) == 1:
-        return codes == wanted[0]
-    return np.isin(codes, wanted) if wanted else np.zeros(len(codes), np.bool_)
+    if not wanted:
+        return np.zeros(len(codes), np.bool_)
+    return np.equal(codes, wanted[0]) if len(wanted) == 1 else np.isin(codes, wanted)
