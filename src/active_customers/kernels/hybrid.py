@@ -266,7 +266,12 @@ def order(forest: Forest, scratch: HybridScratch, slots: NDArray[np.int64]) -> N
 @kernel
 def reason_of(scratch: HybridScratch, slot: int) -> int:
     """Return the `ReasonCode` that a product's evidence stands for."""
-    gathered = scratch.gathered
+    return reason_in(scratch.gathered, slot)
+
+
+@kernel
+def reason_in(gathered: NDArray[np.float32], slot: int) -> int:
+    """Do what `reason_of` does, for loops: it takes one array, not all that scratch memory has."""
     if gathered[slot, N_VOTES] > 0:
         return _SESSION
     beside, after = gathered[slot, FIRST_RELATION + 2 * BESIDE], gathered[slot, FIRST_RELATION + 2 * AFTER]
