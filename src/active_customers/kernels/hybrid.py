@@ -264,14 +264,11 @@ def order(forest: Forest, scratch: HybridScratch, slots: NDArray[np.int64]) -> N
 
 
 @kernel
-def reason_of(scratch: HybridScratch, slot: int) -> int:
-    """Return the `ReasonCode` that a product's evidence stands for."""
-    return reason_in(scratch.gathered, slot)
+def reason_of(gathered: NDArray[np.float32], slot: int) -> int:
+    """Return the `ReasonCode` that a product's evidence stands for, by `HybridScratch.gathered`.
 
-
-@kernel
-def reason_in(gathered: NDArray[np.float32], slot: int) -> int:
-    """Do what `reason_of` does, for loops: it takes one array, not all that scratch memory has."""
+    It takes one array: counting the references of a whole scratch memory for each product would cost more than this.
+    """
     if gathered[slot, N_VOTES] > 0:
         return _SESSION
     beside, after = gathered[slot, FIRST_RELATION + 2 * BESIDE], gathered[slot, FIRST_RELATION + 2 * AFTER]

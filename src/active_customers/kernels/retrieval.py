@@ -241,7 +241,7 @@ def _take_slots(rows: Rows, size: int, scratch: hybrid.HybridScratch, ranked: ND
         evidence = candidates.evidence[ranked[place]]
         rows.products[size] = product
         rows.scores[size] = top * (_LEAST_SHARE + (1.0 - _LEAST_SHARE) * scratch.scores[place] / best)
-        rows.reasons[size] = _REVISIT if evidence == product else hybrid.reason_in(scratch.gathered, ranked[place])
+        rows.reasons[size] = _REVISIT if evidence == product else hybrid.reason_of(scratch.gathered, ranked[place])
         rows.evidence[size] = evidence
         size += 1
     return size
