@@ -24,7 +24,7 @@ from active_customers.kernels.top_n import is_closed, is_excluded
 
 POOL_BEYOND = 100
 """Products that a page is chosen from, beside as many as it has."""
-FURTHER_BEYOND = 400
+FURTHER_BEYOND = 200
 """The same where rules raise and lower products: what is raised may come from further down of what is popular."""
 MAX_PINNED = 100
 """Products that may be pinned to one page."""
