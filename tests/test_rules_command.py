@@ -46,7 +46,7 @@ def test_rules_are_put_shown_and_put_again_from_what_was_shown(command, file, tm
     code, out, err = command("rules", "put", file)
     assert (code, out.splitlines()) == (
         0,
-        ["no-mare  created  1 products at the moment", "page     created", "2 rules are stored"],
+        ["no-mare  created  products: 1", "page     created", "rules: 2, stored"],
     ), err
     code, shown, _ = command("rules", "show")
     assert "filter: brand = Mare" in shown
@@ -55,7 +55,7 @@ def test_rules_are_put_shown_and_put_again_from_what_was_shown(command, file, tm
     assert [line.split()[1] for line in out.splitlines()[:2]] == ["unchanged", "unchanged"]
     file.write_text("rules: []\n")
     _, out, _ = command("rules", "put", file)
-    assert out.splitlines() == ["no-mare  deleted", "page     deleted", "0 rules are stored"]
+    assert out.splitlines() == ["no-mare  deleted", "page     deleted", "rules: 0, stored"]
 
 
 def test_a_dry_run_stores_nothing(command, file):
@@ -64,7 +64,7 @@ def test_a_dry_run_stores_nothing(command, file):
 
 
 def test_a_file_is_checked_without_any_shop(command, file):
-    assert command("rules", "check", file) == (0, "2 rules, all valid\n", "")
+    assert command("rules", "check", file) == (0, "rules: 2, all valid\n", "")
     file.write_text(RULES.replace("brand =", "brnd ="))
     code, out, err = command("rules", "check", file)
     assert (code, out) == (2, "")

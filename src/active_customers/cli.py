@@ -302,7 +302,7 @@ def models_rollback(
 @rules.command("check")
 def rules_check(file: RuleFile) -> None:
     """Say whether a file of rules could be stored; nothing else is looked at."""
-    say(f"{len(read_rule_file(file))} rules, all valid")
+    say(f"rules: {len(read_rule_file(file))}, all valid")
 
 
 @rules.command("put")

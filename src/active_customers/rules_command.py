@@ -24,6 +24,6 @@ def put(path: Path, opened: OpenStore, directory: DataDirectory, *, dry_run: boo
         opened.writer.change_rules({rule.record()["name"]: rule.record() for rule in rules}, whole=True)
     width = max((len(result["name"]) for result in results), default=0)
     for result in results:
-        about = f"  {result['products']} products at the moment" if "products" in result else ""
+        about = f"  products: {result['products']}" if "products" in result else ""
         yield f"{result['name'].ljust(width)}  {result['status']}{about}"
-    yield f"{len(rules)} rules{', nothing was changed' if dry_run else ' are stored'}"
+    yield f"rules: {len(rules)}, {'nothing was changed' if dry_run else 'stored'}"

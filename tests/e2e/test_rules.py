@@ -72,11 +72,11 @@ def test_while_the_committer_is_away_rules_are_kept_and_changes_are_refused(serv
 def test_the_command_checks_stores_and_shows_rules_beside_a_running_service(service, tmp_path):
     path = tmp_path / "rules.yaml"
     path.write_text('rules:\n  - {name: no-mare, kind: exclude, filter: "brand = Mare"}\n')
-    assert command("rules", "check", path).stdout == "1 rules, all valid\n"
+    assert command("rules", "check", path).stdout == "rules: 1, all valid\n"
     told = command("rules", "put", path, "--dry-run", "--data-dir", service.data)
-    assert told.stdout == "no-mare  created  1 products at the moment\n1 rules, nothing was changed\n", told.stderr
+    assert told.stdout == "no-mare  created  products: 1\nrules: 1, nothing was changed\n", told.stderr
     told = command("rules", "put", path, "--data-dir", service.data)
-    assert told.stdout == "no-mare  created  1 products at the moment\n1 rules are stored\n", told.stderr
+    assert told.stdout == "no-mare  created  products: 1\nrules: 1, stored\n", told.stderr
     wait_until([service.client() for _ in range(4)], lambda rows: rows.keys() == {"pot", "lid"})
     listed = command("rules", "show", "--data-dir", service.data)
     assert listed.stdout == "rules:\n- name: no-mare\n  kind: exclude\n  filter: brand = Mare\n"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from active_customers.catalog.filters import ATTRIBUTE, Compare, Value, answers, values_of
+from active_customers.catalog.filters import ATTRIBUTE, READERS, Compare, Value, answers, values_of
 from active_customers.catalog.table import TableReader
 from active_customers.core.clock import Clock
 from active_customers.core.identifiers import NO_NUMBER
@@ -160,15 +160,16 @@ class ProductColumns:
 
     def _write(self, row: int, product: Product, now: int) -> None:
         for field, column in self.columns.numbers.items():
-            column[row] = next(iter(values_of(field, product, now)), np.nan)
+            value = READERS[field](product, now)
+            column[row] = np.nan if value is None else value
         for field, codes in self.columns.codes.items():
             codes[row] = self._code(field, product, now)
         fields = [TAGS, *(f"{ATTRIBUTE}{name}" for name in product.attributes)]
         self._put_words(row, [self._word(field, value) for field in fields for value in values_of(field, product, now)])
 
     def _code(self, field: str, product: Product, now: int) -> int:
-        found = values_of(field, product, now)
-        return self._vocabularies[field].code(found[0]) if found else 0
+        value = READERS[field](product, now)
+        return 0 if value is None else self._vocabularies[field].code(value)
 
     def _word(self, field: str, value: Value) -> int:
         """Return the number of a word, one numbering over all fields."""

@@ -14,6 +14,9 @@ from active_customers.kernels.product_words import have_one
 
 Mask = NDArray[np.bool_]
 
+_FEW = 8
+"""Values that are looked for one by one: sorting takes longer."""
+
 
 class Masks:
     """Answers filters of some products, by ascending numbers below the columns' n, as the columns are now.
@@ -62,6 +65,9 @@ class Masks:
 
 
 def _among(codes: NDArray[np.uint32], wanted: list[int]) -> Mask:
-    if len(wanted) == 1:
-        return codes == wanted[0]
-    return np.isin(codes, wanted) if wanted else np.zeros(len(codes), np.bool_)
+    if len(wanted) > _FEW:
+        return np.isin(codes, wanted)
+    found = np.zeros(len(codes), np.bool_)
+    for code in wanted:
+        found |= codes == code
+    return found

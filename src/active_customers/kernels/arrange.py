@@ -2,6 +2,8 @@
 
 One pass over a pool that is larger than the page. What may not be shown at all is kept out before, where products are
 found (`Wanted.standing`), but for what was sold out since rules were last applied: that is looked at here once more.
+
+Loops over the pool call nothing that takes a tuple of arrays: counting its references would cost more than the rest.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from active_customers.kernels.top_n import is_closed, is_excluded
 
 POOL_BEYOND = 100
 """Products that a page is chosen from, beside as many as it has."""
-FURTHER_BEYOND = 400
+FURTHER_BEYOND = 200
 """The same where rules raise and lower products: what is raised may come from further down of what is popular."""
 MAX_PINNED = 100
 """Products that may be pinned to one page."""
@@ -83,15 +85,30 @@ def arrange(handed: Any, asked: Arranging, size: int) -> int:
     """
     ruled, rows = handed.content, asked.rows
     size, pins = _add_pinned(ruled, asked, size)
-    values = np.empty(size)
-    for row in range(size):
-        product = rows.products[row]
-        is_out = is_closed(product, asked.standing) or _is_ruled_out(ruled, product)
-        factor = _factor(ruled.page.weights, product) * _factor(asked.factors, product)
-        values[row] = 0.0 if is_out else rows.scores[row] * factor
+    values = _values(ruled, asked, size)
     order = _chosen(ruled, rows.products[:size], values, pins)
     _reorder(rows, values, order)
     return len(order)
+
+
+@kernel
+def _values(ruled: Ruled, asked: Arranging, size: int) -> NDArray[np.float64]:
+    """Return the score of each row times its factors, 0 for what may not be shown."""
+    products, scores = asked.rows.products, asked.rows.scores
+    open_now, open_ruled, known_only = asked.standing, ruled.standing, ruled.page.known_only
+    weights, factors = ruled.page.weights, asked.factors
+    values = np.zeros(size)
+    for row in range(size):
+        product = products[row]
+        if is_closed(product, open_now) or _is_out(product, open_ruled, known_only):
+            continue
+        factor = 1.0
+        if product < len(weights):
+            factor = np.float64(weights[product])
+        if product < len(factors):
+            factor *= np.float64(factors[product])
+        values[row] = scores[row] * factor
+    return values
 
 
 @kernel
@@ -102,15 +119,16 @@ def fill_up(handed: Any, asked: Arranging, size: int, n_products: int) -> int:
     given numbers.
     """
     ruled, rows, standing = handed.content, asked.rows, asked.standing
+    open_ruled, known_only, excluded, n = ruled.standing, ruled.page.known_only, asked.excluded, asked.n
     has_catalogue = ruled.table.header[ENTRIES] > 0
-    limits = _limits(ruled.page, asked.n)
+    limits = _limits(ruled.page, n)
     for product in range(n_products - 1, -1, -1):
-        if size >= asked.n:
+        if size >= n:
             break
         is_entry = product < len(standing) and standing[product] > 0
-        if is_entry != has_catalogue or is_closed(product, standing) or _is_ruled_out(ruled, product):
+        if is_entry != has_catalogue or is_closed(product, standing) or _is_out(product, open_ruled, known_only):
             continue
-        if is_excluded(product, asked.excluded) or _row_of(rows.products[:size], product) >= 0:
+        if is_excluded(product, excluded) or _row_of(rows.products[:size], product) >= 0:
             continue
         if _fits(ruled.table, rows.products[:size], product, limits):
             _append(rows, size, product, is_entry)
@@ -133,7 +151,7 @@ def _add_pinned(ruled: Ruled, asked: Arranging, size: int) -> tuple[int, NDArray
     pins = np.full(asked.n, -1, np.int64)
     for pin in range(len(page.pinned)):
         product, place = page.pinned[pin], page.places[pin]
-        is_out = is_closed(product, asked.standing) or _is_ruled_out(ruled, product)
+        is_out = is_closed(product, asked.standing) or _is_out(product, ruled.standing, page.known_only)
         if place >= asked.n or is_out or is_excluded(product, asked.excluded):
             continue
         row = _row_of(rows.products[:size], product)
@@ -191,12 +209,15 @@ def _chosen(
 @kernel
 def _choice(ruled: Ruled, products: NDArray[np.int64], values: NDArray[np.float64], n: int) -> _Choice:
     table, size = ruled.table, len(products)
-    kinds = np.empty((3, size), np.int64)
+    categories, brands, groups, standing = table.categories, table.brands, table.groups, table.standing
+    kinds = np.full((3, size), NO_NUMBER, np.int64)
     best = 0.0
     for row in range(size):
-        kinds[0, row] = _number(table, table.categories, products[row])
-        kinds[1, row] = _number(table, table.brands, products[row])
-        kinds[2, row] = _number(table, table.groups, products[row])
+        product = products[row]
+        if product < len(standing) and standing[product] > 0:
+            kinds[0, row] = categories[product]
+            kinds[1, row] = brands[product]
+            kinds[2, row] = groups[product]
         best = max(best, values[row])
     shares = values / best if best > 0.0 else values
     return _Choice(shares, values > 0.0, kinds, np.zeros((3, size), np.int64), _limits(ruled.page, n), np.zeros(size))
@@ -208,43 +229,42 @@ def _best_left(choice: _Choice, diversity: float) -> int:
 
     Its value is less by its likeness to what stands above (Carbonell and Goldstein, "The use of MMR", 1998).
     """
+    values, is_left, alike = choice.values, choice.is_left, choice.alike
+    used, limits = choice.used, choice.limits
     best, best_row = -np.inf, -1
-    for row in range(len(choice.values)):
-        value = (1.0 - diversity) * choice.values[row] - diversity * choice.alike[row]
-        if choice.is_left[row] and value > best and _has_room(choice, row):
+    for row in range(len(values)):
+        value = (1.0 - diversity) * values[row] - diversity * alike[row]
+        has_room = used[0, row] < limits[0] and used[1, row] < limits[1] and used[2, row] < limits[2]
+        if is_left[row] and has_room and value > best:
             best, best_row = value, row
     return best_row
 
 
 @kernel
-def _has_room(choice: _Choice, row: int) -> bool:
-    used, limits = choice.used, choice.limits
-    return bool(used[0, row] < limits[0] and used[1, row] < limits[1] and used[2, row] < limits[2])
-
-
-@kernel
 def _count(choice: _Choice, row: int) -> None:
     """Count a chosen row for all that share something with it."""
+    kinds, used = choice.kinds, choice.used
     for kind in range(3):
-        number = choice.kinds[kind, row]
+        number = kinds[kind, row]
         if number != NO_NUMBER and choice.limits[kind] < _UNLIMITED:
-            for other in range(len(choice.values)):
-                choice.used[kind, other] += choice.kinds[kind, other] == number
+            for other in range(kinds.shape[1]):
+                used[kind, other] += kinds[kind, other] == number
 
 
 @kernel
 def _compare(choice: _Choice, row: int) -> None:
     """Note how alike all rows are to one that was chosen."""
-    category, brand, group = choice.kinds[0, row], choice.kinds[1, row], choice.kinds[2, row]
-    for other in range(len(choice.values)):
-        alike = 0.0
-        if category != NO_NUMBER and choice.kinds[0, other] == category:
-            alike += _SAME_CATEGORY
-        if brand != NO_NUMBER and choice.kinds[1, other] == brand:
-            alike += _SAME_BRAND
-        if group != NO_NUMBER and choice.kinds[2, other] == group:
-            alike = 1.0
-        choice.alike[other] = max(choice.alike[other], alike)
+    kinds, alike = choice.kinds, choice.alike
+    category, brand, group = kinds[0, row], kinds[1, row], kinds[2, row]
+    for other in range(len(alike)):
+        likeness = 0.0
+        if category != NO_NUMBER and kinds[0, other] == category:
+            likeness += _SAME_CATEGORY
+        if brand != NO_NUMBER and kinds[1, other] == brand:
+            likeness += _SAME_BRAND
+        if group != NO_NUMBER and kinds[2, other] == group:
+            likeness = 1.0
+        alike[other] = max(alike[other], likeness)
 
 
 @kernel
@@ -306,10 +326,6 @@ def _row_of(products: NDArray[np.int64], product: int) -> int:
 
 
 @kernel
-def _factor(factors: NDArray[np.float32], product: int) -> float:
-    return float(factors[product]) if product < len(factors) else 1.0
-
-
-@kernel
-def _is_ruled_out(ruled: Ruled, product: int) -> bool:
-    return ruled.page.known_only if product >= len(ruled.standing) else is_closed(product, ruled.standing)
+def _is_out(product: int, standing: NDArray[np.uint8], known_only: bool) -> bool:
+    """Tell whether rules keep a product out."""
+    return known_only if product >= len(standing) else is_closed(product, standing)

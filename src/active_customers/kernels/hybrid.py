@@ -282,9 +282,11 @@ def said(forest: Forest, scratch: HybridScratch, n: int) -> NDArray[np.float64]:
 
 
 @kernel
-def reason_of(scratch: HybridScratch, slot: int) -> int:
-    """Return the `ReasonCode` that a product's evidence stands for."""
-    gathered = scratch.gathered
+def reason_of(gathered: NDArray[np.float32], slot: int) -> int:
+    """Return the `ReasonCode` that a product's evidence stands for, by `HybridScratch.gathered`.
+
+    It takes one array: counting the references of a whole scratch memory for each product would cost more than this.
+    """
     if gathered[slot, N_VOTES] > 0:
         return _SESSION
     beside, after = gathered[slot, FIRST_SUM + BESIDE], gathered[slot, FIRST_SUM + AFTER]

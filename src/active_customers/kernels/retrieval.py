@@ -240,7 +240,7 @@ def _take(rows: Rows, size: int, found: tuple[CandidateSet, int], wanted: Wanted
         product = candidates.products[slot]
         if size == wanted.n:
             break
-        if _is_shown(rows, first, product):
+        if _is_shown(rows.products, first, product):
             continue
         if best == 0.0:
             best = candidates.scores[slot]
@@ -261,14 +261,14 @@ def _take_slots(rows: Rows, size: int, scratch: hybrid.HybridScratch, ranked: ND
         product = candidates.products[ranked[place]]
         if size == n:
             break
-        if _is_shown(rows, first, product):
+        if _is_shown(rows.products, first, product):
             continue
         if best == 0.0:
             best = scratch.scores[place]
         evidence = candidates.evidence[ranked[place]]
         rows.products[size] = product
         rows.scores[size] = top * (_LEAST_SHARE + (1.0 - _LEAST_SHARE) * scratch.scores[place] / best)
-        rows.reasons[size] = _REVISIT if evidence == product else hybrid.reason_of(scratch, ranked[place])
+        rows.reasons[size] = _REVISIT if evidence == product else hybrid.reason_of(scratch.gathered, ranked[place])
         rows.evidence[size] = evidence
         size += 1
     return size
@@ -284,7 +284,7 @@ def _take_ranked(rows: Rows, size: int, ranking: Ranking, wanted: Wanted) -> int
         product = ranking.products[place]
         if is_closed(product, wanted.standing) or is_excluded(product, wanted.excluded):
             continue
-        if _is_shown(rows, first, product):
+        if _is_shown(rows.products, first, product):
             continue
         if best == 0.0:
             best = ranking.scores[place]
@@ -297,9 +297,9 @@ def _take_ranked(rows: Rows, size: int, ranking: Ranking, wanted: Wanted) -> int
 
 
 @kernel
-def _is_shown(rows: Rows, size: int, product: int) -> bool:
+def _is_shown(products: NDArray[np.int64], size: int, product: int) -> bool:
     row = 0
-    while row < size and rows.products[row] != product:
+    while row < size and products[row] != product:
         row += 1
     return row < size
 

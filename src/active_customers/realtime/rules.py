@@ -118,7 +118,7 @@ class Rulebook:
         self._read = dict(_readable(self._store.rules.rules(), self._read))
         valid = [rule for _, rule in self._read.values() if rule.is_valid_at(now)]
         by_page: dict[tuple[Context, Channel], Ruling] = {}
-        rulings = {(): self._rulings[()]}
+        rulings: dict[tuple[str, ...], Ruling] = {(): self._rulings[()]}
         for page in product(Context, Channel):
             rules = tuple(rule for rule in valid if rule.is_for(*page))
             names = tuple(rule.name for rule in rules)
