@@ -277,7 +277,7 @@ def _answering(
     cards = ProductCards(store.catalog, TableReader(directory.catalog_table), load_languages(settings.texts))
     engine = Engine(store, cards, clock)
     if settings.shop.free_delivery_from:
-        engine.delivery = FreeDelivery(settings.shop, lambda: cards.prices)
+        engine.delivery = FreeDelivery(settings.shop, cards.prices_of)
     encoder = AnswerEncoder(cards, TokenSigner(load_keys(directory.keys)))
     live = LiveReader(directory.live, settings.models.hybrid.session_knn, settings.models.popularity)
     engine.recommender = SessionRecommender(live=live)

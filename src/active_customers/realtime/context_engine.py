@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -11,7 +12,6 @@ from pydantic import Field, field_validator
 
 from active_customers.core.clock import HOUR
 from active_customers.core.config import Config
-from active_customers.core.errors import meant
 from active_customers.kernels.retrieval import Ranking
 from active_customers.models.kernel_arguments import frozen
 from active_customers.models.patterns import Factor, Patterns
@@ -38,14 +38,16 @@ class ShopConfig(Config):
         try:
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"there is no such time zone; {meant(value, _spoken())}") from None
+            raise ValueError(f"there is no such time zone; {_meant(value)}") from None
         return value
 
 
-def _spoken() -> list[str]:
-    """Return names to guess from: a list of all would be no help."""
-    names = sorted(available_timezones())
-    return [*names, *(name.lower() for name in names)]
+def _meant(zone: str) -> str:
+    """Say which time zone is meant, or where they are listed: there are six hundred."""
+    by_small_letters = {name.lower(): name for name in available_timezones()}
+    close = get_close_matches(zone.lower(), by_small_letters, n=1)
+    listed = "names are such as Europe/Berlin (IANA time zone database)"
+    return f"did you mean {by_small_letters[close[0]]}?" if close else listed
 
 
 class ContextEngine:

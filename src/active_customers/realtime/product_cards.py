@@ -58,10 +58,14 @@ class ProductCards:
         """The `Standing` of each product at this moment."""
         return self._table.columns().standing
 
-    @property
-    def prices(self) -> NDArray[np.float64]:
-        """What each product costs at this moment; NaN where nobody told."""
-        return self._table.columns().prices
+    def prices_of(self, products: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return what products cost at this moment, NaN where nobody told."""
+        table = self._table.columns()
+        prices = np.full(len(products), np.nan)
+        known = products < len(table.prices)
+        known[known] = table.standing[products[known]] != Standing.UNKNOWN
+        prices[known] = table.prices[products[known]]
+        return prices
 
     def _versions(self) -> Versions:
         return self._table.columns().versions
