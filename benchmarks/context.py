@@ -87,8 +87,8 @@ def run(plan: Plan) -> Result:
     models = fit_served(task.train, {})
     plain = models._replace(patterns=no_patterns())
     say(f"learned: {', '.join(models.patterns.learned) or 'nothing'}; asking {len(task.sessions):,} questions twice")
-    next_acts = _compared(*(_next(each, task) for each in (models, plain)), task.clusters)
-    first_acts = _compared(*(_first(each, task) for each in (models, plain)), np.arange(task.test.n_sessions))
+    next_acts = _compared(_next(models, task), _next(plain, task), task.clusters)
+    first_acts = _compared(_first(models, task), _first(plain, task), np.arange(task.test.n_sessions))
     figures = {
         "learned": models.patterns.learned,
         "next_act": {"questions": len(task.sessions), **next_acts[0]},

@@ -184,7 +184,9 @@ class Explainer:
         )
 
     def _row(self, answer: Answer, place: int, language: int) -> RecommendedProduct:
-        one = Rows(*(column[place : place + 1].copy() for column in answer.rows))
+        products, scores, reasons, evidence = answer.rows
+        its = slice(place, place + 1)
+        one = Rows(products[its].copy(), scores[its].copy(), reasons[its].copy(), evidence[its].copy())
         return RecommendedProduct.model_validate_json(self._cards.texts.rows(one, 1, language))
 
     def _of_context(self, number: int, now: int) -> Iterator[Applied]:
@@ -340,8 +342,9 @@ def _ranking(number: int, findings: Findings) -> Ranking | None:
     if number not in ranked:
         return None
     place = ranked.index(number)
-    logit, *shares, base = float(findings.logits[place]), *findings.shares.tolist()
-    columns = findings.columns.tolist()
+    logit, columns = float(findings.logits[place]), findings.columns.tolist()
+    shares: list[float] = findings.shares.tolist()
+    base = shares.pop()
     added = [
         Contribution(
             feature=feature.name, source=feature.source, words=feature.words, value=value, contribution=contribution

@@ -22,7 +22,7 @@ class Gap(NamedTuple):
 
 
 class FreeDelivery:
-    """Looks at carts by the prices of the moment: `prices_of` returns those of product numbers, NaN where nobody told."""
+    """Looks at carts by the prices of the moment: `prices_of` returns those of products, NaN where nobody told one."""
 
     def __init__(self, config: ShopConfig, prices_of: Callable[[NDArray[np.int64]], NDArray[np.float64]]) -> None:
         self._config = config
