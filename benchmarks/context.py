@@ -78,7 +78,7 @@ def visits(rhythm: Rhythm, n: int, rng: np.random.Generator) -> Interactions:
 def run(plan: Plan) -> Result:
     """Fit once, ask twice: for every act of the visits of the last week but the first, and for the first alone."""
     rng = np.random.default_rng(7)
-    drawn = visits(Rhythm.drawn(rng, 0.8), plan.size(30_000), rng)
+    drawn = visits(Rhythm.drawn(rng, 0.8), plan.size(15_000), rng)
     split = _BEGIN + (_DAYS - _TEST_DAYS) * DAY
     times = drawn.times if drawn.times is not None else np.empty(0, np.int64)
     is_old = np.isin(drawn.sessions, np.unique(drawn.sessions[times < split]))

@@ -57,6 +57,7 @@ class Application:
         try:
             await self._services.parts.start()
             self._services.hot.rehearse()
+            self._services.explainer.rehearse()
         except Exception as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise

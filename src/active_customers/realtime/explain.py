@@ -25,6 +25,8 @@ from active_customers.realtime.product_cards import ProductCards
 from active_customers.realtime.schemas import Query, RecommendedProduct
 from active_customers.storage.base import CatalogStore
 
+_SLIGHT = 0.005
+"""A factor of the context that is nearer to 1 is not worth a line."""
 _LONGEST_MS = 10_000
 """An answer that is explained takes the time it needs."""
 
@@ -152,6 +154,10 @@ class Explainer:
         """The languages that reasons can be given in."""
         return self._cards.texts.languages
 
+    def rehearse(self) -> None:
+        """Explain what nobody asked, so that no answer waits for what is loaded on its first use."""
+        self.account(Query("nobody"), "nothing")
+
     def account(self, query: Query, product_id: str, language: int = 0) -> Account:
         """Return the account of a product in the answer to a query; an unknown product has one, too."""
         number = self._catalog.product_number(product_id)
@@ -193,6 +199,8 @@ class Explainer:
         """Yield what the hour says of a product."""
         context = self._engine.recommender.context
         for cycle, part, factor in context.factors(number, now):
+            if abs(factor - 1) < _SLIGHT:
+                continue
             when = _part_named(cycle, part)
             text = f"{when} ({context.zone}) it is wanted {factor:.2f} times as much as usual"
             yield Applied(kind="context", name=cycle, text=text, factor=factor)
@@ -332,7 +340,7 @@ def _popularity(number: int, sources: Sources) -> SourceWord:
     place = ranked.index(number)
     word = ReasonCode(int(sources.popular.reasons[place])).word
     told = {"place": place + 1.0, "of": float(len(ranked)), "score": float(sources.popular.scores[place])}
-    text = f"it is at place {place + 1} of the {len(ranked)} most popular ({word})"
+    text = f"it is at place {place + 1} of the {len(ranked)} most popular; its reason there is {word}"
     return SourceWord(source="popular", text=text, numbers=told)
 
 
