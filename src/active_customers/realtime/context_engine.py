@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from active_customers.core.clock import HOUR
@@ -56,8 +56,8 @@ class ContextEngine:
     def __init__(self, patterns: Patterns) -> None:
         self._patterns = patterns
         self._quarter = -1
-        self.weights: NDArray[np.float32] = frozen(np.empty(0, np.float32))
-        """By product; empty as long as nobody told the time, and where nothing was learned."""
+        self.weights = self._of_popular = frozen(np.empty(0, np.float32))
+        """By product, for what is ranked; empty as long as nobody told the time, and where nothing was learned."""
 
     @property
     def zone(self) -> str:
@@ -69,24 +69,29 @@ class ContextEngine:
         if not self._patterns.learned or now // _QUARTER == self._quarter:
             return False
         self._quarter = now // _QUARTER
-        weights = self._patterns.weights(now)
-        if np.array_equal(weights, self.weights):
+        patterns, before = self._patterns, (self.weights, self._of_popular)
+        config = patterns.config
+        after = (patterns.weights(now, config.visit_strength), patterns.weights(now, config.strength))
+        if all(map(np.array_equal, before, after)):
             return False
-        self.weights = weights
+        self.weights, self._of_popular = after
         return True
 
-    def factors(self, product: int, now: int) -> list[Factor]:
-        """Return what each cycle says of a product, for explanations."""
-        return self._patterns.factors_of(product, now)
+    def factors(self, product: int, now: int, *, ranked: bool) -> Iterator[tuple[Factor, float]]:
+        """Yield what each cycle says of a product, and the factor that comes of it for one that is ranked, or not."""
+        config = self._patterns.config
+        power = config.visit_strength if ranked else config.strength
+        for found in self._patterns.factors_of(product, now):
+            yield found, found.factor**power
 
     def weighed(self, ranking: Ranking) -> Ranking:
         """Return what is popular in the order of this hour."""
-        if not len(self.weights):
+        if not len(self._of_popular):
             return ranking
         products = ranking.products
         weights = np.ones(len(products), np.float32)
-        known = products < len(self.weights)
-        weights[known] = self.weights[products[known]]
+        known = products < len(self._of_popular)
+        weights[known] = self._of_popular[products[known]]
         scores = ranking.scores * weights
         order = np.argsort(-scores, kind="stable")
         return Ranking(frozen(products[order]), frozen(scores[order]), frozen(ranking.reasons[order]))

@@ -169,7 +169,7 @@ class Explainer:
         state, asked = self._engine.question(query)
         findings = self._engine.recommender.look_into(state, asked, number)
         sources = self._engine.recommender.sources
-        applied = [] if number == NO_NUMBER else [*self._of_context(number, now)]
+        applied = [] if number == NO_NUMBER else [*self._of_context(number, now, findings)]
         applied += [] if number == NO_NUMBER else [found for trace in self._traces for found in trace(query, number)]
         why_not = [] if place >= 0 else list(_why_not(number, asked, findings, sources, applied))
         return Account(
@@ -195,15 +195,13 @@ class Explainer:
         one = Rows(products[its].copy(), scores[its].copy(), reasons[its].copy(), evidence[its].copy())
         return RecommendedProduct.model_validate_json(self._cards.texts.rows(one, 1, language))
 
-    def _of_context(self, number: int, now: int) -> Iterator[Applied]:
-        """Yield what the hour says of a product."""
+    def _of_context(self, number: int, now: int, findings: Findings) -> Iterator[Applied]:
+        """Yield what the hour says of a product, and what it does with its score."""
         context = self._engine.recommender.context
-        for cycle, part, factor in context.factors(number, now):
-            if abs(factor - 1) < _SLIGHT:
-                continue
-            when = _part_named(cycle, part)
-            text = f"{when} ({context.zone}) it is wanted {factor:.2f} times as much as usual"
-            yield Applied(kind="context", name=cycle, text=text, factor=factor)
+        for (cycle, part, learned), factor in context.factors(number, now, ranked=number in findings.ranked):
+            if abs(learned - 1) >= _SLIGHT:
+                text = f"{_part_named(cycle, part)} ({context.zone}) it is wanted {learned:.2f} times as much as usual"
+                yield Applied(kind="context", name=cycle, text=text, factor=factor)
 
     def _id(self, product: int) -> int | str:
         return json_id(self._catalog.product_id(product) or str(product))
