@@ -227,7 +227,7 @@ def test_every_registered_model_is_fitted_and_has_its_settings(refresh, visits, 
     }
     visits(0, 3)
     _, arrays = ArtifactStore(directory.models).load(refresh().version)
-    assert set(arrays) == set(MODELS)
+    assert set(arrays) == {*MODELS, PATTERNS}
 
 
 def test_only_the_newest_acts_are_read_when_there_are_too_many(refresh, visits, directory):
