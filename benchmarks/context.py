@@ -78,7 +78,7 @@ def visits(rhythm: Rhythm, n: int, rng: np.random.Generator) -> Interactions:
 def run(plan: Plan) -> Result:
     """Fit once, ask twice: for every act of the visits of the last week but the first, and for the first alone."""
     rng = np.random.default_rng(7)
-    drawn = visits(Rhythm.drawn(rng, 0.8), plan.size(30_000), rng)
+    drawn = visits(Rhythm.drawn(rng, 0.8), plan.size(15_000), rng)
     split = _BEGIN + (_DAYS - _TEST_DAYS) * DAY
     times = drawn.times if drawn.times is not None else np.empty(0, np.int64)
     is_old = np.isin(drawn.sessions, np.unique(drawn.sessions[times < split]))
@@ -87,8 +87,8 @@ def run(plan: Plan) -> Result:
     models = fit_served(task.train, {})
     plain = models._replace(patterns=no_patterns())
     say(f"learned: {', '.join(models.patterns.learned) or 'nothing'}; asking {len(task.sessions):,} questions twice")
-    next_acts = _compared(*(_next(each, task) for each in (models, plain)), task.clusters)
-    first_acts = _compared(*(_first(each, task) for each in (models, plain)), np.arange(task.test.n_sessions))
+    next_acts = _compared(_next(models, task), _next(plain, task), task.clusters)
+    first_acts = _compared(_first(models, task), _first(plain, task), np.arange(task.test.n_sessions))
     figures = {
         "learned": models.patterns.learned,
         "next_act": {"questions": len(task.sessions), **next_acts[0]},

@@ -60,6 +60,7 @@ class Application:
             await self._services.parts.start()
             self._services.hot.rehearse()
             self._services.shelves.rehearse()
+            self._services.explainer.rehearse()
         except Exception as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise

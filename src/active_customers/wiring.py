@@ -317,7 +317,7 @@ def _answering(
     engine = Engine(store, cards, clock, rules=rules)
     engine.storefront = Storefront(store.catalog, cards.table, settings.storefront)
     if settings.shop.free_delivery_from:
-        engine.delivery = FreeDelivery(settings.shop, lambda: cards.prices)
+        engine.delivery = FreeDelivery(settings.shop, cards.prices_of)
     signer = TokenSigner(load_keys(directory.keys))
     encoder = AnswerEncoder(cards, signer)
     shelves = Shelves(store, cards, engine, clock, settings.shelves)

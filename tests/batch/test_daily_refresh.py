@@ -25,10 +25,11 @@ from active_customers.core.session import SessionQuery
 from active_customers.models.artifacts import ArtifactStore
 from active_customers.models.base import Candidates, SessionLog
 from active_customers.models.hybrid_model import HybridConfig
+from active_customers.models.patterns import PatternsConfig
 from active_customers.models.registry import MODELS
 from active_customers.models.session_knn import SessionKnnConfig
 from active_customers.realtime.context_engine import ShopConfig
-from active_customers.realtime.session_recommender import load_models
+from active_customers.realtime.session_recommender import PATTERNS, load_models
 from active_customers.storage.archive import Archive, Part
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore
@@ -247,11 +248,12 @@ def test_an_archive_that_is_something_else_is_said_with_what_to_do(refresh, visi
 
 def test_every_registered_model_is_fitted_and_has_its_settings(refresh, visits, directory):
     assert {name: field.annotation for name, field in ModelConfigs.model_fields.items()} == {
-        name: entry.config for name, entry in MODELS.items()
+        **{name: entry.config for name, entry in MODELS.items()},
+        PATTERNS: PatternsConfig,
     }
     visits(0, 3)
     _, arrays = ArtifactStore(directory.models).load(refresh().version)
-    assert set(arrays) == set(MODELS)
+    assert set(arrays) == {*MODELS, PATTERNS}
 
 
 def test_only_the_newest_acts_are_read_when_there_are_too_many(refresh, visits, directory):

@@ -198,11 +198,9 @@ def test_a_factor_has_bounds():
     np.testing.assert_allclose(patterns.weights(MONDAY + 8 * HOUR), [1.2, 1.2, 1 / 1.2, 1 / 1.2], rtol=1e-6)
 
 
-def test_a_strength_of_0_changes_nothing_and_half_of_it_takes_the_root():
-    log = log_of(*two_kinds(), 4)
-    whole, half, none = (
-        learn_patterns(log, PatternsConfig(strength=s)).weights(MONDAY + 8 * HOUR) for s in (1, 0.5, 0)
-    )
+def test_a_power_of_0_changes_nothing_and_half_of_it_takes_the_root():
+    patterns = learn_patterns(log_of(*two_kinds(), 4), PatternsConfig())
+    whole, half, none = (patterns.weights(MONDAY + 8 * HOUR, power) for power in (1, 0.5, 0))
     np.testing.assert_allclose(half, np.sqrt(whole), rtol=1e-6)
     assert len(none) == 0
 

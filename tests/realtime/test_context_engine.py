@@ -22,7 +22,7 @@ def patterns_of(shop, factors, zone="UTC"):
     for product, factor in factors.items():
         hours[shop.store.catalog.product_number(product), 20] = factor
     nothing = {cycle: np.empty((0, parts), np.float32) for cycle, parts in CYCLES.items()}
-    return Patterns({**nothing, "hour": hours}, zone, NOW, PatternsConfig())
+    return Patterns({**nothing, "hour": hours}, zone, NOW, PatternsConfig(visit_strength=1))
 
 
 @pytest.fixture
@@ -52,16 +52,20 @@ def test_an_evening_s_products_come_first_in_the_evening_alone(timed):
 
 
 def test_what_is_popular_is_in_the_order_of_the_hour(timed):
+    before = timed.products("new", n=11)
     at(timed, 20)
-    assert timed.products("new", n=11)[0] == "k3"
+    evening = timed.products("new", n=11)
+    assert evening.index("k3") < before.index("k3")
+    assert evening.index("k4") > before.index("k4")
     answer = timed.ask("new", n=11)["recommendations"]
     scores = [row["score"] for row in answer]
     assert scores == sorted(scores, reverse=True)
 
 
 def test_until_somebody_tells_the_time_no_hour_is_any_other(timed):
+    before = timed.products("new", n=11)
     timed.clock.advance(8 * HOUR)
-    assert timed.products("new", n=11)[0] != "k3"
+    assert timed.products("new", n=11) == before
 
 
 def test_the_account_says_what_the_hour_did_and_stays_that_of_the_answer(timed):
@@ -75,6 +79,17 @@ def test_the_account_says_what_the_hour_did_and_stays_that_of_the_answer(timed):
     [applied] = timed.explain("anna", "k3").applied
     assert (applied.kind, applied.name, applied.factor) == ("context", "hour", 2.5)
     assert applied.text == "from 20 to 21 h (UTC) it is wanted 2.50 times as much as usual"
+
+
+def test_what_is_ranked_by_a_visit_is_weighed_less_than_what_is_popular(timed):
+    patterns = patterns_of(timed, {"k3": 2.0})
+    engine = ContextEngine(Patterns(patterns.factors, "UTC", NOW))
+    engine.turn_to(NOW + 8 * HOUR)
+    number = timed.store.catalog.product_number("k3")
+    assert engine.weights[number] == pytest.approx(2.0**0.3)
+    assert [factor for _, factor in engine.factors(number, NOW + 8 * HOUR, ranked=False)] == [2.0]
+    found = engine.weighed(Ranking(np.array([number], np.uint32), np.ones(1, np.float32), np.zeros(1, np.uint8)))
+    assert found.scores.tolist() == [2.0]
 
 
 def test_weights_are_looked_up_once_a_quarter_of_an_hour(timed):

@@ -231,7 +231,7 @@ def test_what_the_request_filters_out_is_said(busy):
 def test_before_anything_was_learned_there_is_an_account(empty_shop):
     empty_shop.act("anna", "view", "p1")
     account = empty_shop.explain("anna", "p1")
-    assert (account.model_version, account.rank, account.shown.reason_code) == ("none", 1, "revisit")
+    assert (account.model_version, account.rank, account.shown.reason_code) == ("none", 1, "seen")
 
 
 def test_the_parameters_are_those_of_the_answer_but_for_the_products():

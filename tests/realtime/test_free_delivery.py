@@ -17,7 +17,7 @@ def priced(shop):
     """A shop that delivers free from 50, with prices for most of what it has."""
     shop.sell(*(Product(product, price=price, currency="EUR", replenishable=True) for product, price in PRICES.items()))
     config = ShopConfig(free_delivery_from=50, gap_factor=10, gap_reach=1.5)
-    shop.engine.delivery = FreeDelivery(config, lambda: shop.cards.prices)
+    shop.engine.delivery = FreeDelivery(config, shop.cards.prices_of)
     return shop
 
 
@@ -56,7 +56,7 @@ def test_scores_fall_and_stay_below_1_where_products_are_preferred(priced):
 def test_a_product_from_behind_the_end_of_a_short_answer_may_close_the_gap(priced):
     priced.act("anna", "cart_add", "g0")
     without = ShopConfig(free_delivery_from=50, gap_factor=1)
-    plain = FreeDelivery(without, lambda: priced.cards.prices)
+    plain = FreeDelivery(without, priced.cards.prices_of)
     priced.engine.delivery, preferring = plain, priced.engine.delivery
     [*_, behind] = priced.products("anna", context="cart", n=4)
     priced.sell(Product(behind, price=30.0, currency="EUR"))

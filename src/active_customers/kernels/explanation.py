@@ -17,6 +17,7 @@ from active_customers.kernels.jit import kernel
 from active_customers.kernels.retrieval import Asked, gather, kept_out
 from active_customers.kernels.state_sections import StateSections, read_sections
 from active_customers.kernels.top_n import Wanted, is_closed, is_excluded, top_n
+from active_customers.kernels.trees import Forest
 
 
 class Findings(NamedTuple):
@@ -124,7 +125,8 @@ def _look_at(
     if slot < 0:
         return np.zeros(hybrid.N_GATHERED, np.float32)
     numbers[_PLACE] = n_before + 1 if total > 0.0 else 0
-    return scratch.gathered[slot].copy()
+    gathered: NDArray[np.float32] = scratch.gathered[slot].copy()
+    return gathered
 
 
 @kernel
@@ -142,7 +144,7 @@ def _compare_taste(
 
 @kernel
 def _contributions(
-    forest: hybrid.Forest, scratch: hybrid.HybridScratch, slots: NDArray[np.int64], product: int
+    forest: Forest, scratch: hybrid.HybridScratch, slots: NDArray[np.int64], product: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Return the columns of a described product and what each adds; nothing for one that is not described."""
     for place in range(len(slots)):

@@ -40,7 +40,9 @@ class PatternsConfig(Config):
     """Parameters of what is learned of the times at which products are wanted."""
 
     strength: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Power of the factors that answers are multiplied with: 0 for none, 1 for those that were learned."""
+    """Power of the factors that what is popular is multiplied with: 0 for none, 1 for those that were learned."""
+    visit_strength: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """The same for what is ranked by a customer's acts: they tell of the time, too."""
     significance: Annotated[float, Field(ge=0)] = 4.0
     """Standard errors by which counts must vary more than by chance; a cycle in which they do not is not learned."""
     most: Annotated[float, Field(ge=1)] = 3.0
@@ -77,22 +79,22 @@ class Patterns:
         """The cycles in which something was learned."""
         return [cycle for cycle, factors in self.factors.items() if len(factors)]
 
-    def weights(self, now: int) -> NDArray[np.float32]:
-        """Return by what each product's score is multiplied in the hour of `now`; empty where nothing was learned."""
-        learned = self.learned if self.config.strength else []
+    def weights(self, now: int, power: float = 1.0) -> NDArray[np.float32]:
+        """Return by what each product's score is multiplied in the hour of `now`; empty where nothing is to be."""
+        learned = self.learned if power else []
         if not learned:
             return frozen(np.empty(0, np.float32))
-        product = np.prod([self._of_cycle(cycle, now) for cycle in learned], axis=0) ** self.config.strength
+        product = np.prod([self._of_cycle(cycle, now) for cycle in learned], axis=0) ** power
         return frozen(np.clip(product, 1 / self.config.most, self.config.most).astype(np.float32))
 
     def factors_of(self, product: int, now: int) -> list[Factor]:
         """Return what each cycle says of a product in the hour of `now`."""
-        found = []
-        for cycle in self.learned if self.config.strength else ():
-            if product < len(self.factors[cycle]):
-                part = _part(cycle, _local(now, self._zone))
-                found.append(Factor(cycle, part, float(self._of_cycle(cycle, now)[product] ** self.config.strength)))
-        return found
+        local = _local(now, self._zone)
+        return [
+            Factor(cycle, _part(cycle, local), float(self._of_cycle(cycle, now)[product]))
+            for cycle in self.learned
+            if product < len(self.factors[cycle])
+        ]
 
     def _of_cycle(self, cycle: str, now: int) -> NDArray[np.float64]:
         """Return one cycle's factors at a moment.

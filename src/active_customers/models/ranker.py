@@ -170,7 +170,9 @@ def _lightgbm() -> Any:
 def forest_of(dumped: Mapping[str, Any]) -> Forest:
     """Return the trees of a LightGBM model as its `dump_model` gives them: numerical splits without missing values."""
     questions: list[tuple[int, float, int]] = []
-    offsets, values, covers = [0], [], []
+    offsets = [0]
+    values: list[NDArray[np.float64]] = []
+    covers: list[NDArray[np.float64]] = []
     for tree in dumped["tree_info"]:
         asked, leaves = _flattened(tree["tree_structure"])
         questions += asked

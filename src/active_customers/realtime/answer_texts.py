@@ -67,16 +67,18 @@ class AnswerTexts:
     def _start_over(self) -> None:
         """Keep only the texts that every shop needs."""
         self._filled = 0
-        by_product = np.zeros((3, 1024), np.int64)
-        by_sentence = np.zeros((2, len(self.languages.known), len(ReasonCode)), np.int64)
-        by_reason = np.zeros((2, len(ReasonCode)), np.int64)
+        n_products, n_languages, n_reasons = 1024, len(self.languages.known), len(ReasonCode)
         self._fragments = Fragments(
-            np.zeros(_FIRST_BYTES, np.uint8),
-            *by_product.copy(),
-            np.zeros(by_product.shape[1], np.uint32),
-            *by_sentence,
-            *by_reason,
-            np.zeros(len(self.languages.known), np.int64),
+            text=np.zeros(_FIRST_BYTES, np.uint8),
+            heads=np.zeros(n_products, np.int64),
+            ids=np.zeros(n_products, np.int64),
+            names=np.zeros(n_products, np.int64),
+            made_of=np.zeros(n_products, np.uint32),
+            begins=np.zeros((n_languages, n_reasons), np.int64),
+            ends=np.zeros((n_languages, n_reasons), np.int64),
+            counts=np.zeros(n_reasons, np.int64),
+            tails=np.zeros(n_reasons, np.int64),
+            unnamed=np.zeros(n_languages, np.int64),
         )
         self._put_sentences()
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from active_customers.core.clock import HOUR
 from active_customers.core.config import Config
-from active_customers.core.errors import meant
 from active_customers.kernels.retrieval import Ranking
 from active_customers.models.kernel_arguments import frozen
 from active_customers.models.patterns import Factor, Patterns
@@ -38,14 +38,16 @@ class ShopConfig(Config):
         try:
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"there is no such time zone; {meant(value, _spoken())}") from None
+            raise ValueError(f"there is no such time zone; {_meant(value)}") from None
         return value
 
 
-def _spoken() -> list[str]:
-    """Return names to guess from: a list of all would be no help."""
-    names = sorted(available_timezones())
-    return [*names, *(name.lower() for name in names)]
+def _meant(zone: str) -> str:
+    """Say which time zone is meant, or where they are listed: there are six hundred."""
+    by_small_letters = {name.lower(): name for name in available_timezones()}
+    close = get_close_matches(zone.lower(), by_small_letters, n=1)
+    listed = "names are such as Europe/Berlin (IANA time zone database)"
+    return f"did you mean {by_small_letters[close[0]]}?" if close else listed
 
 
 class ContextEngine:
@@ -54,8 +56,8 @@ class ContextEngine:
     def __init__(self, patterns: Patterns) -> None:
         self._patterns = patterns
         self._quarter = -1
-        self.weights: NDArray[np.float32] = frozen(np.empty(0, np.float32))
-        """By product; empty as long as nobody told the time, and where nothing was learned."""
+        self.weights = self._of_popular = frozen(np.empty(0, np.float32))
+        """By product, for what is ranked; empty as long as nobody told the time, and where nothing was learned."""
 
     @property
     def zone(self) -> str:
@@ -67,24 +69,29 @@ class ContextEngine:
         if not self._patterns.learned or now // _QUARTER == self._quarter:
             return False
         self._quarter = now // _QUARTER
-        weights = self._patterns.weights(now)
-        if np.array_equal(weights, self.weights):
+        patterns, before = self._patterns, (self.weights, self._of_popular)
+        config = patterns.config
+        after = (patterns.weights(now, config.visit_strength), patterns.weights(now, config.strength))
+        if all(map(np.array_equal, before, after)):
             return False
-        self.weights = weights
+        self.weights, self._of_popular = after
         return True
 
-    def factors(self, product: int, now: int) -> list[Factor]:
-        """Return what each cycle says of a product, for explanations."""
-        return self._patterns.factors_of(product, now)
+    def factors(self, product: int, now: int, *, ranked: bool) -> Iterator[tuple[Factor, float]]:
+        """Yield what each cycle says of a product, and the factor that comes of it for one that is ranked, or not."""
+        config = self._patterns.config
+        power = config.visit_strength if ranked else config.strength
+        for found in self._patterns.factors_of(product, now):
+            yield found, found.factor**power
 
     def weighed(self, ranking: Ranking) -> Ranking:
         """Return what is popular in the order of this hour."""
-        if not len(self.weights):
+        if not len(self._of_popular):
             return ranking
         products = ranking.products
         weights = np.ones(len(products), np.float32)
-        known = products < len(self.weights)
-        weights[known] = self.weights[products[known]]
+        known = products < len(self._of_popular)
+        weights[known] = self._of_popular[products[known]]
         scores = ranking.scores * weights
         order = np.argsort(-scores, kind="stable")
         return Ranking(frozen(products[order]), frozen(scores[order]), frozen(ranking.reasons[order]))

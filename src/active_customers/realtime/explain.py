@@ -27,6 +27,8 @@ from active_customers.realtime.ruling import RULED_OUT
 from active_customers.realtime.schemas import Query, RecommendedProduct
 from active_customers.storage.base import CatalogStore
 
+_SLIGHT = 0.005
+"""A factor of the context that is nearer to 1 is not worth a line."""
 _LONGEST_MS = 10_000
 """An answer that is explained takes the time it needs."""
 
@@ -155,6 +157,10 @@ class Explainer:
         """The languages that reasons can be given in."""
         return self._cards.texts.languages
 
+    def rehearse(self) -> None:
+        """Explain what nobody asked, so that no answer waits for what is loaded on its first use."""
+        self.account(Query("nobody"), "nothing")
+
     def account(self, query: Query, product_id: str, language: int = 0) -> Account:
         """Return the account of a product in the answer to a query; an unknown product has one, too."""
         number = self._catalog.product_number(product_id)
@@ -166,7 +172,9 @@ class Explainer:
         state, asked = self._engine.question(query)
         findings = self._engine.recommender.look_into(state, asked, number)
         sources = self._engine.recommender.sources
-        applied = [] if number == NO_NUMBER else [*self._of_context(number, now), *self._of_rules(query, number)]
+        applied = []
+        if number != NO_NUMBER:
+            applied = [*self._of_context(number, now, findings), *self._of_rules(query, number)]
         why_not = [] if place >= 0 else list(_why_not(number, asked, findings, sources, applied))
         return Account(
             customer_id=json_id(query.customer_id),
@@ -186,16 +194,18 @@ class Explainer:
         )
 
     def _row(self, answer: Answer, place: int, language: int) -> RecommendedProduct:
-        one = Rows(*(column[place : place + 1].copy() for column in answer.rows))
+        products, scores, reasons, evidence = answer.rows
+        its = slice(place, place + 1)
+        one = Rows(products[its].copy(), scores[its].copy(), reasons[its].copy(), evidence[its].copy())
         return RecommendedProduct.model_validate_json(self._cards.texts.rows(one, 1, language))
 
-    def _of_context(self, number: int, now: int) -> Iterator[Applied]:
-        """Yield what the hour says of a product."""
+    def _of_context(self, number: int, now: int, findings: Findings) -> Iterator[Applied]:
+        """Yield what the hour says of a product, and what it does with its score."""
         context = self._engine.recommender.context
-        for cycle, part, factor in context.factors(number, now):
-            when = _part_named(cycle, part)
-            text = f"{when} ({context.zone}) it is wanted {factor:.2f} times as much as usual"
-            yield Applied(kind="context", name=cycle, text=text, factor=factor)
+        for (cycle, part, learned), factor in context.factors(number, now, ranked=number in findings.ranked):
+            if abs(learned - 1) >= _SLIGHT:
+                text = f"{_part_named(cycle, part)} ({context.zone}) it is wanted {learned:.2f} times as much as usual"
+                yield Applied(kind="context", name=cycle, text=text, factor=factor)
 
     def _of_rules(self, query: Query, number: int) -> Iterator[Applied]:
         """Yield what the shop's rules do to a product in the answer to a query."""
@@ -344,7 +354,7 @@ def _popularity(number: int, sources: Sources) -> SourceWord:
     place = ranked.index(number)
     word = ReasonCode(int(sources.popular.reasons[place])).word
     told = {"place": place + 1.0, "of": float(len(ranked)), "score": float(sources.popular.scores[place])}
-    text = f"it is at place {place + 1} of the {len(ranked)} most popular ({word})"
+    text = f"it is at place {place + 1} of the {len(ranked)} most popular; its reason there is {word}"
     return SourceWord(source="popular", text=text, numbers=told)
 
 
@@ -354,8 +364,9 @@ def _ranking(number: int, findings: Findings) -> Ranking | None:
     if number not in ranked:
         return None
     place = ranked.index(number)
-    logit, *shares, base = float(findings.logits[place]), *findings.shares.tolist()
-    columns = findings.columns.tolist()
+    logit, columns = float(findings.logits[place]), findings.columns.tolist()
+    shares: list[float] = findings.shares.tolist()
+    base = shares.pop()
     added = [
         Contribution(
             feature=feature.name, source=feature.source, words=feature.words, value=value, contribution=contribution

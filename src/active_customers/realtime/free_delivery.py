@@ -22,11 +22,11 @@ class Gap(NamedTuple):
 
 
 class FreeDelivery:
-    """Looks at carts by the prices of the moment, float64 by product number, NaN where nobody told one."""
+    """Looks at carts by the prices of the moment: `prices_of` returns those of products, NaN where nobody told one."""
 
-    def __init__(self, config: ShopConfig, prices: Callable[[], NDArray[np.float64]]) -> None:
+    def __init__(self, config: ShopConfig, prices_of: Callable[[NDArray[np.int64]], NDArray[np.float64]]) -> None:
         self._config = config
-        self._prices = prices
+        self._prices_of = prices_of
 
     def gap(self, state: State, now: int) -> Gap | None:
         """Return what a customer's cart lacks; None for an empty one, and for one with a line of unknown price."""
@@ -34,7 +34,7 @@ class FreeDelivery:
         lines = lines[lines[:, 2] >= now - CART_AGE]
         if not len(lines):
             return None
-        value = float(np.sum(self._of(lines[:, 0]) * lines[:, 1]))
+        value = float(np.sum(self._prices_of(lines[:, 0]) * lines[:, 1]))
         if np.isnan(value):
             return None
         threshold = self._config.free_delivery_from
@@ -44,15 +44,10 @@ class FreeDelivery:
         """Multiply the scores of rows that would close a gap, and put the rows in order again."""
         if gap.missing <= 0 or size == 0:
             return
-        prices = self._of(rows.products[:size])
+        prices = self._prices_of(rows.products[:size])
         closes = (prices >= gap.missing) & (prices <= gap.missing * self._config.gap_reach)
         scores = np.where(closes, rows.scores[:size] * self._config.gap_factor, rows.scores[:size])
         order = np.argsort(-scores, kind="stable")
         rows.scores[:size] = scores / max(float(scores.max()), 1.0)
         for column in rows:
             column[:size] = column[:size][order]
-
-    def _of(self, products: NDArray[np.int64]) -> NDArray[np.float64]:
-        prices = self._prices()
-        known = products < len(prices)
-        return np.where(known, prices[np.where(known, products, 0)] if len(prices) else np.nan, np.nan)

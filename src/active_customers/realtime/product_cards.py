@@ -57,10 +57,14 @@ class ProductCards:
         """The `Standing` of each product at this moment."""
         return self.table.columns().standing
 
-    @property
-    def prices(self) -> NDArray[np.float64]:
-        """What each product costs at this moment; NaN where nobody told."""
-        return self.table.columns().prices
+    def prices_of(self, products: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return what products cost at this moment, NaN where nobody told."""
+        table = self.table.columns()
+        prices = np.full(len(products), np.nan)
+        known = products < len(table.prices)
+        known[known] = table.standing[products[known]] != Standing.UNKNOWN
+        prices[known] = table.prices[products[known]]
+        return prices
 
     def with_variants(self, products: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """Return product numbers with those of all other variants of these products."""
