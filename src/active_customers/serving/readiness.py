@@ -152,9 +152,7 @@ def _of_trees(recommender: SessionRecommender) -> _Need:
     questions = {} if manifest is None else manifest.facts.get("questions", {})
     unit = "foreseeable acts in the newest sessions (their product was among the candidates)"
     have = int(questions.get(Goal.NEXT.word, 0))
-    then = (
-        _REFRESH if have < LISTS_AT_LEAST else "trees better than the first guess (see the notes of the refresh)"
-    )
+    then = _REFRESH if have < LISTS_AT_LEAST else "trees better than the first guess (see the notes of the refresh)"
     has_trees = len(recommender.models.hybrid.forests[Goal.NEXT].offsets) > 1
     return _Need("ranker", "Trees that put all of these in order", unit, LISTS_AT_LEAST, have, then, has_trees)
 
