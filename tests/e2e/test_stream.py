@@ -61,19 +61,33 @@ class Listener:
         self.socket.close()
 
 
+@pytest.fixture
+def listen():
+    """Opens streams, and closes them in the end."""
+    opened: list[Listener] = []
+
+    def start(*arguments, **options) -> Listener:
+        opened.append(Listener(*arguments, **options))
+        return opened[-1]
+
+    yield start
+    for listener in opened:
+        listener.close()
+
+
 def view(client, customer, product):
     status, _ = client.post({"customer_id": customer, "event_type": "view", "product_id": product})
     assert status == 202
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_the_list_follows_the_customer_whichever_worker_takes_the_event(serve, data, workers):
+def test_the_list_follows_the_customer_whichever_worker_takes_the_event(serve, data, listen, workers):
     """Several connections for the events and several streams: they land on all workers."""
     service = serve(data, workers)
     client = service.client()
     for number in range(3):
         view(client, f"other-{number}", f"p{number}")
-    listeners = [Listener(service.port, "customer_id=ann&n=5&context=browse") for _ in range(4)]
+    listeners = [listen(service.port, "customer_id=ann&n=5") for _ in range(4)]
     for number, poster in enumerate([service.client() for _ in range(4)]):
         for listener in listeners:
             listener.wait_for_lists(number + 1)
@@ -81,18 +95,17 @@ def test_the_list_follows_the_customer_whichever_worker_takes_the_event(serve, d
     for listener in listeners:
         shown = listener.wait_for_lists(5)
         assert [row["product_id"] for row in shown[-1]["recommendations"]]
-        listener.close()
 
 
-def test_a_reconnect_resumes_and_the_end_of_the_service_is_said(serve, data):
+def test_a_reconnect_resumes_and_the_end_of_the_service_is_said(serve, data, listen):
     service = serve(data)
     client = service.client()
     view(client, "bob", "p1")
-    first = Listener(service.port, "customer_id=ann")
+    first = listen(service.port, "customer_id=ann")
     first.wait_for_lists(1)
     last = first.last_id()
     first.close()
-    again = Listener(service.port, "customer_id=ann", f"Last-Event-ID: {last}")
+    again = listen(service.port, "customer_id=ann", f"Last-Event-ID: {last}")
     again.wait_for(b"retry: ")
     view(client, "ann", "p2")
     again.wait_for_lists(1)
@@ -105,13 +118,13 @@ def test_a_reconnect_resumes_and_the_end_of_the_service_is_said(serve, data):
     assert b"retry: 500" in again.received
 
 
-def test_a_client_that_reads_nothing_is_disconnected_and_others_are_not(serve, data):
+def test_a_client_that_reads_nothing_is_disconnected_and_others_are_not(serve, data, listen):
     service = serve(data, ACTIVE_CUSTOMERS_STREAM__SLOW_SECONDS="1", ACTIVE_CUSTOMERS_STREAM__HEARTBEAT_SECONDS="0.2")
     client = service.client()
     for number in range(120):
         view(client, "other", f"product-{number:0100}")
-    silent = Listener(service.port, "customer_id=ann&n=100", receive_buffer=4096)
-    reader = Listener(service.port, "customer_id=ann&n=100")
+    silent = listen(service.port, "customer_id=ann&n=100", receive_buffer=4096)
+    reader = listen(service.port, "customer_id=ann&n=100")
     for number in range(40):  # lists of 20 kB: what the system holds for the client is soon full
         view(client, "ann", f"product-{number:0100}")
         reader.wait_for_lists(number + 1)
@@ -120,4 +133,3 @@ def test_a_client_that_reads_nothing_is_disconnected_and_others_are_not(serve, d
     view(client, "ann", "one-more")
     reader.wait_for_lists(41)
     assert client.products("customer_id=ann")
-    reader.close()

@@ -105,9 +105,11 @@ def votes_of(sections, models, live, asked):
         n_query,
         session_knn.find_sessions(sessions.index, sessions.weighting, scratch, min(n_query, 10)),
     )
+    watermark = models.manifest.watermark
+    trained = Trained.of(sessions, watermark) if sessions.n_sessions else Trained(watermark)
     arrays, weighting = (
         live.arrays(),
-        weighting_of(live.arrays(), sessions.config, Trained.of(sessions, models.manifest.watermark)),
+        weighting_of(live.arrays(), sessions.config, trained),
     )
     mine = scratch_of(arrays, sessions.config, make_room(room_of(arrays, sessions.config), room))
     n_query = insert_query(mine.knn.candidates, query, depth)
@@ -197,7 +199,8 @@ def proposed(sections, models, live, asked, excluded):
 
 def rarity_of(models, live, product):
     rarity = models.hybrid.sessions.index.rarity
-    return rarity[product] if product < len(rarity) else live_knn.rarity_of(live.arrays(), product)
+    is_known = models.hybrid.sessions.n_sessions and product < len(rarity)
+    return rarity[product] if is_known else live_knn.rarity_of(live.arrays(), product)
 
 
 def one_by_one(models, live, state, asked):
@@ -224,7 +227,7 @@ def one_by_one(models, live, state, asked):
         take([(p, score, ReasonCode.BOUGHT_TOGETHER, {e}) for p, score, e in zip(*columns, strict=True)])
     if len(sections.products):
         take(proposed(sections, models, live, asked, excluded))
-    ranking = models.popularity.ranking()
+    ranking = models.popularity.ranking() if models.hybrid.sessions.n_sessions else live.ranking()
     popular = zip(*(column.tolist() for column in ranking), strict=True)
     for product, score, reason in popular:
         if len(rows) < asked.n and product not in excluded and product not in {row[0] for row in rows}:
@@ -327,9 +330,13 @@ def test_what_trees_learn_from_and_what_they_are_asked_about_is_described_alike(
     np.testing.assert_array_equal(served[:, :n].T, learned.features[-n:])
 
 
+EACH_IN_TWO = [(session, product, 1) for session, pair in enumerate([(0, 1), (0, 2), (1, 2)]) for product in pair]
+"""Sessions in which each of three products is in two."""
+
+
 def test_whoever_is_late_gets_what_is_popular():
     """The popular needs no computation, and what is excluded stays out."""
-    recommender = SessionRecommender(models_of(columns_of([(1, 0, 1), (1, 1, 1), (2, 0, 1), (2, 2, 1)])))
+    recommender = SessionRecommender(models_of(columns_of(EACH_IN_TWO)))
     state = state_of([(EventType.VIEW, 0), (EventType.HIDE, 2)])
     in_time, late = (answered(recommender, state, asking(is_late=is_late)) for is_late in (False, True))
     assert int(ReasonCode.SESSION) in in_time[2]
@@ -339,7 +346,7 @@ def test_whoever_is_late_gets_what_is_popular():
 
 def test_what_is_closed_makes_way_for_what_comes_next():
     """Whether the customer's own acts or what is popular proposed it, early or late."""
-    recommender = SessionRecommender(models_of(columns_of([(1, 0, 1), (1, 1, 1), (2, 0, 1), (2, 2, 1)])))
+    recommender = SessionRecommender(models_of(columns_of(EACH_IN_TWO)))
     state, standing = state_of([(EventType.VIEW, 0)]), np.zeros(2, np.uint8)
     standing[0], standing[1] = Standing.OPEN, Standing.SOLD_OUT
     for is_late in (False, True):
@@ -359,7 +366,7 @@ def test_without_a_model_the_live_index_answers_alone(tmp_path):
     assert recommender.manifest is None
     assert answered(recommender, state_of([(EventType.VIEW, 0)]), asking()) == [(), (), (), ()]
     index = LiveIndex(tmp_path, LiveIndexConfig(segment_rows=N_PRODUCTS)).open()
-    index.learn(columns_of([(1, 0, 1), (1, 7, 1), (2, 3, 1)]))
+    index.learn(columns_of([(1, 0, 1), (1, 7, 1), (2, 3, 1), (3, 3, 1), (4, 0, 1)]))
     recommender.refresh()
     products, _, reasons, _ = answered(recommender, state_of([(EventType.VIEW, 0)]), asking())
     assert (products[0], reasons[0]) == (7, ReasonCode.SESSION)

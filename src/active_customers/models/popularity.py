@@ -181,9 +181,8 @@ def ranking(
     """
     is_popular, is_trending = flags
     if not is_popular.any():
-        products, scores, is_popular, is_trending = (
-            column[is_shared] for column in (products, scores, is_popular, is_trending)
-        )
+        products, scores = products[is_shared], scores[is_shared]
+        is_popular, is_trending = is_popular[is_shared], is_trending[is_shared]
     standing = np.where(is_popular, np.uint8(ReasonCode.POPULAR), np.uint8(ReasonCode.SEEN))
     reasons = np.where(is_trending, np.uint8(ReasonCode.TRENDING), standing)
     return Ranking(frozen(products), frozen(scores), frozen(reasons))

@@ -47,6 +47,8 @@ _HEADERS: Headers = [
     (b"x-accel-buffering", b"no"),  # nginx passes it on at once
 ]
 _KEY = b"key="
+_JOINED = "other_customer_id"
+"""The detail of a login that names whoever acted before: their list is another one then, too."""
 _COMMENT = b":\n\n"
 _RETRY = b"retry: 2000\n"
 """Milliseconds until a browser connects again after it lost the connection."""
@@ -294,7 +296,7 @@ class Streams:
         if not is_whole or any(entry.event.event_type == EventType.ERASE for entry in entries):
             return list(self._by_customer)
         acted = {entry.event.customer_id for entry in entries}
-        joined = {entry.event.details.get("other_customer_id") for entry in entries if entry.event.details}
+        joined = {str(entry.event.details[_JOINED]) for entry in entries if _JOINED in entry.event.details}
         return (acted | joined) & self._by_customer.keys()
 
     def _beat(self, now: float) -> None:
@@ -302,9 +304,10 @@ class Streams:
         for stream in [each for each in self._busy if now - each.busy_since > self._config.slow_seconds]:
             self._abort(stream, "slow")
         for _ in range(_STREAMS_AT_ONCE):
-            stream = next(iter(self._beats), None)
-            if stream is None or self._beats[stream] > now:
+            due = next(iter(self._beats.items()), None)
+            if due is None or due[1] > now:
                 return
+            stream = due[0]
             del self._beats[stream]
             self._beats[stream] = now + self._config.heartbeat_seconds
             if _any_closed(stream.products, self._engine.cards.standing):

@@ -123,7 +123,7 @@ class HttpProtocol(HttpToolsProtocol):
         path, _, query = self.url.partition(b"?")
         route = self._at_once.get(path)
         if route is None:
-            self.scope["extensions"] = {TRANSPORT: self.transport}  # type: ignore[typeddict-item]
+            self.scope["extensions"] = {TRANSPORT: self.transport}  # type: ignore[dict-item]
         if route is None or self.parser.get_method() != b"GET" or b"#" in query or self._is_out_of_the_ordinary():
             super().on_headers_complete()
         else:
