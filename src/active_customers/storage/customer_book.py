@@ -217,7 +217,8 @@ class CustomerBook:
         refused = [key for key, _ in self._tables.refused.items()]
         owners = np.frombuffer(b"".join(robots + refused), ">u4").astype(np.uint32)
         pairs = self._pairs()
-        return np.union1d(owners, pairs[np.isin(pairs[:, 1], owners), 0])
+        numbers: NDArray[np.uint32] = np.union1d(owners, pairs[np.isin(pairs[:, 1], owners), 0])
+        return numbers
 
     def joined(self) -> NDArray[np.uint32]:
         """Return number and owner of everybody whose history became another's, by number: uint32[n, 2]."""
