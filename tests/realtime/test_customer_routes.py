@@ -79,7 +79,7 @@ def test_an_export_is_one_document_with_all_ids_state_and_events(app, post):
     reply = get(app, 7)
     document = reply.json()
     assert reply.headers["content-type"] == "application/json"
-    assert (document["customer_id"], document["ids"], document["consent"]) == ("7", ["cookie", 7], "profile")
+    assert (document["customer_id"], document["ids"], document["consent"]) == (7, ["cookie", 7], "profile")
     assert [(line["product_id"], line["quantity"]) for line in document["states"][0]["cart"]] == [("p", 2)]
     assert [event["event_type"] for event in document["events"]] == ["cart_add", "login", "joined", "consent"]
     assert document["events"][0]["metadata"] == {"page": "home"}

@@ -26,8 +26,8 @@ def test_naming_a_directory_touches_nothing_and_preparing_creates_it(directory):
 
 def test_a_newer_format_is_refused_with_the_remedy(directory):
     directory.prepare()
-    (directory.root / "format.json").write_text('{"format": 4}')
-    with pytest.raises(NewerDataError, match=r"format 4, this one reads up to 3\): upgrade active-customers"):
+    (directory.root / "format.json").write_text('{"format": 5}')
+    with pytest.raises(NewerDataError, match=r"format 5, this one reads up to 4\): upgrade active-customers"):
         directory.prepare()
 
 
@@ -35,7 +35,7 @@ def test_an_older_format_is_taken_and_marked_so_that_an_older_program_refuses_it
     directory.prepare()
     (directory.root / "format.json").write_text('{"format": 1}')
     directory.prepare()
-    assert (directory.root / "format.json").read_text() == '{"format":3}'
+    assert (directory.root / "format.json").read_text() == '{"format":4}'
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format": "x"}', '{"format": null}'])

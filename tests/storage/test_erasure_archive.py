@@ -53,7 +53,7 @@ def test_rows_and_mentions_are_overwritten_and_nothing_else(tmp_path, store, mak
     """The file covers the same positions, and other rows are what they were."""
     mention = {"other_customer_id": "a", "order_id": "o"}
     store.events.append([make_event("a", EventType.VIEW, "p"), make_event("b", EventType.VIEW, "q")], NOW)
-    store.events.append([make_event("b", EventType.LOGIN, details=mention), make_event("b", EventType.SEARCH)], NOW)
+    store.events.append([make_event("b", EventType.SEARCH, details=mention), make_event("b", EventType.SEARCH)], NOW)
     entries = store.events.read(1, 10)
     path = tmp_path / "part.parquet"
     write_part(table_of(entries), path)

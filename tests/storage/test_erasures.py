@@ -70,12 +70,12 @@ def test_the_receipt_is_found_by_the_id_and_does_not_hold_it(visited, make_event
 def test_others_no_longer_name_an_erased_customer(visited, make_event):
     """The field that names another customer goes, the rest of the event stays; later mentions are new facts."""
     details = {"other_customer_id": "a", "metadata": {"other_customer_id": "a"}}
-    login = make_event("b", EventType.LOGIN, details=details)
-    visited.events.append([login, make_event("b", EventType.LOGIN, details={"other_customer_id": "c"})], NOW)
+    search = make_event("b", EventType.SEARCH, details=details)
+    visited.events.append([search, make_event("b", EventType.SEARCH, details={"other_customer_id": "c"})], NOW)
     visited.erasures.erase("a", NOW)
-    visited.events.append([make_event("b", EventType.LOGIN, details={"other_customer_id": "a"})], NOW)
+    visited.events.append([make_event("b", EventType.SEARCH, details={"other_customer_id": "a"})], NOW)
     visited.erasures.resume()
-    named = [entry.event.details for entry in visited.events.read(4, 10) if entry.event.event_type == EventType.LOGIN]
+    named = [entry.event.details for entry in visited.events.read(4, 10) if entry.event.event_type == EventType.SEARCH]
     assert named == [
         {"metadata": {"other_customer_id": "a"}},
         {"other_customer_id": "c"},

@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import orjson
+from pydantic import BaseModel
 
 from active_customers.core.clock import format_time
 from active_customers.core.errors import StorageError, UnknownCustomerError
@@ -24,6 +25,22 @@ _ROWS_PER_READ = 5_000
 _ROWS = """
 SELECT * FROM read_parquet(?, hive_partitioning = false) WHERE customer IN (SELECT unnest(?)) ORDER BY position
 """
+
+
+class CustomerDocument(BaseModel):
+    """Everything held about a customer."""
+
+    customer_id: int | str
+    ids: list[int | str]
+    """All that lead to the customer, or did, the one that was known first in front."""
+    consent: str | None
+    """What they agreed to last; null when they never said."""
+    robot: dict[str, str] | None
+    """By which rule they are taken for a robot, and since when."""
+    states: list[Row]
+    """What answers are made from; a visit under way has its own."""
+    events: list[Row]
+    """Of archive and log, in the order of the log."""
 
 
 class CustomerExport:
@@ -43,11 +60,11 @@ class CustomerExport:
         names = self._store.customers.names(customer_id)
         if not names:
             raise UnknownCustomerError(f"nothing is held about customer {customer_id!r}")
-        yield {"kind": "customer", "customer_id": customer_id, **self._who(customer_id, names)}
+        yield {"kind": "customer", "customer_id": json_id(customer_id), **self._who(customer_id, names)}
         for number in names:
             state = self._store.sessions.state_of_number(number)
             if state is not None:
-                yield {"kind": "state", "customer_id": customer_id, **self._state(state)}
+                yield {"kind": "state", "customer_id": json_id(customer_id), **self._state(state)}
         logged = list(self._logged(names))  # before the archive is listed: what is trimmed meanwhile is in both
         positions = {entry.position for entry in logged}
         for row in self._archived(list(names)):
@@ -102,7 +119,7 @@ class CustomerExport:
         """Return a row of the archive as it was posted; what was not given is left out."""
         event = {
             "kind": "event",
-            "customer_id": customer_id,
+            "customer_id": json_id(customer_id),
             "event_type": EventType(row["event_type"]).word,
             "product_id": self._product(row["product"]),
             "timestamp": format_time(row["time"]),
@@ -139,8 +156,9 @@ class CustomerExport:
             for product, quantity, time in rows.tolist()
         ]
 
-    def _product(self, number: int | None) -> str | None:
-        return None if number is None or number == NO_NUMBER else self._store.catalog.product_id(number)
+    def _product(self, number: int | None) -> int | str | None:
+        found = None if number is None or number == NO_NUMBER else self._store.catalog.product_id(number)
+        return None if found is None else json_id(found)
 
 
 def _without_kind(row: Row) -> Row:

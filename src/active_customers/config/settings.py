@@ -34,6 +34,9 @@ from active_customers.storage.robots import RobotConfig
 ENVIRONMENT_PREFIX = "ACTIVE_CUSTOMERS_"
 """`ACTIVE_CUSTOMERS_SERVER__PORT=80` sets `server.port`: levels are joined by two underscores."""
 
+_ONE_LINE = 10_000
+"""Characters of a value that are written without a break."""
+
 COMMAND_VARIABLES = frozenset({"ACTIVE_CUSTOMERS_DATA_DIR", "ACTIVE_CUSTOMERS_CONFIG"})
 """What stands for a flag of the command line and is no setting."""
 
@@ -208,5 +211,6 @@ def _section(config: type[Config], values: Mapping[str, Any], depth: int) -> Ite
             yield from _section(kind, values[name], depth + 1)
         else:
             about = " ".join((field.description or "").split())
-            value = yaml.safe_dump(values[name], default_flow_style=True).strip().removesuffix("...").strip()
+            value = yaml.safe_dump(values[name], default_flow_style=True, width=_ONE_LINE)
+            value = value.strip().removesuffix("...").strip()
             yield f"{indent}# {about}\n{indent}{name}: {value}\n"

@@ -11,6 +11,7 @@ import orjson
 from active_customers.core.consent import said_in
 from active_customers.core.erasure import NAMES_ANOTHER
 from active_customers.core.event import EventType
+from active_customers.storage.customer_book import newcomer
 
 KnownAs = Callable[[str], str | None]
 """Gives the id of the known customer that an id leads to, or None while it leads to nobody else."""
@@ -41,26 +42,28 @@ class Turns:
             details = orjson.loads(row["details"])
             place, customer_id, kind = row["place"], row["customer_id"], EventType(row["event_type"])
             if kind == EventType.LOGIN and NAMES_ANOTHER in details:
-                self._log_in(place, customer_id, details[NAMES_ANOTHER])
-                self.said.append((place, customer_id, kind, details[NAMES_ANOTHER]))
+                other_id = self._log_in(place, customer_id, details[NAMES_ANOTHER])
+                self.said.append((place, customer_id, kind, other_id))
             elif kind == EventType.CONSENT and said_in(details) is not None:
                 self.said.append((place, customer_id, kind, details["consent"]))
 
-    def _log_in(self, place: int, customer_id: str, other_id: str) -> None:
+    def _log_in(self, place: int, customer_id: str, other_id: str) -> str:
+        """Apply the rules; return whom the store is to be told of as the other id."""
         leads_to = self._led_to(other_id)
         if customer_id == other_id:
             if leads_to not in (None, other_id):
-                self.spells.append((other_id, place + 1, other_id))
+                self.spells.append((other_id, place + 1, newcomer(other_id, place)))
                 self._leads[other_id] = None
-            return
+            return newcomer(other_id, place)
         customer = self._led_to(customer_id) or customer_id
         if leads_to in (other_id, customer):
-            return
+            return other_id
         self._known.add(customer)
         # What nobody had before is the customer's from the beginning, so that a visit does not end where they log in.
         first = 0 if leads_to is None and other_id not in self._leads else place + 1
         self.spells.append((other_id, first, customer))
         self._leads[other_id] = customer
+        return other_id
 
     def _led_to(self, customer_id: str) -> str | None:
         """Return the id of the known customer that an id leads to here, or None."""

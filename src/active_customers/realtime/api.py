@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, StreamingResponse
 
 from active_customers import __version__
-from active_customers.batch.customer_export import CustomerExport
+from active_customers.batch.customer_export import CustomerDocument, CustomerExport
 from active_customers.core.errors import ActiveCustomersError, InvalidValueError, OverloadedError
 from active_customers.monitoring.exposition import exposition
 from active_customers.realtime.access import Access, Scope
@@ -141,6 +141,7 @@ def _customers_router(access: Access, eraser: Eraser, export: CustomerExport) ->
     unknown = ("404", "Nothing is held about this customer")
     refusals = told(problems(unknown, ("507", "The disk is full")))
     held = told(problems(unknown), "400", "401", "403", "404", "503")
+    held[200] = {"model": CustomerDocument, "description": "What is held"}
     exporting = BoundedSemaphore(EXPORTS_AT_ONCE)
 
     def needs_server_scope(request: Request) -> None:

@@ -40,6 +40,7 @@ class LiveFeed:
         self._changes = 0
         self._passed_over = np.empty(0, np.uint32)
         self._next_look = 0.0
+        self._looked_at = 0
 
     def follow(self, enough: Callable[[], bool]) -> bool:
         """Hand over piece by piece, to the end of the log or until it is enough; return whether the end was reached.
@@ -96,7 +97,8 @@ class LiveFeed:
 
     def _learn(self, columns: dict[str, NDArray[Any]], unwanted: NDArray[np.uint32]) -> None:
         """Hand over rows but for acts of customers of whom nothing is learned."""
-        forgotten = columns["customer"][columns["event_type"] == EventType.FORGOTTEN]
+        is_news = (columns["event_type"] == EventType.FORGOTTEN) & (columns["position"] >= self._looked_at)
+        forgotten = columns["customer"][is_news]
         if len(forgotten):
             self._passed_over = np.union1d(self._passed_over, forgotten)
             unwanted = np.union1d(unwanted, forgotten)
@@ -111,6 +113,7 @@ class LiveFeed:
             self._next_look = time.monotonic() + PAUSE
             changes = self._store.customers.changes()
             if changes != self._changes:
+                self._looked_at = self._store.events.next_position()  # before: what is told twice does no harm
                 self._changes, self._passed_over = changes, self._store.customers.passed_over()
         return self._passed_over
 

@@ -25,6 +25,8 @@ from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.session import SESSION_GAP
 from active_customers.storage.customer_tables import Forgotten, Ids, Login, Robot, Tables
 
+_NEWCOMER = "\0"
+
 
 @dataclass(frozen=True, slots=True)
 class _Visit:
@@ -96,11 +98,8 @@ class CustomerBook:
         for each in (customer_id, other_id):
             self.end_visit(each)
         customer = self._ids.number(customer_id)
-        if customer_id == other_id:
-            if self._ids.text(customer) == customer_id:
-                return None
-            self._ids.add(customer_id)
-            return Login(customer)
+        if other_id.partition(_NEWCOMER)[0] == customer_id:
+            return self._log_out(customer_id, customer, self._ids.find(other_id))
         before = self._ids.find(other_id)
         is_its_own = before != NO_NUMBER and self._ids.text(before) == other_id
         if before == customer or (is_its_own and self.owner(before) == before):
@@ -112,6 +111,16 @@ class CustomerBook:
         if not is_its_own:
             return Login(customer)
         return Login(customer, before, *self._passed_on(before, customer))
+
+    def _log_out(self, customer_id: str, customer: int, newcomer: int) -> Login | None:
+        """Let an id that leads to a customer stand for somebody new, who may have a number already."""
+        if self._ids.text(customer) == customer_id:
+            return None
+        if newcomer in (customer, NO_NUMBER):
+            self._ids.add(customer_id)
+        else:
+            self._ids.rename(newcomer, customer_id)
+        return Login(customer)
 
     def _passed_on(self, number: int, owner: int) -> tuple[str | None, str | None]:
         """Return the consent that is to be an owner's, and the rule by which they are a robot now, if any."""
@@ -208,7 +217,8 @@ class CustomerBook:
         refused = [key for key, _ in self._tables.refused.items()]
         owners = np.frombuffer(b"".join(robots + refused), ">u4").astype(np.uint32)
         pairs = self._pairs()
-        return np.union1d(owners, pairs[np.isin(pairs[:, 1], owners), 0])
+        numbers: NDArray[np.uint32] = np.union1d(owners, pairs[np.isin(pairs[:, 1], owners), 0])
+        return numbers
 
     def joined(self) -> NDArray[np.uint32]:
         """Return number and owner of everybody whose history became another's, by number: uint32[n, 2]."""
@@ -315,6 +325,11 @@ class CustomerBook:
     def _own(self, number: int, owner: int) -> None:
         self._tables.owners.put(_key(number), _key(owner))
         self._tables.members.put(_key(owner) + _key(number), b"")
+
+
+def newcomer(customer_id: str, place: int) -> str:
+    """Return the id under which an import numbers who is new under an id after a logout; no shop's id looks like it."""
+    return f"{customer_id}{_NEWCOMER}{place}"
 
 
 def _before(visit: bytes) -> int:

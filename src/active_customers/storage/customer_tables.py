@@ -55,6 +55,10 @@ class Ids(Protocol):
         """Let an id lead to a number; `NO_NUMBER` for nowhere."""
         ...
 
+    def rename(self, number: int, customer_id: str) -> None:
+        """Let a number be given for another id than it was, which leads to it from now on, and the former nowhere."""
+        ...
+
     def blank(self, number: int) -> None:
         """Forget the id that a number was given for."""
         ...

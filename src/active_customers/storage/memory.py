@@ -204,9 +204,12 @@ class MemoryLog:
     def note_turns(self, turns: Iterable[StagedTurn], arrival: int) -> None:
         """Apply what an import says of logins, consents and robots (see `EmbeddedLog.note_turns`)."""
         for turn in turns:
-            if self._sessions.customers.text(turn.customer) is not None:
-                entry = turn.entry(arrival)
-                _ = self._flag(entry, turn.said) if turn.kind == EventType.FORGOTTEN else self._turn(entry)
+            if self._sessions.customers.text(turn.customer) is None:
+                continue
+            if turn.kind == EventType.FORGOTTEN:
+                self._flag(turn.entry(arrival), turn.said)
+            else:
+                self._turn(turn.entry(arrival))
 
     def _flag(self, entry: LogEntry, rule: str) -> None:
         """Note that the customer of an entry is a robot, unless that is known."""

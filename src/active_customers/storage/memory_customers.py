@@ -48,6 +48,12 @@ class MemoryNumbers:
         else:
             self._numbers[text] = number
 
+    def rename(self, number: int, text: str) -> None:
+        """Let a number stand for another id, which leads to it from now on."""
+        self.point(self.text(number) or "", NO_NUMBER)
+        self.point(text, number)
+        self.ids[number] = text
+
     def blank(self, number: int) -> None:
         """Forget the id that a number was given for."""
         self.ids[number] = None
@@ -140,7 +146,8 @@ class _Ids:
     def __init__(self, sessions: MemorySessions) -> None:
         numbers = sessions.customers
         self.find, self.number, self.text, self.add = numbers.find, numbers.number, numbers.text, numbers.add
-        self.point, self.blank, self.drop_state = numbers.point, numbers.blank, sessions.drop
+        self.point, self.rename, self.blank = numbers.point, numbers.rename, numbers.blank
+        self.drop_state = sessions.drop
 
 
 class MemoryCustomers:

@@ -50,7 +50,7 @@ class StagedTurn(NamedTuple):
 def write_turns(folder: Path, turns: Sequence[StagedTurn]) -> None:
     """Write what an import says of customers beyond their acts."""
     if turns:
-        write_whole(folder / TURNS, b"".join(orjson.dumps(turn) + b"\n" for turn in turns))
+        write_whole(folder / TURNS, b"".join(orjson.dumps(tuple(turn)) + b"\n" for turn in turns))
 
 
 @dataclass(frozen=True, slots=True)

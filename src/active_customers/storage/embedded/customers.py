@@ -74,6 +74,9 @@ class _Ids:
     def point(self, customer_id: str, number: int) -> None:
         self.sessions.customers.point(self.txn, customer_id, number)
 
+    def rename(self, number: int, customer_id: str) -> None:
+        self.sessions.customers.rename(self.txn, number, customer_id)
+
     def blank(self, number: int) -> None:
         self.sessions.customers.blank(self.txn, number)
 

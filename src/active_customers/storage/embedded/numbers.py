@@ -62,6 +62,14 @@ class Numbers:
         found = txn.get(number.to_bytes(4, "big"), db=self._by_number)
         return bytes(found).decode() if found else None
 
+    def rename(self, txn: lmdb.Transaction, number: int, text: str) -> None:
+        """Let a number stand for another id, which leads to it from now on (write transactions only)."""
+        before = self.text(txn, number)
+        if before is not None:
+            self.point(txn, before, NO_NUMBER)
+        self.point(txn, text, number)
+        txn.put(number.to_bytes(4, "big"), text.encode(), db=self._by_number)
+
     def blank(self, txn: lmdb.Transaction, number: int) -> None:
         """Forget the id behind a number (write transactions only); the number is never given again."""
         txn.put(number.to_bytes(4, "big"), b"", db=self._by_number)
