@@ -45,12 +45,12 @@ MAX_PRODUCTS = 1000
 SERVED_CONTEXTS = (
     Context.HOME,
     Context.BROWSE,
-    Context.CATEGORY,
     Context.CART,
     Context.CHECKOUT,
+    Context.DISCOVER,
+    Context.CATEGORY,
     Context.SEARCH,
     Context.OUT_OF_STOCK,
-    Context.DISCOVER,
 )
 NEEDED = {Context.CATEGORY: "category", Context.SEARCH: "query", Context.OUT_OF_STOCK: "product_id"}
 """The parameter that an answer for a context is about."""
