@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def _complements(plan: Plan) -> tuple[dict[str, Any], list[Mark]]:
         )
         kinds = ProductKinds(_Fixed(table))
         kinds.follow()
-        found = complements.measure(log, log.n_sessions // 2, lambda model, kinds=kinds: _stand_ins(model, kinds))
+        found = complements.measure(log, log.n_sessions // 2, partial(_stand_ins, kinds))
         figures[name] = {
             "carts": found.questions,
             "answers_changed": found.changed,
@@ -131,7 +132,7 @@ class _Fixed(TableReader):
         self._mapped = table
 
 
-def _stand_ins(model: ItemKnn, kinds: ProductKinds) -> complements.StandIns:
+def _stand_ins(kinds: ProductKinds, model: ItemKnn) -> complements.StandIns:
     handed, config = kinds.handed(), StorefrontConfig()
     nearness = Nearness(config.near_price, config.often_baskets)
     return lambda cart: stand_ins(handed, model.bought, cart, nearness)

@@ -238,7 +238,8 @@ def _is_replenishable(columns: TableColumns, product: int) -> bool:
 @kernel
 def _fresh(asked: PageAsked, time: int) -> float:
     """Return what an act counts by its age."""
-    return 0.5 ** (max(asked.now - time, 0) / asked.half_life)
+    fresh: float = 0.5 ** (max(asked.now - time, 0) / asked.half_life)
+    return fresh
 
 
 @kernel
@@ -280,7 +281,7 @@ def _bought_at(state: State, product: int) -> int:
     first = HEADER + state[H_EVENTS] * EVENT_WORDS + state[H_CART] * CART_WORDS
     for at in range(first, first + state[H_BOUGHT] * BOUGHT_WORDS, BOUGHT_WORDS):
         if state[at] & NO_NUMBER == product:
-            return state[at + 2]
+            return int(state[at + 2])
     return -1
 
 

@@ -236,7 +236,7 @@ class Shelves:
             title = TITLES["en"][shelf]
             if shelf == Shelf.TRENDING and not about:
                 title = TRENDING_ANYWHERE["en"]
-            yield ShelfRow(shelf, title, about, Rows(*(column[first:end] for column in desk.rows)), end - first)
+            yield ShelfRow(shelf, title, about, Rows._make(column[first:end] for column in desk.rows), end - first)
             first = end
 
     def _number(self, product_id: str) -> int:
@@ -302,7 +302,7 @@ class _Desk:
 def _personal(answer: Answer) -> Rows:
     """Return copies of those rows of an answer that are for this customer."""
     chosen = np.flatnonzero(_IS_PERSONAL[answer.rows.reasons[: answer.size]])
-    return Rows(*(column[chosen] for column in answer.rows))
+    return Rows._make(column[chosen] for column in answer.rows)
 
 
 def _newest_first(rows: Rows, is_new: Any) -> Rows:
