@@ -23,6 +23,7 @@ from active_customers.kernels.substitutes import Nearness, stand_ins
 from active_customers.models.base import SessionLog
 from active_customers.models.item_knn import ItemKnn
 from active_customers.models.kernel_arguments import frozen
+from active_customers.realtime.shelves import ShelvesConfig
 from active_customers.realtime.storefront import StorefrontConfig
 from benchmarks.arrivals import Load
 from benchmarks.audience import give_sessions
@@ -80,7 +81,8 @@ def _due_again(plan: Plan) -> tuple[dict[str, Any], list[Mark]]:
     if not file.exists():
         return {}, []
     say("what is due again")
-    found = due_again.measure(next_basket([read_interactions(file, "uci-online-retail")]))
+    task, config = next_basket([read_interactions(file, "uci-online-retail")]), ShelvesConfig()
+    found = due_again.measure(task, (config.interval_days, config.due_from))
     apart = found.differences["precision"]
     figures = {
         "customers": found.questions,

@@ -49,8 +49,6 @@ counts least. Where a shelf comes from acts of this customer it fades with their
 WORTH.flags.writeable = False
 _OF_SHOP = 0.75
 """What a trend counts that is not in the customer's categories, as a part of one that is."""
-_LEAST_DUE = 0.5
-"""Of the interval since the last purchase, from which on a product is due again."""
 
 _REVISIT, _BUY_AGAIN, _PRICE_DROP = int(ReasonCode.REVISIT), int(ReasonCode.BUY_AGAIN), int(ReasonCode.PRICE_DROP)
 _BOUGHT_TOGETHER, _VIEWED_TOGETHER = int(ReasonCode.BOUGHT_TOGETHER), int(ReasonCode.VIEWED_TOGETHER)
@@ -95,7 +93,8 @@ class PageAsked(NamedTuple):
     """What is asked: at what time, with what closed (see `Wanted.standing`), and by which settings.
 
     Acts count half after `half_life`; nothing older than `lately` is continued. `interval` is taken where a customer
-    bought a product on one day only. Times in microseconds, as floats but for `now`.
+    bought a product on one day only, and `due_from` of an interval must have passed until it is due again. Times in
+    microseconds, as floats but for `now`.
     """
 
     now: int
@@ -103,6 +102,7 @@ class PageAsked(NamedTuple):
     half_life: float
     lately: float
     interval: float
+    due_from: float
     nearness: Nearness
     nothing: Numbers
 
@@ -317,7 +317,7 @@ def _buy_again(page: Page, known: _Known, state: State, columns: TableColumns, a
             continue
         if days < 2 and not _is_replenishable(columns, product):
             continue
-        due = dueness(state[at], state[at + 2], asked.now, asked.interval)
+        due = dueness(state[at], state[at + 2], asked.now, asked.interval, asked.due_from)
         if due > 0.0:
             products[size], scores[size] = product, max(days, 1) * due
             strength = max(strength, due)
@@ -328,20 +328,19 @@ def _buy_again(page: Page, known: _Known, state: State, columns: TableColumns, a
 
 
 @kernel
-def dueness(word: int, latest: int, now: int, interval: float) -> float:
-    """Return how due a product of a state is: 1 one interval after the latest purchase, falling off to both sides.
+def dueness(word: int, latest: int, now: int, interval: float, due_from: float) -> float:
+    """Return how due a product of a state is: 1 until one interval after the latest purchase, then falling off.
 
     `word` is its word in the state; the interval is the mean time between the days on which it was bought, and the
-    given one where that was one day. Earlier than half of it nothing is due: 0. Later, interest fades with what has
-    passed.
+    given one where that was one day. Before the share `due_from` of it nothing is due: 0.
     """
     days = word >> DAYS_AT
     if days > 1:
         interval = max((latest // DAY - ((word >> FIRST_DAY_AT) & MOST_DAY)) / (days - 1), 1.0) * DAY
     passed = (now - latest) / interval
-    if passed < _LEAST_DUE:
+    if passed < due_from:
         return 0.0
-    return min(passed, 1.0 / passed)
+    return 1.0 / max(passed, 1.0)
 
 
 @kernel

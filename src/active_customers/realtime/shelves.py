@@ -83,6 +83,8 @@ class ShelvesConfig(Config):
     """Age of a look beyond which nobody is asked to continue there."""
     interval_days: Annotated[float, Field(gt=0)] = 30.0
     """Days after which what was bought on one day only, and is replenishable, is due again."""
+    due_from: Annotated[float, Field(ge=0)] = 0.25
+    """Share of the interval between a customer's purchases of a product that must have passed until it is due again."""
     new_days: Annotated[float, Field(gt=0)] = 30.0
     """Days since its release for which a product counts as new."""
 
@@ -199,6 +201,7 @@ class Shelves:
             config.half_life_days * DAY,
             config.lately_days * DAY,
             config.interval_days * DAY,
+            config.due_from,
             self._engine.storefront.nearness,
             NO_PRODUCTS,
         )
