@@ -90,6 +90,11 @@ def test_because_you_viewed_names_the_newest_product_and_shows_its_world(shop):
     assert set(shown) <= set(KITCHEN) - {"k1"}
 
 
+def test_what_follows_from_a_purchase_says_so(shop):
+    shop.act("anna", "purchase", "k1")
+    assert titled(shop, "anna", "because_you_viewed") == "Because you bought Pan"
+
+
 def test_a_name_in_a_title_is_proper_json(shop):
     shop.sell(Product("k1", name='The "best" pan\\'))
     shop.act("anna", "view", "k1")

@@ -59,7 +59,7 @@ class Page(NamedTuple):
     """What each shelf can show, best first: rows as those of an answer, `MOST` a shelf at most.
 
     `counts` and `strengths` have a place for each `Shelf`; `about` is the product that a title names, or `NO_NUMBER`,
-    and for trends whether they are in the customer's categories (1) or not (0).
+    and `other` is 1 where the shelf has its other title: trends of the whole shop, and what follows from a purchase.
     """
 
     products: NDArray[np.int64]
@@ -69,6 +69,7 @@ class Page(NamedTuple):
     counts: NDArray[np.int64]
     strengths: NDArray[np.float64]
     about: NDArray[np.int64]
+    other: NDArray[np.int64]
 
 
 class ShelfSources(NamedTuple):
@@ -131,12 +132,13 @@ def gather(handed: Any, table: Any, state: State, asked: PageAsked) -> None:
     page.counts[:] = 0
     page.strengths[:] = 0.0
     page.about[:] = NO_NUMBER
+    page.other[:] = 0
     sections = read_sections(state, asked.nothing, asked.now, True)
     known = _known(sections, columns)
     _continue(page, known, state, asked)
     _dropped(page, known, columns, asked)
     _buy_again(page, known, state, columns, asked)
-    _because_viewed(table, sources.related, scratch, known, asked)
+    _because_viewed(table, sources.related, scratch, (known, state), asked)
     _complete(table, sources, scratch, (sections, known, state), asked)
     _trending(page, sources.trending, known, columns, asked)
     _popular(page, sources.popular, known, asked)
@@ -344,8 +346,11 @@ def dueness(word: int, latest: int, now: int, interval: float, due_from: float) 
 
 
 @kernel
-def _because_viewed(table: Any, related: Related, scratch: ShelfScratch, known: _Known, asked: PageAsked) -> None:
+def _because_viewed(
+    table: Any, related: Related, scratch: ShelfScratch, about: tuple[_Known, State], asked: PageAsked
+) -> None:
     """Fill the shelf of what is nearest to the newest product acted on that has something near."""
+    known, state = about
     page, wanted = scratch.page, Wanted(MOST, known.done, asked.standing)
     for row in range(min(len(known.looked), _TRIED)):
         product = known.looked[row]
@@ -355,6 +360,7 @@ def _because_viewed(table: Any, related: Related, scratch: ShelfScratch, known: 
         if page.counts[_VIEWED] > 0:
             page.strengths[_VIEWED] = WORTH[_VIEWED] * _fresh(asked, known.times[row])
             page.about[_VIEWED] = product
+            page.other[_VIEWED] = int(_bought_at(state, product) >= known.times[row])
             return
 
 
@@ -405,7 +411,7 @@ def _trending(page: Page, trending: Ranking, known: _Known, columns: TableColumn
             score = trending.scores[place] / trending.scores[0]
             _put(page, _TRENDING, product, score, (trending.reasons[place], NO_NUMBER))
         if page.counts[_TRENDING] > 0:
-            page.about[_TRENDING] = int(in_mine)
+            page.other[_TRENDING] = int(not in_mine)
             page.strengths[_TRENDING] = WORTH[_TRENDING] * (1.0 if in_mine else _OF_SHOP)
             return
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from active_customers.core.clock import DAY, Clock
@@ -63,8 +64,13 @@ TITLES: Mapping[str, Mapping[Shelf, str]] = {
     }
 }
 """What stands above a shelf, by language; `{product}` is the name of the product that it is about."""
-TRENDING_ANYWHERE = {"en": "Trending now"}
-"""The title of trends where there is none in the customer's categories."""
+OTHER_TITLES: Mapping[str, Mapping[Shelf, str]] = {
+    "en": {Shelf.TRENDING: "Trending now", Shelf.BECAUSE_YOU_VIEWED: "Because you bought {product}"}
+}
+"""The same for trends of the whole shop, and where the product was bought."""
+
+_STANDS_STILL = 180 * DAY
+"""Time without an act of anybody after which the shop is taken for one of the past, as alive as it was then."""
 
 _IS_PERSONAL = np.ones(len(ReasonCode), np.bool_)
 """By reason, whether a product is recommended to this customer in particular, and belongs to no shelf of its own."""
@@ -145,35 +151,35 @@ class Shelves:
 
     def similar(self, product_id: str, n: int) -> Answer:
         """Return what is nearest to a product; raises `UnknownProductError`."""
-        product, asked = self._number(product_id), self._asked(self._clock.now())
+        product, standing = self._number(product_id), self._standing()
         recommender = self._engine.recommender
-        wanted = Wanted(n, np.array([product], np.uint32), asked.standing)
+        wanted = Wanted(n, np.array([product], np.uint32), standing)
         found = self._engine.storefront.nearest(recommender, product, wanted, by_price=False)
-        return self._answer(*(found or (self._desk.get().rows, 0)), asked.now)
+        return self._answer(*(found or (self._desk.get().rows, 0)))
 
     def bought_together(self, product_id: str, n: int) -> Answer:
         """Return what is bought together with a product; raises `UnknownProductError`."""
-        product, asked = self._number(product_id), self._asked(self._clock.now())
+        product, standing = self._number(product_id), self._standing()
         items, rows = self._engine.recommender.items, self._desk.get().rows
         related = items.bought_with(np.array([product]), len(rows.products))
-        is_open = [not self._is_closed(number, asked.standing) for number in related.products.tolist()]
+        is_open = [not self._is_closed(number, standing) for number in related.products.tolist()]
         products, scores = related.products[is_open][:n], related.scores[is_open][:n]
         _write(rows, products, scores / scores[:1].max(initial=0.0) if len(scores) else scores)
         rows.reasons[: len(products)], rows.evidence[: len(products)] = ReasonCode.BOUGHT_TOGETHER, product
-        return self._answer(rows, len(products), asked.now)
+        return self._answer(rows, len(products))
 
     def trending(self, category: str | None, n: int) -> Answer:
         """Return what more and more customers look at, in a category and below it, where one is given.
 
         Where nothing is trending, what is popular there; `degraded` says `no_trend` then.
         """
-        asked, rows = self._asked(self._clock.now()), self._desk.get().rows
+        standing, rows = self._standing(), self._desk.get().rows
         sources = self._engine.recommender.shelf_sources
         members = None if category is None else self._engine.storefront.members(category)
         size, degraded = 0, []
         for ranking in (sources.trending, sources.popular):
             chosen = ranking.products if members is None else ranking.products[np.isin(ranking.products, members)]
-            products = first_n(chosen, Wanted(n, NO_PRODUCTS, asked.standing))
+            products = first_n(chosen, Wanted(n, NO_PRODUCTS, standing))
             size = len(products)
             if size:
                 places = {product: place for place, product in enumerate(ranking.products.tolist())}
@@ -182,22 +188,27 @@ class Shelves:
                 rows.reasons[:size], rows.evidence[:size] = ranking.reasons[at], NO_NUMBER
                 break
             degraded = ["no_trend"]
-        return self._answer(rows, size, asked.now, degraded)
+        return self._answer(rows, size, degraded)
 
     def recently_viewed(self, customer_id: str, n: int) -> Answer:
         """Return what a customer acted on last and may be shown, the newest first; of a stranger nothing."""
-        asked, rows = self._asked(self._clock.now()), self._desk.get().rows
+        standing, rows = self._standing(), self._desk.get().rows
         state = self._store.sessions.state(customer_id)
-        products = NO_PRODUCTS if state is None else looked_at(state, NO_PRODUCTS, asked.standing, n)
+        products = NO_PRODUCTS if state is None else looked_at(state, NO_PRODUCTS, standing, n)
         _write(rows, products, 0.99 ** np.arange(len(products)))
         rows.reasons[: len(products)], rows.evidence[: len(products)] = ReasonCode.REVISIT, products
-        return self._answer(rows, len(products), asked.now)
+        return self._answer(rows, len(products))
+
+    def _standing(self) -> NDArray[np.uint8]:
+        """Return what is closed: the one place where all shelves ask for it."""
+        return self._cards.standing
 
     def _asked(self, now: int) -> PageAsked:
         config = self._config
+        newest = self._engine.recommender.newest
         return PageAsked(
-            now,
-            self._cards.standing,
+            newest if 0 < newest < now - _STANDS_STILL else now,
+            self._standing(),
             config.half_life_days * DAY,
             config.lately_days * DAY,
             config.interval_days * DAY,
@@ -236,9 +247,7 @@ class Shelves:
         first = 0
         for number, end in desk.shelves[:n_shelves].tolist():
             shelf, about = Shelf(number), int(desk.page.about[number])
-            title = TITLES["en"][shelf]
-            if shelf == Shelf.TRENDING and not about:
-                title = TRENDING_ANYWHERE["en"]
+            title = (OTHER_TITLES if desk.page.other[number] else TITLES)["en"][shelf]
             yield ShelfRow(shelf, title, about, Rows._make(column[first:end] for column in desk.rows), end - first)
             first = end
 
@@ -254,8 +263,8 @@ class Shelves:
     def _is_closed(product: int, standing: Any) -> bool:
         return bool(product < len(standing) and standing[product] > Standing.OPEN)
 
-    def _answer(self, rows: Rows, size: int, now: int, degraded: Sequence[str] = ()) -> Answer:
-        return Answer(rows, size, self._lacking(degraded), self._version(), now)
+    def _answer(self, rows: Rows, size: int, degraded: Sequence[str] = ()) -> Answer:
+        return Answer(rows, size, self._lacking(degraded), self._version(), self._clock.now())
 
     def _lacking(self, more: Sequence[str]) -> list[str]:
         """Return what an answer says that it could not use."""
@@ -278,6 +287,7 @@ class _Desk:
             np.zeros(shape, np.int64),
             np.zeros(N_SHELVES, np.int64),
             np.zeros(N_SHELVES),
+            np.zeros(N_SHELVES, np.int64),
             np.zeros(N_SHELVES, np.int64),
         )
         most = max(N_SHELVES * MAX_ON_SHELF, MAX_N)
