@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from active_customers.kernels.substitutes import Nearness, stand_ins
 from active_customers.models.base import SessionLog
 from active_customers.models.item_knn import ItemKnn
 from active_customers.models.kernel_arguments import frozen
+from active_customers.realtime.shelves import ShelvesConfig
 from active_customers.realtime.storefront import StorefrontConfig
 from benchmarks.arrivals import Load
 from benchmarks.audience import give_sessions
@@ -79,7 +81,8 @@ def _due_again(plan: Plan) -> tuple[dict[str, Any], list[Mark]]:
     if not file.exists():
         return {}, []
     say("what is due again")
-    found = due_again.measure(next_basket([read_interactions(file, "uci-online-retail")]))
+    task, config = next_basket([read_interactions(file, "uci-online-retail")]), ShelvesConfig()
+    found = due_again.measure(task, (config.interval_days, config.due_from))
     apart = found.differences["precision"]
     figures = {
         "customers": found.questions,
@@ -112,7 +115,7 @@ def _complements(plan: Plan) -> tuple[dict[str, Any], list[Mark]]:
         )
         kinds = ProductKinds(_Fixed(table))
         kinds.follow()
-        found = complements.measure(log, log.n_sessions // 2, lambda model, kinds=kinds: _stand_ins(model, kinds))
+        found = complements.measure(log, log.n_sessions // 2, partial(_stand_ins, kinds))
         figures[name] = {
             "carts": found.questions,
             "answers_changed": found.changed,
@@ -131,7 +134,7 @@ class _Fixed(TableReader):
         self._mapped = table
 
 
-def _stand_ins(model: ItemKnn, kinds: ProductKinds) -> complements.StandIns:
+def _stand_ins(kinds: ProductKinds, model: ItemKnn) -> complements.StandIns:
     handed, config = kinds.handed(), StorefrontConfig()
     nearness = Nearness(config.near_price, config.often_baskets)
     return lambda cart: stand_ins(handed, model.bought, cart, nearness)

@@ -68,7 +68,7 @@ async def _answer(settings: Settings, directory: DataDirectory) -> None:
     services = build(settings, directory)
     await services.parts.start()
     try:
-        product = services.store.catalog.product_id(0)
+        product = services.store.catalog.product_id(0) or ""
         event = {"customer_id": "warm-up", "event_type": "cart_add", "product_id": product}
         await services.hot.events({"headers": []}, _receive(orjson.dumps(event)))
         services.shelves.shelves.storefront.words.follow()

@@ -9,6 +9,7 @@ from active_customers.evaluation.due_again import measure
 from active_customers.evaluation.next_basket import next_basket
 
 D = 24 * 60
+RULE = (30.0, 0.25)
 
 
 def orders(customer: str, product: int, *days: float) -> list[tuple]:
@@ -21,7 +22,7 @@ def test_what_comes_every_few_weeks_is_foretold_where_what_is_popular_is_not():
     for number in range(8):
         customer = f"c{number}"
         rows += orders(customer, number, 30, 40, 50) + orders(customer, 99, 58) + orders(customer, number, 60.5)
-    found = measure(next_basket([events(*rows)], 1.0), k=1)
+    found = measure(next_basket([events(*rows)], 1.0), RULE, k=1)
     assert (found.questions, found.precision, found.precision_of_popular) == (8, 1.0, 0.0)
     apart = found.differences["precision"]
     assert (apart.mean, apart.interval) == (1.0, (1.0, 1.0))
@@ -29,5 +30,5 @@ def test_what_comes_every_few_weeks_is_foretold_where_what_is_popular_is_not():
 
 def test_places_that_a_shelf_leaves_empty_count_as_wrong():
     rows = orders("a", 1, 0, 10, 20, 30.5) + orders("b", 2, 0, 1)
-    found = measure(next_basket([events(*rows)], 1.0), k=4)
+    found = measure(next_basket([events(*rows)], 1.0), RULE, k=4)
     assert found.precision == pytest.approx(0.25)

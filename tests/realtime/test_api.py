@@ -106,6 +106,13 @@ def call(app, method, url, **request) -> httpx.Response:
 
 CUSTOMERS, PRODUCTS, PRODUCT = "/api/v1/customers", "/api/v1/products", "/api/v1/products/{product_id}"
 RULES, RULE = "/api/v1/rules", "/api/v1/rules/{name}"
+SHELVES = (
+    "/api/v1/homepage",
+    "/api/v1/similar/{product_id}",
+    "/api/v1/bought-together/{product_id}",
+    "/api/v1/trending",
+    "/api/v1/recently-viewed",
+)
 VIEW = {"customer_id": 1, "event_type": "view", "product_id": "p1", "event_id": "contract-1"}
 REQUESTS = [
     ("GET", "?customer_id=1", None),
@@ -201,6 +208,8 @@ def api_schema(services):
         (f"PUT {RULE}", GenerationMode.POSITIVE),
         (f"PUT {RULE}", GenerationMode.NEGATIVE),
         (f"DELETE {RULE}", GenerationMode.POSITIVE),
+        *((f"GET {path}", GenerationMode.POSITIVE) for path in SHELVES),
+        *((f"GET {path}", GenerationMode.NEGATIVE) for path in SHELVES),
     ],
 )
 def test_every_reply_to_whatever_is_sent_is_as_documented(api_schema, label, mode):
@@ -236,6 +245,7 @@ def test_no_operation_is_left_out_above(api_schema):
         f"GET {RULES}",
         f"PUT {RULES}",
         *(f"{method} {RULE}" for method in ("GET", "PUT", "DELETE")),
+        *(f"GET {path}" for path in SHELVES),
     }
 
 

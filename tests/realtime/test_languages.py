@@ -23,7 +23,8 @@ ENGLISH = shipped_languages().known[0]
 def texts(**changes):
     """Return a complete file: the English sentences after a mark, but for what is changed."""
     reasons = {code.word: f"fr {sentence}" for code, sentence in ENGLISH.sentences.items()}
-    return {"unnamed": "un produit", "reasons": reasons} | changes
+    shelves = {word: f"fr {title}" for word, title in ENGLISH.titles.items()}
+    return {"unnamed": "un produit", "reasons": reasons, "shelves": shelves} | changes
 
 
 def languages_with(folder, language="en", **files):
@@ -101,8 +102,8 @@ def test_a_file_of_a_shipped_language_may_change_single_sentences(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"unnamed": "x", "reasons": {"popular": "x"}}, "fr.yaml: reasons.*sentence for session, revisit"),
-        ({"reasons": texts()["reasons"]}, "fr.yaml: unnamed"),
+        ({"unnamed": "x", "reasons": {"popular": "x"}}, "fr.yaml: reasons.*text for session, revisit"),
+        ({"reasons": texts()["reasons"], "shelves": texts()["shelves"]}, "fr.yaml: unnamed"),
         (texts(reasons=texts()["reasons"] | {"populer": "x"}), "did you mean popular"),
         (
             texts(reasons=texts()["reasons"] | {"session": "sans nom"}),
@@ -115,7 +116,12 @@ def test_a_file_of_a_shipped_language_may_change_single_sentences(tmp_path):
         (texts(reasons=texts()["reasons"] | {"popular": "a\nb"}), "one line of text"),
         (texts(reasons=texts()["reasons"] | {"popular": "a" * 301}), "300 characters"),
         (texts(unnamed=PRODUCT), "fr.yaml: unnamed"),
-        ([], "the keys `unnamed` and `reasons`"),
+        ([], "the keys `unnamed`, `reasons` and `shelves`"),
+        (texts(shelves={"popular": "x"}), "fr.yaml: shelves.*text for complete_cart"),
+        (
+            texts(shelves=texts()["shelves"] | {"because_you_viewed": "x"}),
+            r"fr.yaml: shelves.because.*name \{product\} once",
+        ),
     ],
     ids=str,
 )

@@ -42,10 +42,11 @@ class DueAgain(NamedTuple):
     questions: int
 
 
-def measure(task: Task, k: int = 10, interval_days: float = 30.0) -> DueAgain:
+def measure(task: Task, rule: tuple[float, float], k: int = 10) -> DueAgain:
     """Ask a next-basket task at the time of each basket, with the states that a service would have folded.
 
-    A shelf with fewer than `k` products loses the places: precision is of all `k`.
+    `rule` are the days of the interval that is taken where a product was bought on one day only, and the share of an
+    interval from which on it is due. A shelf with fewer than `k` products loses the places: precision is of all `k`.
     """
     popularity = Popularity()
     popularity.fit(task.train)
@@ -56,7 +57,7 @@ def measure(task: Task, k: int = 10, interval_days: float = 30.0) -> DueAgain:
         end = start + task.lengths[row]
         products, times = task.test.products[start:end], task.test.times[start:end]
         state = _folded(products, times)
-        found = due_products(state, int(task.test.times[end]), interval_days, k)
+        found = due_products(state, int(task.test.times[end]), rule, k)
         shown[row, : len(found)] = found
     n_right = np.diff(task.target_offsets)
     ours, theirs = (set_gains(_hits(task, answers), n_right) for answers in (shown, np.tile(popular, (len(shown), 1))))
@@ -64,12 +65,15 @@ def measure(task: Task, k: int = 10, interval_days: float = 30.0) -> DueAgain:
     return DueAgain(float(ours["precision"].mean()), float(theirs["precision"].mean()), apart, len(shown))
 
 
-def due_products(state: State, now: int, interval_days: float, n: int) -> NDArray[np.uint32]:
+def due_products(state: State, now: int, rule: tuple[float, float], n: int) -> NDArray[np.uint32]:
     """Return what the shelf would show of a state in which every product is replenishable, best first."""
     first = HEADER + int(state[H_EVENTS]) * EVENT_WORDS
     rows = state[first : first + int(state[H_BOUGHT]) * BOUGHT_WORDS].reshape(-1, BOUGHT_WORDS)
     scores = np.array(
-        [max(word >> DAYS_AT, 1) * dueness(word, latest, now, interval_days * DAY) for word, _, latest in rows.tolist()]
+        [
+            max(word >> DAYS_AT, 1) * dueness(word, latest, now, rule[0] * DAY, rule[1])
+            for word, _, latest in rows.tolist()
+        ]
     )
     products = (rows[:, 0] & NO_NUMBER).astype(np.uint32)
     return products[top_n(products, scores.astype(np.float64), Wanted(n, products[:0], ALL_OPEN))]
@@ -88,4 +92,5 @@ def _folded(products: NDArray[np.uint32], times: NDArray[np.int64]) -> State:
 def _hits(task: Task, answers: NDArray[np.uint32]) -> NDArray[np.bool_]:
     wanted = task.target_questions << 32 | task.targets
     questions = np.repeat(np.arange(len(answers), dtype=np.int64), answers.shape[1])
-    return np.isin(questions << 32 | answers.ravel(), wanted).reshape(answers.shape) & (answers != NO_NUMBER)
+    is_hit: NDArray[np.bool_] = np.isin(questions << 32 | answers.ravel(), wanted).reshape(answers.shape)
+    return is_hit & (answers != NO_NUMBER)

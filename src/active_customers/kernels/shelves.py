@@ -49,8 +49,6 @@ counts least. Where a shelf comes from acts of this customer it fades with their
 WORTH.flags.writeable = False
 _OF_SHOP = 0.75
 """What a trend counts that is not in the customer's categories, as a part of one that is."""
-_LEAST_DUE = 0.5
-"""Of the interval since the last purchase, from which on a product is due again."""
 
 _REVISIT, _BUY_AGAIN, _PRICE_DROP = int(ReasonCode.REVISIT), int(ReasonCode.BUY_AGAIN), int(ReasonCode.PRICE_DROP)
 _BOUGHT_TOGETHER, _VIEWED_TOGETHER = int(ReasonCode.BOUGHT_TOGETHER), int(ReasonCode.VIEWED_TOGETHER)
@@ -61,7 +59,7 @@ class Page(NamedTuple):
     """What each shelf can show, best first: rows as those of an answer, `MOST` a shelf at most.
 
     `counts` and `strengths` have a place for each `Shelf`; `about` is the product that a title names, or `NO_NUMBER`,
-    and for trends whether they are in the customer's categories (1) or not (0).
+    and `other` is 1 where the shelf has its other title: trends of the whole shop, and what follows from a purchase.
     """
 
     products: NDArray[np.int64]
@@ -71,6 +69,7 @@ class Page(NamedTuple):
     counts: NDArray[np.int64]
     strengths: NDArray[np.float64]
     about: NDArray[np.int64]
+    other: NDArray[np.int64]
 
 
 class ShelfSources(NamedTuple):
@@ -95,7 +94,8 @@ class PageAsked(NamedTuple):
     """What is asked: at what time, with what closed (see `Wanted.standing`), and by which settings.
 
     Acts count half after `half_life`; nothing older than `lately` is continued. `interval` is taken where a customer
-    bought a product on one day only. Times in microseconds, as floats but for `now`.
+    bought a product on one day only, and `due_from` of an interval must have passed until it is due again. Times in
+    microseconds, as floats but for `now`.
     """
 
     now: int
@@ -103,6 +103,7 @@ class PageAsked(NamedTuple):
     half_life: float
     lately: float
     interval: float
+    due_from: float
     nearness: Nearness
     nothing: Numbers
 
@@ -131,12 +132,13 @@ def gather(handed: Any, table: Any, state: State, asked: PageAsked) -> None:
     page.counts[:] = 0
     page.strengths[:] = 0.0
     page.about[:] = NO_NUMBER
+    page.other[:] = 0
     sections = read_sections(state, asked.nothing, asked.now, True)
     known = _known(sections, columns)
     _continue(page, known, state, asked)
     _dropped(page, known, columns, asked)
     _buy_again(page, known, state, columns, asked)
-    _because_viewed(table, sources.related, scratch, known, asked)
+    _because_viewed(table, sources.related, scratch, (known, state), asked)
     _complete(table, sources, scratch, (sections, known, state), asked)
     _trending(page, sources.trending, known, columns, asked)
     _popular(page, sources.popular, known, asked)
@@ -238,7 +240,8 @@ def _is_replenishable(columns: TableColumns, product: int) -> bool:
 @kernel
 def _fresh(asked: PageAsked, time: int) -> float:
     """Return what an act counts by its age."""
-    return 0.5 ** (max(asked.now - time, 0) / asked.half_life)
+    fresh: float = 0.5 ** (max(asked.now - time, 0) / asked.half_life)
+    return fresh
 
 
 @kernel
@@ -280,7 +283,7 @@ def _bought_at(state: State, product: int) -> int:
     first = HEADER + state[H_EVENTS] * EVENT_WORDS + state[H_CART] * CART_WORDS
     for at in range(first, first + state[H_BOUGHT] * BOUGHT_WORDS, BOUGHT_WORDS):
         if state[at] & NO_NUMBER == product:
-            return state[at + 2]
+            return int(state[at + 2])
     return -1
 
 
@@ -316,7 +319,7 @@ def _buy_again(page: Page, known: _Known, state: State, columns: TableColumns, a
             continue
         if days < 2 and not _is_replenishable(columns, product):
             continue
-        due = dueness(state[at], state[at + 2], asked.now, asked.interval)
+        due = dueness(state[at], state[at + 2], asked.now, asked.interval, asked.due_from)
         if due > 0.0:
             products[size], scores[size] = product, max(days, 1) * due
             strength = max(strength, due)
@@ -327,25 +330,27 @@ def _buy_again(page: Page, known: _Known, state: State, columns: TableColumns, a
 
 
 @kernel
-def dueness(word: int, latest: int, now: int, interval: float) -> float:
-    """Return how due a product of a state is: 1 one interval after the latest purchase, falling off to both sides.
+def dueness(word: int, latest: int, now: int, interval: float, due_from: float) -> float:
+    """Return how due a product of a state is: 1 until one interval after the latest purchase, then falling off.
 
     `word` is its word in the state; the interval is the mean time between the days on which it was bought, and the
-    given one where that was one day. Earlier than half of it nothing is due: 0. Later, interest fades with what has
-    passed.
+    given one where that was one day. Before the share `due_from` of it nothing is due: 0.
     """
     days = word >> DAYS_AT
     if days > 1:
         interval = max((latest // DAY - ((word >> FIRST_DAY_AT) & MOST_DAY)) / (days - 1), 1.0) * DAY
     passed = (now - latest) / interval
-    if passed < _LEAST_DUE:
+    if passed < due_from:
         return 0.0
-    return min(passed, 1.0 / passed)
+    return 1.0 / max(passed, 1.0)
 
 
 @kernel
-def _because_viewed(table: Any, related: Related, scratch: ShelfScratch, known: _Known, asked: PageAsked) -> None:
+def _because_viewed(
+    table: Any, related: Related, scratch: ShelfScratch, about: tuple[_Known, State], asked: PageAsked
+) -> None:
     """Fill the shelf of what is nearest to the newest product acted on that has something near."""
+    known, state = about
     page, wanted = scratch.page, Wanted(MOST, known.done, asked.standing)
     for row in range(min(len(known.looked), _TRIED)):
         product = known.looked[row]
@@ -355,6 +360,7 @@ def _because_viewed(table: Any, related: Related, scratch: ShelfScratch, known: 
         if page.counts[_VIEWED] > 0:
             page.strengths[_VIEWED] = WORTH[_VIEWED] * _fresh(asked, known.times[row])
             page.about[_VIEWED] = product
+            page.other[_VIEWED] = int(_bought_at(state, product) >= known.times[row])
             return
 
 
@@ -405,7 +411,7 @@ def _trending(page: Page, trending: Ranking, known: _Known, columns: TableColumn
             score = trending.scores[place] / trending.scores[0]
             _put(page, _TRENDING, product, score, (trending.reasons[place], NO_NUMBER))
         if page.counts[_TRENDING] > 0:
-            page.about[_TRENDING] = int(in_mine)
+            page.other[_TRENDING] = int(not in_mine)
             page.strengths[_TRENDING] = WORTH[_TRENDING] * (1.0 if in_mine else _OF_SHOP)
             return
 

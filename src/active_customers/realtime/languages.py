@@ -23,7 +23,9 @@ PRODUCT = "{product}"
 
 TRENDING_ANYWHERE = "trending_anywhere"
 """What trends are called where there are none in the customer's categories."""
-TITLES = (*(shelf.word for shelf in Shelf), TRENDING_ANYWHERE)
+BECAUSE_YOU_BOUGHT = "because_you_bought"
+"""What is near to a product is called where the customer bought that."""
+TITLES = (*(shelf.word for shelf in Shelf), TRENDING_ANYWHERE, BECAUSE_YOU_BOUGHT)
 """What titles of shelves go by in files."""
 
 _ENGLISH = "en"

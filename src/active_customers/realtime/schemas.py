@@ -47,12 +47,12 @@ LANGUAGE_TAG = r"^[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*$"
 SERVED_CONTEXTS = (
     Context.HOME,
     Context.BROWSE,
-    Context.CATEGORY,
     Context.CART,
     Context.CHECKOUT,
+    Context.DISCOVER,
+    Context.CATEGORY,
     Context.SEARCH,
     Context.OUT_OF_STOCK,
-    Context.DISCOVER,
 )
 NEEDED = {Context.CATEGORY: "category", Context.SEARCH: "query", Context.OUT_OF_STOCK: "product_id"}
 """The parameter that an answer for a context is about."""

@@ -16,7 +16,7 @@ from active_customers.kernels.explanation import Findings, look_into
 from active_customers.kernels.handover import hand_over
 from active_customers.kernels.hybrid import CONTENT
 from active_customers.kernels.item_knn import RelationScratch
-from active_customers.kernels.live_index import LiveArrays
+from active_customers.kernels.live_index import NEWEST, LiveArrays
 from active_customers.kernels.retrieval import Asked, Scratch, Sources, retrieve
 from active_customers.kernels.shelves import ShelfSources
 from active_customers.kernels.state_sections import Numbers
@@ -113,6 +113,11 @@ class SessionRecommender:
         """A number above those of all products that the models know."""
         related, alike = self._models.items.viewed, self._models.hybrid.sources.relations[CONTENT]
         return max(len(related.offsets), len(alike.offsets)) - 1
+
+    @property
+    def newest(self) -> int:
+        """The time of the newest act that the live index has read; 0 where there is none."""
+        return int(self._mapped.header[NEWEST])
 
     @property
     def items(self) -> ItemKnn:

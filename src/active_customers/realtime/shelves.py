@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from active_customers.core.clock import DAY, Clock
@@ -39,7 +40,7 @@ from active_customers.kernels.top_n import Wanted, first_n
 from active_customers.models.base import NO_PRODUCTS
 from active_customers.models.kernel_arguments import PerThread, Prepared
 from active_customers.realtime.engine import NO_MODEL, Answer, Engine
-from active_customers.realtime.languages import TRENDING_ANYWHERE
+from active_customers.realtime.languages import BECAUSE_YOU_BOUGHT, TRENDING_ANYWHERE
 from active_customers.realtime.product_cards import ProductCards
 from active_customers.realtime.schemas import MAX_N, Query
 from active_customers.realtime.session_recommender import SessionRecommender
@@ -48,6 +49,11 @@ from active_customers.storage.base import Store
 
 MAX_ON_SHELF = 20
 """Products of one shelf."""
+
+_OTHER_TITLES = {Shelf.TRENDING: TRENDING_ANYWHERE, Shelf.BECAUSE_YOU_VIEWED: BECAUSE_YOU_BOUGHT}
+"""Titles for trends of the whole shop, and where the product was bought."""
+_STANDS_STILL = 180 * DAY
+"""Time without an act of anybody after which the shop is taken for one of the past, as alive as it was then."""
 
 _IS_PERSONAL = np.ones(len(ReasonCode), np.bool_)
 """By reason, whether a product is recommended to this customer in particular, and belongs to no shelf of its own."""
@@ -66,6 +72,8 @@ class ShelvesConfig(Config):
     """Age of a look beyond which nobody is asked to continue there."""
     interval_days: Annotated[float, Field(gt=0)] = 30.0
     """Days after which what was bought on one day only, and is replenishable, is due again."""
+    due_from: Annotated[float, Field(ge=0)] = 0.25
+    """Share of the interval between a customer's purchases of a product that must have passed until it is due again."""
     new_days: Annotated[float, Field(gt=0)] = 30.0
     """Days since its release for which a product counts as new."""
 
@@ -115,7 +123,7 @@ class Shelves:
         recommender, kinds = self._engine.recommender, self._engine.storefront.kinds
         table = kinds.handed()
         sources = desk.handed(recommender, max(recommender.n_products, kinds.n_products))
-        asked = self._asked(now, Context.HOME, channel)
+        asked = self._asked(now, channel)
         self._gather(sources, table, _NOTHING_DONE if state is None else state, asked)
         if state is not None and state[H_EVENTS]:
             self._add_hybrid(desk.page, (customer_id, channel), wanted[1], now)
@@ -127,35 +135,35 @@ class Shelves:
 
     def similar(self, product_id: str, n: int) -> Answer:
         """Return what is nearest to a product; raises `UnknownProductError`."""
-        product, asked = self._number(product_id), self._asked(self._clock.now(), Context.BROWSE)
+        product, standing = self._number(product_id), self._standing()
         recommender = self._engine.recommender
-        wanted = Wanted(n, np.array([product], np.uint32), asked.standing)
+        wanted = Wanted(n, np.array([product], np.uint32), standing)
         found = self._engine.storefront.nearest(recommender, product, wanted, by_price=False)
-        return self._answer(*(found or (self._desk.get().rows, 0)), asked.now)
+        return self._answer(*(found or (self._desk.get().rows, 0)))
 
     def bought_together(self, product_id: str, n: int) -> Answer:
         """Return what is bought together with a product; raises `UnknownProductError`."""
-        product, asked = self._number(product_id), self._asked(self._clock.now(), Context.BROWSE)
+        product, standing = self._number(product_id), self._standing()
         items, rows = self._engine.recommender.items, self._desk.get().rows
         related = items.bought_with(np.array([product]), len(rows.products))
-        is_open = [not self._is_closed(number, asked.standing) for number in related.products.tolist()]
+        is_open = [not self._is_closed(number, standing) for number in related.products.tolist()]
         products, scores = related.products[is_open][:n], related.scores[is_open][:n]
         _write(rows, products, scores / scores[:1].max(initial=0.0) if len(scores) else scores)
         rows.reasons[: len(products)], rows.evidence[: len(products)] = ReasonCode.BOUGHT_TOGETHER, product
-        return self._answer(rows, len(products), asked.now)
+        return self._answer(rows, len(products))
 
     def trending(self, category: str | None, n: int) -> Answer:
         """Return what more and more customers look at, in a category and below it, where one is given.
 
         Where nothing is trending, what is popular there; `degraded` says `no_trend` then.
         """
-        asked, rows = self._asked(self._clock.now(), Context.BROWSE), self._desk.get().rows
+        standing, rows = self._standing(), self._desk.get().rows
         sources = self._engine.recommender.shelf_sources
         members = None if category is None else self._engine.storefront.members(category)
         size, degraded = 0, []
         for ranking in (sources.trending, sources.popular):
             chosen = ranking.products if members is None else ranking.products[np.isin(ranking.products, members)]
-            products = first_n(chosen, Wanted(n, NO_PRODUCTS, asked.standing))
+            products = first_n(chosen, Wanted(n, NO_PRODUCTS, standing))
             size = len(products)
             if size:
                 places = {product: place for place, product in enumerate(ranking.products.tolist())}
@@ -164,27 +172,32 @@ class Shelves:
                 rows.reasons[:size], rows.evidence[:size] = ranking.reasons[at], NO_NUMBER
                 break
             degraded = ["no_trend"]
-        return self._answer(rows, size, asked.now, degraded)
+        return self._answer(rows, size, degraded)
 
     def recently_viewed(self, customer_id: str, n: int) -> Answer:
         """Return what a customer acted on last and may be shown, the newest first; of a stranger nothing."""
-        asked, rows = self._asked(self._clock.now(), Context.BROWSE), self._desk.get().rows
+        standing, rows = self._standing(), self._desk.get().rows
         state = self._store.sessions.state(customer_id)
-        products = NO_PRODUCTS if state is None else looked_at(state, NO_PRODUCTS, asked.standing, n)
+        products = NO_PRODUCTS if state is None else looked_at(state, NO_PRODUCTS, standing, n)
         _write(rows, products, 0.99 ** np.arange(len(products)))
         rows.reasons[: len(products)], rows.evidence[: len(products)] = ReasonCode.REVISIT, products
-        return self._answer(rows, len(products), asked.now)
+        return self._answer(rows, len(products))
 
-    def _asked(self, now: int, context: Context, channel: Channel = Channel.WEB) -> PageAsked:
-        """Put together what kernels need to know; what rules keep out of such a page is closed."""
-        config = self._config
+    def _standing(self, context: Context = Context.BROWSE, channel: Channel = Channel.WEB) -> NDArray[np.uint8]:
+        """Return what is closed, by rules too: the one place where all shelves ask for it."""
         ruled = self._engine.rules.applied(context, channel).standing
+        return self._cards.standing if ruled is None else ruled
+
+    def _asked(self, now: int, channel: Channel) -> PageAsked:
+        config = self._config
+        newest = self._engine.recommender.newest
         return PageAsked(
-            now,
-            self._cards.standing if ruled is None else ruled,
+            newest if 0 < newest < now - _STANDS_STILL else now,
+            self._standing(Context.HOME, channel),
             config.half_life_days * DAY,
             config.lately_days * DAY,
             config.interval_days * DAY,
+            config.due_from,
             self._engine.storefront.nearness,
             NO_PRODUCTS,
         )
@@ -219,8 +232,8 @@ class Shelves:
         first = 0
         for number, end in desk.shelves[:n_shelves].tolist():
             shelf, about = Shelf(number), int(desk.page.about[number])
-            title = TRENDING_ANYWHERE if shelf == Shelf.TRENDING and not about else shelf.word
-            yield ShelfRow(shelf, title, about, Rows(*(column[first:end] for column in desk.rows)), end - first)
+            title = _OTHER_TITLES[shelf] if desk.page.other[number] else shelf.word
+            yield ShelfRow(shelf, title, about, Rows._make(column[first:end] for column in desk.rows), end - first)
             first = end
 
     def _number(self, product_id: str) -> int:
@@ -235,8 +248,8 @@ class Shelves:
     def _is_closed(product: int, standing: Any) -> bool:
         return bool(product < len(standing) and standing[product] > Standing.OPEN)
 
-    def _answer(self, rows: Rows, size: int, now: int, degraded: Sequence[str] = ()) -> Answer:
-        return Answer(rows, size, self._lacking(degraded), self._version(), now)
+    def _answer(self, rows: Rows, size: int, degraded: Sequence[str] = ()) -> Answer:
+        return Answer(rows, size, self._lacking(degraded), self._version(), self._clock.now())
 
     def _lacking(self, more: Sequence[str]) -> list[str]:
         """Return what an answer says that it could not use."""
@@ -259,6 +272,7 @@ class _Desk:
             np.zeros(shape, np.int64),
             np.zeros(N_SHELVES, np.int64),
             np.zeros(N_SHELVES),
+            np.zeros(N_SHELVES, np.int64),
             np.zeros(N_SHELVES, np.int64),
         )
         most = max(N_SHELVES * MAX_ON_SHELF, MAX_N)
@@ -286,7 +300,7 @@ class _Desk:
 def _personal(answer: Answer) -> Rows:
     """Return copies of those rows of an answer that are for this customer."""
     chosen = np.flatnonzero(_IS_PERSONAL[answer.rows.reasons[: answer.size] & REASON_MASK])
-    return Rows(*(column[chosen] for column in answer.rows))
+    return Rows._make(column[chosen] for column in answer.rows)
 
 
 def _newest_first(rows: Rows, is_new: Any) -> Rows:
