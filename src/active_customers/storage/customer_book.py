@@ -223,7 +223,8 @@ class CustomerBook:
     def joined(self) -> NDArray[np.uint32]:
         """Return number and owner of everybody whose history became another's, by number: uint32[n, 2]."""
         pairs = self._pairs()
-        return pairs[pairs[:, 0] != pairs[:, 1]]
+        others: NDArray[np.uint32] = pairs[pairs[:, 0] != pairs[:, 1]]
+        return others
 
     def _pairs(self) -> NDArray[np.uint32]:
         """Return number and owner of everybody who has one, by number: uint32[n, 2]."""
