@@ -273,6 +273,19 @@ def test_a_filter_that_is_none_is_refused_by_name(shop, asked):
     assert problem["remedy"]
 
 
+def test_rules_and_filters_go_on_where_a_shop_outgrows_its_arrays(empty_shop):
+    shop = empty_shop
+    rule(shop, "odd", "exclude", filter="tags has odd")
+    rule(shop, "last", "boost", product_ids=["4999", "5000"], factor=2.0)
+    for first in (0, 5_000):
+        numbers = range(first, first + 5_000)
+        shop.sell(*(Product(str(n), price=float(n), tags=("odd",) if n % 2 else ("even",)) for n in numbers))
+        shop.engine.rules.follow()
+        newest = first + 4_998
+        assert shop.products("anna", n=3) == [newest, newest - 2, newest - 4]
+        assert shop.products("anna", n=3, filter="price < 5") == [4, 2, 0]
+
+
 def test_factors_from_elsewhere_multiply_with_those_of_rules(shop):
     shop.act("anna", "view", "k0")
     factors = np.ones(shop.store.catalog.n_products(), np.float32)
