@@ -29,7 +29,7 @@ from active_customers.core.event import Event, EventType
 from active_customers.realtime.access import AccessConfig
 from active_customers.realtime.api import CLOCK, EVENTS, RECOMMENDATIONS, build_api
 from active_customers.realtime.explain_routes import EXPLAIN
-from active_customers.realtime.languages import PRODUCT, shipped_languages
+from active_customers.realtime.languages import shipped_languages
 from active_customers.serving.writer_socket import open_for_writing
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.wiring import Services, build
@@ -299,7 +299,7 @@ def test_an_account_is_served_in_the_language_asked_for(services):
     assert (reply["customer_id"], reply["product_id"]) == ("c1", "p0")
     german = next(language for language in shipped_languages().known if language.tag == "de")
     sentences = {code.word: sentence for code, sentence in german.sentences.items()}
-    before, _, after = sentences[reply["shown"]["reason_code"]].partition(PRODUCT)
+    before, _, after = sentences[reply["shown"]["reason_code"]].partition("{product}")
     assert reply["shown"]["reason"].startswith(before)
     assert reply["shown"]["reason"].endswith(after)
 
