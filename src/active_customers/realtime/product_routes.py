@@ -38,7 +38,7 @@ PRODUCT_MODELS: tuple[type[BaseModel], ...] = (
 )
 
 _UNKNOWN = ("404", "There is no such product")
-_NO_ID = ("404", "No product has such an id: it holds a line break")
+_NO_PATH = ("404", "This is the path of no product: an id has printable characters only")
 _STORING = (("413", "The body is over 1 MiB"), ("507", "The disk is full"))
 
 
@@ -89,7 +89,7 @@ def _add_changing(router: APIRouter, access: Access, products: Products) -> None
         """
         return await changed(products.change_many, await body_of(request))
 
-    @router.put(PRODUCT, summary="Store a product", openapi_extra=_taking(ProductIn, ProductResult, _NO_ID))
+    @router.put(PRODUCT, summary="Store a product", openapi_extra=_taking(ProductIn, ProductResult, _NO_PATH))
     async def put(product_id: str, request: Request) -> Response:
         """Store a product, whatever was known of it before."""
         return await changed(products.put, product_id, await body_of(request))
