@@ -1,6 +1,9 @@
 """Listening, and saying why it cannot."""
 
+import resource
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -30,3 +33,17 @@ def test_a_port_in_use_is_refused_with_the_setting_to_change():
     with listen("127.0.0.1", 0) as listener, pytest.raises(SettingsError, match="choose another --port") as refused:
         listen("127.0.0.1", listener.getsockname()[1])
     assert refused.value.field == "server.port"
+
+
+def test_a_process_may_have_as_many_connections_as_the_system_allows():
+    """By default it is often 1,024, whatever more is allowed."""
+    program = (
+        "from active_customers.serving.server import allow_connections; import resource\n"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))\n"
+        "allow_connections()\n"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    allowed = int(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    assert allowed == (65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536))

@@ -26,6 +26,8 @@ from active_customers.importing.source import Reject
 from active_customers.storage.base import CatalogStore, StoreWriter
 
 _PRODUCTS_PER_CALL = 2_000
+_MOST_ROWS = 16_384
+"""Rows that are worked on at a time, at most: with descriptions they are much wider than those of events."""
 
 
 def import_products(
@@ -155,12 +157,12 @@ class _ProductImport:
             self._rejects.write(file, rejects)
 
     def _read(self, table: ProductTable) -> None:
-        wanted = self._preset.product_maps().wanted()
+        wanted, batch_rows = self._preset.product_maps().wanted(), min(self._request.config.batch_rows, _MOST_ROWS)
         paths = self._request.files
         total, before = sum(path.stat().st_size for path in paths), 0
         for path in paths:
             rows = ProductRows(self._preset)
-            for raw in read_batches(path, wanted, self._request.config.batch_rows):
+            for raw in read_batches(path, wanted, batch_rows):
                 good, rejected = rows.of(raw)
                 table.add(good)
                 self._note(str(path), rejected)

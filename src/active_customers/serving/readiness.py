@@ -18,7 +18,8 @@ from active_customers.realtime.engine import NO_MODEL, Engine
 from active_customers.realtime.session_recommender import SessionRecommender
 from active_customers.storage.base import Store
 
-_REFRESH = "a refresh after that (a running service does it by itself)"
+_REFRESH = "a refresh"
+"""A running service does it by itself."""
 
 
 class SourceReport(BaseModel):
