@@ -56,7 +56,7 @@ class CustomerBook:
 
     def admit(self, event: Event, arrival: int) -> tuple[Event, int] | None:
         """Return what is stored of an event, and under which number; None where nothing may be."""
-        if self._nobody_objects and said_in(event.details) is None:
+        if self._nobody_objects and "consent" not in event.details:
             return event, self._ids.number(event.customer_id)
         if event.event_type == EventType.CONSENT:
             return event, self.lasting(event.customer_id)
@@ -223,12 +223,14 @@ class CustomerBook:
     def joined(self) -> NDArray[np.uint32]:
         """Return number and owner of everybody whose history became another's, by number: uint32[n, 2]."""
         pairs = self._pairs()
-        return pairs[pairs[:, 0] != pairs[:, 1]]
+        others: NDArray[np.uint32] = pairs[pairs[:, 0] != pairs[:, 1]]
+        return others
 
     def _pairs(self) -> NDArray[np.uint32]:
         """Return number and owner of everybody who has one, by number: uint32[n, 2]."""
         records = b"".join(key + owner for key, owner in self._tables.owners.items())
-        return np.frombuffer(records, ">u4").astype(np.uint32).reshape(-1, 2)
+        pairs: NDArray[np.uint32] = np.frombuffer(records, ">u4").astype(np.uint32).reshape(-1, 2)
+        return pairs
 
     def forget(self, customer_id: str) -> Forgotten | None:
         """Forget everything about the customer that an id leads to; None when they are unknown."""
