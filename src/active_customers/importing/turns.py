@@ -35,6 +35,9 @@ class Turns:
     said: list[tuple[int, str, EventType, str]] = field(default_factory=list)
     _known: set[str] = field(default_factory=set)
     _leads: dict[str, str | None] = field(default_factory=dict)
+    """Whom ids lead to by the logins so far; None for nobody, after a logout."""
+    _new: dict[str, str] = field(default_factory=dict)
+    """Who ids stand for themselves, after a logout."""
 
     def read(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Take rows of `TURNS`, in order."""
@@ -51,12 +54,13 @@ class Turns:
         """Apply the rules; return whom the store is to be told of as the other id."""
         leads_to = self._led_to(other_id)
         if customer_id == other_id:
-            if leads_to not in (None, other_id):
-                self.spells.append((other_id, place + 1, newcomer(other_id, place)))
+            if leads_to not in (None, self._itself(other_id)):
+                self._new[other_id] = newcomer(other_id, place)
+                self.spells.append((other_id, place + 1, self._new[other_id]))
                 self._leads[other_id] = None
             return newcomer(other_id, place)
-        customer = self._led_to(customer_id) or customer_id
-        if leads_to in (other_id, customer):
+        customer = self._led_to(customer_id) or self._itself(customer_id)
+        if leads_to in (self._itself(other_id), customer):
             return other_id
         self._known.add(customer)
         # What nobody had before is the customer's from the beginning, so that a visit does not end where they log in.
@@ -65,8 +69,13 @@ class Turns:
         self._leads[other_id] = customer
         return other_id
 
+    def _itself(self, customer_id: str) -> str:
+        """Return who an id stands for where it leads to nobody else."""
+        return self._new.get(customer_id, customer_id)
+
     def _led_to(self, customer_id: str) -> str | None:
-        """Return the id of the known customer that an id leads to here, or None."""
-        if customer_id in self._leads:
-            return self._leads[customer_id]
-        return customer_id if customer_id in self._known else self.known_as(customer_id)
+        """Return who the known customer is that an id leads to here, or None."""
+        leads_to = self._leads.get(customer_id)
+        if leads_to is None and self._itself(customer_id) in self._known:
+            return self._itself(customer_id)
+        return leads_to if customer_id in self._leads else self.known_as(customer_id)

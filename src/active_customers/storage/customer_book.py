@@ -56,7 +56,7 @@ class CustomerBook:
 
     def admit(self, event: Event, arrival: int) -> tuple[Event, int] | None:
         """Return what is stored of an event, and under which number; None where nothing may be."""
-        if self._nobody_objects and said_in(event.details) is None:
+        if self._nobody_objects and "consent" not in event.details:
             return event, self._ids.number(event.customer_id)
         if event.event_type == EventType.CONSENT:
             return event, self.lasting(event.customer_id)
@@ -229,7 +229,8 @@ class CustomerBook:
     def _pairs(self) -> NDArray[np.uint32]:
         """Return number and owner of everybody who has one, by number: uint32[n, 2]."""
         records = b"".join(key + owner for key, owner in self._tables.owners.items())
-        return np.frombuffer(records, ">u4").astype(np.uint32).reshape(-1, 2)
+        pairs: NDArray[np.uint32] = np.frombuffer(records, ">u4").astype(np.uint32).reshape(-1, 2)
+        return pairs
 
     def forget(self, customer_id: str) -> Forgotten | None:
         """Forget everything about the customer that an id leads to; None when they are unknown."""

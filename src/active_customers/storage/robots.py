@@ -47,6 +47,8 @@ KNOWN_ROBOTS = (
 LOOKS = frozenset({EventType.VIEW, EventType.CLICK})
 """What the rule about products counts: an order may have a thousand lines."""
 
+_NEVER = 1 << 62
+
 _MOST_WATCHED = 50_000
 """Customers that are watched at a time; some 300 bytes each. Then all but those of the newest minutes are let go."""
 
@@ -87,8 +89,11 @@ class RobotWatch:
     """
 
     def __init__(self, config: RobotConfig) -> None:
-        self._config = config
         self._user_agents = tuple(piece.lower() for piece in config.user_agents)
+        self._most_events = config.events_per_minute or _NEVER
+        self._minutes = config.minutes
+        self._most_products = config.products_without_pause or _NEVER
+        self._pause = config.pause_seconds * SECOND
         self._watched: dict[int, _Watched] = {}
 
     def rule_for(self, customer: int, event: Event) -> str | None:
@@ -96,14 +101,39 @@ class RobotWatch:
         metadata = event.details.get("metadata")
         if metadata and self.names_robot(metadata.get("user_agent")):
             return USER_AGENT
-        watched = self._watched.get(customer)
-        if watched is None:
-            if len(self._watched) >= _MOST_WATCHED:
-                self._let_go(event.time)
-            watched = self._watched[customer] = _Watched()
-        if self._is_too_fast(watched, event.time):
-            return RATE
-        return TIRELESS if self._is_tireless(watched, event) else None
+        watched = self._watched.get(customer) or self._begin(customer, event.time)
+        minute = event.time // MINUTE
+        if minute == watched.minute:
+            watched.events += 1
+        else:
+            goes_on = minute == watched.minute + 1 and watched.events > self._most_events
+            watched.minutes = watched.minutes if goes_on else 0
+            watched.minute, watched.events = minute, 1
+        if watched.events > self._most_events:
+            watched.minutes += watched.events == self._most_events + 1
+            if watched.minutes >= self._minutes:
+                return RATE
+        if event.event_type in LOOKS and event.product_id is not None and self._is_tireless(watched, event):
+            return TIRELESS
+        return None
+
+    def _begin(self, customer: int, time: int) -> _Watched:
+        """Begin to watch a customer; when there are too many, only those of the newest minutes are watched on."""
+        if len(self._watched) >= _MOST_WATCHED:
+            since = time // MINUTE - 2
+            self._watched = {number: each for number, each in self._watched.items() if each.minute >= since}
+        if len(self._watched) >= _MOST_WATCHED:
+            self._watched = {}
+        watched = self._watched[customer] = _Watched()
+        return watched
+
+    def _is_tireless(self, watched: _Watched, event: Event) -> bool:
+        """Count looks at another product since the last pause."""
+        if abs(event.time - watched.latest) > self._pause:
+            watched.products = 0
+        watched.products += event.product_id != watched.product
+        watched.latest, watched.product = event.time, event.product_id
+        return watched.products >= self._most_products
 
     def names_robot(self, user_agent: object) -> bool:
         """Tell whether a user agent is that of a robot."""
@@ -111,33 +141,3 @@ class RobotWatch:
             return False
         name = user_agent.lower()
         return any(piece in name for piece in self._user_agents)
-
-    def _is_too_fast(self, watched: _Watched, time: int) -> bool:
-        """Count the minute under way; a minute with too many events counts once it has them."""
-        minute, most = time // MINUTE, self._config.events_per_minute
-        if minute != watched.minute:
-            goes_on = minute == watched.minute + 1 and watched.events > most
-            watched.minutes = watched.minutes if goes_on else 0
-            watched.minute, watched.events = minute, 0
-        watched.events += 1
-        if watched.events == most + 1:
-            watched.minutes += 1
-        return most > 0 and watched.minutes >= self._config.minutes
-
-    def _is_tireless(self, watched: _Watched, event: Event) -> bool:
-        """Count looks at another product since the last pause."""
-        if event.product_id is None or event.event_type not in LOOKS:
-            return False
-        if abs(event.time - watched.latest) > self._config.pause_seconds * SECOND:
-            watched.products = 0
-        if event.product_id != watched.product:
-            watched.products += 1
-        watched.latest, watched.product = event.time, event.product_id
-        most = self._config.products_without_pause
-        return most > 0 and watched.products >= most
-
-    def _let_go(self, now: int) -> None:
-        since = now // MINUTE - 2
-        self._watched = {customer: each for customer, each in self._watched.items() if each.minute >= since}
-        if len(self._watched) >= _MOST_WATCHED:
-            self._watched = {}

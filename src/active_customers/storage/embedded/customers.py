@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import lmdb
@@ -52,18 +53,14 @@ class _Table:
         return int(self.txn.stat(self.db)["entries"])
 
 
-@dataclass(frozen=True, slots=True)
 class _Ids:
     """Ids, numbers and states within a transaction."""
 
-    txn: lmdb.Transaction
-    sessions: EmbeddedSessions
-
-    def find(self, customer_id: str) -> int:
-        return self.sessions.customers.find(self.txn, customer_id)
-
-    def number(self, customer_id: str) -> int:
-        return self.sessions.customers.number(self.txn, customer_id)
+    def __init__(self, txn: lmdb.Transaction, sessions: EmbeddedSessions) -> None:
+        self.txn = txn
+        self.sessions = sessions
+        self.find = partial(sessions.customers.find, txn)  # these two with every event
+        self.number = partial(sessions.customers.number, txn)
 
     def text(self, number: int) -> str | None:
         return self.sessions.customers.text(self.txn, number)

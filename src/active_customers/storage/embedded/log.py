@@ -113,13 +113,12 @@ class EmbeddedLog:
         batch.book.drop_ended()
         batch.entries += entries
         in_turn = iter(entries)
-        stored = [None if pair is None else next(in_turn) for pair in admitted]
+        stored = entries if len(kept) == len(admitted) else [pair and next(in_turn) for pair in admitted]
         batch.receipts += [NOT_KEPT if entry is None else Receipt(entry.position, entry.session) for entry in stored]
         if stored[-1] is not None and turns(stored[-1].event):
             self._turn(txn, batch, stored[-1])
         for event, entry in zip(events, stored, strict=True):
-            rule = None if entry is None else self._watch.rule_for(entry.customer, event)
-            if entry is not None and rule is not None:
+            if entry is not None and (rule := self._watch.rule_for(entry.customer, event)) is not None:
                 self._flag(txn, batch, entry, rule)
 
     def _turn(self, txn: lmdb.Transaction, batch: _Batch, entry: LogEntry) -> None:
