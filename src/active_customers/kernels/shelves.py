@@ -219,7 +219,7 @@ def _known(sections: StateSections, columns: TableColumns) -> _Known:
     looked, times = np.empty(n_acts, np.uint32), np.empty(n_acts, np.int64)
     size = 0
     for act in range(n_acts - 1, -1, -1):
-        if not np.any(looked[:size] == sections.products[act]):
+        if not _is_among(looked[:size], sections.products[act]):
             looked[size], times[size] = sections.products[act], sections.times[act]
             size += 1
     barred = np.concatenate((sections.cart, sections.hidden))
@@ -371,15 +371,17 @@ def _because_viewed(
 def _new(scratch: ShelfScratch, related: Related, known: _Known, columns: TableColumns, asked: PageAsked) -> None:
     """Fill the shelf of new products that are described like what the customer acted on, the newest counting most."""
     candidates, alike, count = scratch.nearest, related.alike, 0
+    standing, released, offsets = columns.standing, columns.released, related.viewed.offsets
+    since = asked.now - asked.new
     for row in range(min(len(known.looked), _TASTE)):
         product = known.looked[row]
         if product + 1 >= len(alike.offsets):
             continue
         for at in range(alike.offsets[product], alike.offsets[product + 1]):
             other = alike.products[at]
-            if other >= len(candidates.slots) or not _is_new(columns, related.viewed, other, asked):
+            if other >= len(standing) or standing[other] == 0 or other >= len(candidates.slots):
                 continue
-            if np.any(known.looked == other):
+            if not _is_new(released[other], offsets, other, since) or _is_among(known.looked, other):
                 continue
             slot = slot_of(candidates, count, other)
             if slot < 0:
@@ -399,13 +401,19 @@ def _new(scratch: ShelfScratch, related: Related, known: _Known, columns: TableC
 
 
 @kernel
-def _is_new(columns: TableColumns, viewed: item_knn.Relation, product: int, asked: PageAsked) -> bool:
+def _is_new(released: int, viewed: NDArray[np.int64], product: int, since: float) -> bool:
     """Whether a product was released lately or, where no date was told, the history relates it to no other."""
-    if not is_known(columns, product):
-        return False
-    if columns.released[product] > 0:
-        return bool(asked.now - columns.released[product] <= asked.new)
-    return product + 1 >= len(viewed.offsets) or viewed.offsets[product] == viewed.offsets[product + 1]
+    if released > 0:
+        return bool(released >= since)
+    return product + 1 >= len(viewed) or viewed[product] == viewed[product + 1]
+
+
+@kernel
+def _is_among(products: Numbers, product: int) -> bool:
+    found = False
+    for other in products:
+        found = found or other == product
+    return found
 
 
 @kernel
@@ -446,6 +454,8 @@ def _trending(page: Page, trending: Ranking, known: _Known, columns: TableColumn
     mine = mine[:size]
     mine.sort()
     for in_mine in (True, False):
+        if in_mine and size == 0:
+            continue
         for place in range(len(trending.products)):
             product = trending.products[place]
             if is_closed(product, asked.standing) or is_excluded(product, known.done):
