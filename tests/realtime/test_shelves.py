@@ -169,13 +169,21 @@ def test_a_price_that_was_not_known_at_the_look_is_no_drop(shop):
     assert shop.shelf("anna", "price_drop") == []
 
 
-def test_what_is_new_to_a_customer_was_never_acted_on_and_new_releases_come_first(shop):
-    shop.act("anna", "view", "k0", timestamp=at(29))
-    shown = shop.shelf("anna", "new_for_you", n=20)
-    assert "k0" not in shown
-    assert shown
-    shop.sell(Product(shown[-1], released=NOW - DAY))
-    assert shop.shelf("anna", "new_for_you", n=20)[0] == shown[-1]
+def test_what_is_new_and_like_what_a_customer_acted_on_is_new_for_them(shop):
+    shop.sell(
+        Product("k1", name="Steel pan", category="Kitchen"),
+        Product("fresh", name="Steel pan with lid", category="Kitchen", released=NOW - DAY),
+        Product("old", name="Steel pan", category="Kitchen", released=NOW - 90 * DAY),
+        Product("untouched", name="Steel pan, small", category="Kitchen"),
+        Product("rake", name="Wooden rake", category="Garden", released=NOW - DAY),
+    )
+    shop.learn("v2")
+    shop.act("anna", "view", "k1", timestamp=at(25))
+    assert set(shop.shelf("anna", "new_for_you")) == {"fresh", "untouched"}
+    [shelf] = [s for s in shop.page("anna", shelves=10)["shelves"] if s["code"] == "new_for_you"]
+    assert {row["reason"] for row in shelf["products"]} == {"Similar to Steel pan"}
+    shop.act("anna", "view", "fresh", timestamp=at(24))
+    assert "fresh" not in shop.shelf("anna", "new_for_you")
 
 
 def trending_shop() -> Shop:

@@ -21,7 +21,7 @@ class Shelf(Word):
     FOR_YOU = 5
     """What the hybrid proposes to this customer."""
     NEW_FOR_YOU = 6
-    """Not looked at yet, to this customer's taste; what was released lately comes first."""
+    """New in the catalogue, and described like what the customer acted on."""
     TRENDING = 7
     """What more and more customers look at, in the categories of this customer where there is any."""
     POPULAR = 8

@@ -26,7 +26,7 @@ from active_customers.core.session import (
 from active_customers.core.shelf import Shelf
 from active_customers.kernels import item_knn
 from active_customers.kernels.answer_rows import Rows
-from active_customers.kernels.candidate_set import CandidateSet
+from active_customers.kernels.candidate_set import CandidateSet, insert, slot_of
 from active_customers.kernels.catalog_table import TableColumns
 from active_customers.kernels.jit import kernel
 from active_customers.kernels.retrieval import Ranking
@@ -37,6 +37,8 @@ from active_customers.kernels.top_n import ALL_OPEN, Wanted, is_closed, is_exclu
 N_SHELVES = len(Shelf)
 MOST = 60
 """Products that a shelf can choose from, so that something is left of what stands on the page already."""
+_TASTE = 10
+"""Newest products that tell what a new one is to be like."""
 _TRIED = 5
 """Newest products that are tried for "because you viewed"."""
 
@@ -94,8 +96,8 @@ class PageAsked(NamedTuple):
     """What is asked: at what time, with what closed (see `Wanted.standing`), and by which settings.
 
     Acts count half after `half_life`; nothing older than `lately` is continued. `interval` is taken where a customer
-    bought a product on one day only, and `due_from` of an interval must have passed until it is due again. Times in
-    microseconds, as floats but for `now`.
+    bought a product on one day only, and `due_from` of an interval must have passed until it is due again. For
+    `new` since its release a product is new. Times in microseconds, as floats but for `now`.
     """
 
     now: int
@@ -104,6 +106,7 @@ class PageAsked(NamedTuple):
     lately: float
     interval: float
     due_from: float
+    new: float
     nearness: Nearness
     nothing: Numbers
 
@@ -139,12 +142,12 @@ def gather(handed: Any, table: Any, state: State, asked: PageAsked) -> None:
     _dropped(page, known, columns, asked)
     _buy_again(page, known, state, columns, asked)
     _because_viewed(table, sources.related, scratch, (known, state), asked)
+    _new(scratch, sources.related, known, columns, asked)
     _complete(table, sources, scratch, (sections, known, state), asked)
     _trending(page, sources.trending, known, columns, asked)
     _popular(page, sources.popular, known, asked)
     if len(known.times) > 0:
         page.strengths[_FOR_YOU] = WORTH[_FOR_YOU] * _fresh(asked, known.times[0])
-        page.strengths[_NEW] = WORTH[_NEW]
 
 
 @kernel
@@ -216,7 +219,7 @@ def _known(sections: StateSections, columns: TableColumns) -> _Known:
     looked, times = np.empty(n_acts, np.uint32), np.empty(n_acts, np.int64)
     size = 0
     for act in range(n_acts - 1, -1, -1):
-        if not np.any(looked[:size] == sections.products[act]):
+        if not _is_among(looked[:size], sections.products[act]):
             looked[size], times[size] = sections.products[act], sections.times[act]
             size += 1
     barred = np.concatenate((sections.cart, sections.hidden))
@@ -365,6 +368,55 @@ def _because_viewed(
 
 
 @kernel
+def _new(scratch: ShelfScratch, related: Related, known: _Known, columns: TableColumns, asked: PageAsked) -> None:
+    """Fill the shelf of new products that are described like what the customer acted on, the newest counting most."""
+    candidates, alike, count = scratch.nearest, related.alike, 0
+    standing, released, offsets = columns.standing, columns.released, related.viewed.offsets
+    since = asked.now - asked.new
+    for row in range(min(len(known.looked), _TASTE)):
+        product = known.looked[row]
+        if product + 1 >= len(alike.offsets):
+            continue
+        for at in range(alike.offsets[product], alike.offsets[product + 1]):
+            other = alike.products[at]
+            if other >= len(standing) or standing[other] == 0 or other >= len(candidates.slots):
+                continue
+            if not _is_new(released[other], offsets, other, since) or _is_among(known.looked, other):
+                continue
+            slot = slot_of(candidates, count, other)
+            if slot < 0:
+                slot = count
+                count = insert(candidates, count, other)
+            amount = alike.weights[at] / (1.0 + row)
+            candidates.scores[slot] += amount
+            if amount > candidates.strongest[slot]:
+                candidates.strongest[slot] = amount
+                candidates.evidence[slot] = product
+    wanted = Wanted(MOST, known.done, asked.standing)
+    slots = top_n(candidates.products[:count], candidates.scores[:count], wanted)
+    for slot in slots:
+        score = candidates.scores[slot] / candidates.scores[slots[0]]
+        _put(scratch.page, _NEW, candidates.products[slot], score, (_SIMILAR, candidates.evidence[slot]))
+    scratch.page.strengths[_NEW] = WORTH[_NEW]
+
+
+@kernel
+def _is_new(released: int, viewed: NDArray[np.int64], product: int, since: float) -> bool:
+    """Whether a product was released lately or, where no date was told, the history relates it to no other."""
+    if released > 0:
+        return bool(released >= since)
+    return product + 1 >= len(viewed) or viewed[product] == viewed[product + 1]
+
+
+@kernel
+def _is_among(products: Numbers, product: int) -> bool:
+    found = False
+    for other in products:
+        found = found or other == product
+    return found
+
+
+@kernel
 def _complete(
     table: Any,
     sources: ShelfSources,
@@ -402,6 +454,8 @@ def _trending(page: Page, trending: Ranking, known: _Known, columns: TableColumn
     mine = mine[:size]
     mine.sort()
     for in_mine in (True, False):
+        if in_mine and size == 0:
+            continue
         for place in range(len(trending.products)):
             product = trending.products[place]
             if is_closed(product, asked.standing) or is_excluded(product, known.done):

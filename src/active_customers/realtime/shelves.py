@@ -126,7 +126,7 @@ class Shelves:
         asked = self._asked(now, channel)
         self._gather(sources, table, _NOTHING_DONE if state is None else state, asked)
         if state is not None and state[H_EVENTS]:
-            self._add_hybrid(desk.page, (customer_id, channel), wanted[1], now)
+            self._add_hybrid(desk.page, (customer_id, channel), wanted[1])
         n_shelves = self._arrange(desk.page, table, wanted, desk.rows, desk.shelves)
         if not n_shelves:
             n_shelves = self._fill(desk, (customer_id, channel), wanted[1])
@@ -198,26 +198,16 @@ class Shelves:
             config.lately_days * DAY,
             config.interval_days * DAY,
             config.due_from,
+            config.new_days * DAY,
             self._engine.storefront.nearness,
             NO_PRODUCTS,
         )
 
-    def _add_hybrid(self, page: Page, asker: tuple[str, Channel], n: int, now: int) -> None:
+    def _add_hybrid(self, page: Page, asker: tuple[str, Channel], n: int) -> None:
         """Put what the hybrid proposes into the page: twice as much as is shown, for other shelves come first."""
         customer, channel = asker
         asked = min(2 * n, MOST)
-        of_now = self._engine.recommend(Query(customer, Context.HOME, asked, channel))
-        _put(page, Shelf.FOR_YOU, _personal(of_now))
-        of_new = _personal(self._engine.recommend(Query(customer, Context.DISCOVER, asked, channel)))
-        _put(page, Shelf.NEW_FOR_YOU, _newest_first(of_new, self._released(of_new.products, now)))
-
-    def _released(self, products: Any, now: int) -> Any:
-        """Return which products were released lately."""
-        released = self._cards.table.columns().released
-        known = products < len(released)
-        lately = np.zeros(len(products), bool)
-        lately[known] = released[products[known]] > now - self._config.new_days * DAY
-        return lately
+        _put(page, Shelf.FOR_YOU, _personal(self._engine.recommend(Query(customer, Context.HOME, asked, channel))))
 
     def _fill(self, desk: _Desk, asker: tuple[str, Channel], n: int) -> int:
         """Show what the engine shows to anybody, where no shelf has anything: the shop's first day."""
@@ -301,12 +291,6 @@ def _personal(answer: Answer) -> Rows:
     """Return copies of those rows of an answer that are for this customer."""
     chosen = np.flatnonzero(_IS_PERSONAL[answer.rows.reasons[: answer.size] & REASON_MASK])
     return Rows._make(column[chosen] for column in answer.rows)
-
-
-def _newest_first(rows: Rows, is_new: Any) -> Rows:
-    """Return rows with the new products before the others, scores falling as before."""
-    order = np.argsort(~is_new, kind="stable")
-    return Rows(rows.products[order], rows.scores, rows.reasons[order], rows.evidence[order])
 
 
 def _put(page: Page, shelf: Shelf, rows: Rows) -> None:
