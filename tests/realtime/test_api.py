@@ -327,9 +327,12 @@ def test_explaining_needs_the_server_scope(guarded):
 
 
 def test_an_account_is_served_in_the_language_asked_for(services):
-    url = f"{EXPLAIN}?customer_id=c1&product_id=p0&n=5"
-    reply = call(build_app(services, ()), "GET", url, headers={"accept-language": "de"}).json()
-    assert (reply["customer_id"], reply["product_id"]) == ("c1", "p0")
+    app = build_app(services, ())
+    answer = call(app, "GET", f"{RECOMMENDATIONS}?customer_id=c1&n=5&deadline_ms=10000").json()
+    product = answer["recommendations"][0]["product_id"]
+    url = f"{EXPLAIN}?customer_id=c1&product_id={product}&n=5"
+    reply = call(app, "GET", url, headers={"accept-language": "de"}).json()
+    assert (reply["customer_id"], reply["product_id"]) == ("c1", product)
     german = next(language for language in shipped_languages().known if language.tag == "de")
     sentences = {code.word: sentence for code, sentence in german.sentences.items()}
     before, _, after = sentences[reply["shown"]["reason_code"]].partition("{product}")

@@ -23,6 +23,7 @@ RULE = RULES + "/{name:path}"
 RULE_MODELS: tuple[type[BaseModel], ...] = (RuleIn, RuleResult, RuleResults, RuleSet)
 
 _UNKNOWN = ("404", "There is no such rule")
+_NO_PATH = ("404", "This is the path of no rule: a name has printable characters only")
 _STORING = (("413", "The body is over 1 MiB"), ("507", "The disk is full"))
 
 DryRun = Annotated[bool, Query(description="Check and tell what would happen, and change nothing.")]
@@ -69,7 +70,7 @@ def _add_changing(router: APIRouter, access: Access, rules: RuleChanges) -> None
         """
         return await changed(rules.replace, await body_of(request), dry_run=dry_run)
 
-    @router.put(RULE, summary="Store a rule", openapi_extra=_taking(RuleIn, RuleResult))
+    @router.put(RULE, summary="Store a rule", openapi_extra=_taking(RuleIn, RuleResult, _NO_PATH))
     async def put(name: str, request: Request, dry_run: DryRun = False) -> Response:
         """Store a rule, whatever had its name before, and tell how many products it is about at the moment."""
         return await changed(rules.put, name, await body_of(request), dry_run=dry_run)
