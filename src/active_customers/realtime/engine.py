@@ -133,7 +133,8 @@ class Engine:
         return self._answer(query, self.rules.applied(query.context, query.channel, query.filter), passed_over)
 
     def rehearse(self, query: Query) -> Answer:
-        """Answer a query on the way that most answers take, once a page was made of another."""
+        """Answer a query on the way that most answers take, once a page was made of another and a cart looked at."""
+        self.storefront.stand_ins(self.recommender, _NOTHING_DONE, self._clock.now())
         self._answer(query, self.rules.nothing()._replace(beyond=POOL_BEYOND, pins=True))
         return self.recommend(query)
 
