@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -89,6 +90,15 @@ def _consent(value: object) -> object:
     if value in CONSENTS:
         return value
     raise PydanticCustomError("consent", "send one of {words}", {"words": ", ".join(CONSENTS)})
+
+
+_LANGUAGE_SCHEMA = {"type": "string", "pattern": LANGUAGE_TAG, "maxLength": 35}
+
+
+def _language(value: object) -> object:
+    if isinstance(value, str) and len(value) <= 35 and re.fullmatch(LANGUAGE_TAG, value):
+        return value
+    raise PydanticCustomError("language", "send a language such as de or de-AT")
 
 
 def _words(names: Sequence[str], default: str | None = None) -> WithJsonSchema:
@@ -210,7 +220,7 @@ class RecommendationQuery(BaseModel):
     """Products not to propose (repeatable)."""
     deadline_ms: Annotated[int, Field(ge=1, le=10_000)] = 50
     """After so many milliseconds the best answer so far is given, and says what it left out."""
-    lang: Annotated[str, StringConstraints(pattern=LANGUAGE_TAG, max_length=35)] = ""
+    lang: Annotated[str, BeforeValidator(_language), WithJsonSchema(_LANGUAGE_SCHEMA)] = ""
     """Language of the reasons, such as de; what `Accept-Language` says when it is missing."""
 
 
