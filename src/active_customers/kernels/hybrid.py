@@ -20,7 +20,7 @@ from active_customers.kernels import session_knn
 from active_customers.kernels.candidate_set import CandidateSet, Votes, insert_query
 from active_customers.kernels.embedding import add_cosines, session_vector
 from active_customers.kernels.item_knn import Relation
-from active_customers.kernels.jit import kernel, summing_kernel
+from active_customers.kernels.jit import inlined_kernel, kernel, summing_kernel
 from active_customers.kernels.top_n import Wanted, top_n
 from active_customers.kernels.trees import Forest, add_trees
 
@@ -233,7 +233,7 @@ def promising(
     return slots
 
 
-@kernel
+@inlined_kernel
 def relate(sources: HybridSources, scratch: HybridScratch, acts: Acts, counts: Counts) -> Counts:
     """Gather what the products that sources are asked with are related to; return the counts with what that adds."""
     n_asked, n_own, count = counts
@@ -271,7 +271,7 @@ def order(forest: Forest, scratch: HybridScratch, slots: NDArray[np.int64]) -> N
     return ordered
 
 
-@kernel
+@inlined_kernel
 def said(forest: Forest, scratch: HybridScratch, n: int) -> NDArray[np.float64]:
     """Return the first guess and the trees' sums for the first `n` described products."""
     sums = np.empty(n)

@@ -19,6 +19,11 @@ def kernel(function: F) -> F:
     return _compiled(function)
 
 
+def inlined_kernel(function: F) -> F:
+    """Compile as `kernel` does, as a part of each caller: a call would count references to every array it is given."""
+    return _compiled(function, inline="always")
+
+
 def summing_kernel(function: F) -> F:
     """Compile as `kernel` does, and let sums be added up in any order, several at once."""
     return _compiled(function, fastmath={"reassoc"})

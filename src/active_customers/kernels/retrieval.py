@@ -18,7 +18,7 @@ from active_customers.kernels.answer_rows import Rows
 from active_customers.kernels.candidate_set import CandidateSet, insert_query
 from active_customers.kernels.context import Weights, weigh
 from active_customers.kernels.evidence import count_evidence
-from active_customers.kernels.jit import kernel
+from active_customers.kernels.jit import inlined_kernel, kernel
 from active_customers.kernels.live_index import LiveArrays
 from active_customers.kernels.state_sections import Numbers, StateSections, read_sections
 from active_customers.kernels.top_n import ALL_OPEN, Wanted, is_closed, is_excluded, kth_largest, top_n
@@ -184,7 +184,7 @@ def _ranked(
     return ordered
 
 
-@kernel
+@inlined_kernel
 def gather(
     sources: Sources, scratch: hybrid.HybridScratch, live: live_knn.LiveScratch, about: tuple[StateSections, Asked]
 ) -> tuple[hybrid.Acts, hybrid.Counts, Voting]:

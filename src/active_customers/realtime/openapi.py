@@ -55,6 +55,8 @@ def parameters_of(model: type[BaseModel]) -> list[dict[str, Any]]:
         default = model.model_fields[name].default
         if isinstance(default, Word):
             field["default"] = default.word
+        elif default == "":
+            del field["default"]
     return [
         {
             "name": name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -102,6 +103,15 @@ def _consent(value: object) -> object:
     raise PydanticCustomError("consent", "send one of {words}", {"words": ", ".join(CONSENTS)})
 
 
+_LANGUAGE_SCHEMA = {"type": "string", "pattern": LANGUAGE_TAG, "maxLength": 35}
+
+
+def _language(value: object) -> object:
+    if isinstance(value, str) and len(value) <= 35 and re.fullmatch(LANGUAGE_TAG, value):
+        return value
+    raise PydanticCustomError("language", "send a language such as de or de-AT")
+
+
 def _words(names: Sequence[str], default: str | None = None) -> WithJsonSchema:
     schema: dict[str, Any] = {"type": "string", "enum": list(names)}
     return WithJsonSchema(schema if default is None else schema | {"default": default})
@@ -128,7 +138,7 @@ Token = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TOKEN_LENG
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH, strict=True)]
 
 
-LanguageTag = Annotated[str, StringConstraints(pattern=LANGUAGE_TAG, max_length=35)]
+LanguageTag = Annotated[str, BeforeValidator(_language), WithJsonSchema(_LANGUAGE_SCHEMA)]
 
 
 class EventIn(BaseModel):
