@@ -115,3 +115,13 @@ def test_a_dry_run_changes_nothing(shop, write):
     assert (report.products, report.rejected.total(), report.dry_run) == (1, 1, True)
     assert not shop.data_dir.exists()
     assert shop.store.catalog.n_products() == 0
+
+
+def test_more_products_than_are_put_together_at_a_time_keep_order_and_last_values(shop, write_raw):
+    """Each has two rows, the second far from the first."""
+    n = 20_001
+    lines = [f'{{"product_id":{i},"name":"Pan {i}","price":{row + 1}}}' for row in range(2) for i in range(n)]
+    report, products = bring_in(shop, write_raw("many.jsonl", "\n".join(lines).encode()))
+    assert report.products == n
+    assert list(products) == [str(i) for i in range(n)]
+    assert {product.price for product in products.values()} == {2.0}

@@ -24,16 +24,26 @@ CREATE TABLE rows (
     hidden BOOLEAN
 )
 """
-_LAST = "SELECT product_id, arg_max({field}, rowid) AS value FROM rows WHERE {field} IS NOT NULL GROUP BY ALL"
+_LAST = "SELECT product_id, arg_max({field}, place) AS value FROM chunk_rows WHERE {field} IS NOT NULL GROUP BY ALL"
 # Of values that are equally frequent the one that came last.
 _MOST_FREQUENT = """
 SELECT product_id, arg_max(value, (times, latest)) AS value FROM (
-    SELECT product_id, {field} AS value, count(*) AS times, max(rowid) AS latest FROM rows
+    SELECT product_id, {field} AS value, count(*) AS times, max(place) AS latest FROM chunk_rows
     WHERE {field} IS NOT NULL GROUP BY ALL
 ) GROUP BY product_id
 """
 _IDS_AT_ONCE = 10_000
-_PRODUCTS = "(SELECT product_id, min(rowid) AS first FROM rows GROUP BY product_id) AS products"
+_FIRSTS = """
+CREATE TABLE firsts AS SELECT product_id, min(rowid) AS first FROM rows GROUP BY product_id ORDER BY first
+"""
+_COUNTS = "SELECT (SELECT count(*) FROM firsts), (SELECT count(*) FROM rows)"
+_PRODUCTS = "(SELECT product_id, min(place) AS first FROM chunk_rows GROUP BY product_id) AS products"
+_SOME = """
+CREATE OR REPLACE TABLE chunk_rows AS SELECT rows.*, rows.rowid AS place FROM rows
+SEMI JOIN (SELECT product_id FROM firsts WHERE rowid >= ? AND rowid < ?) AS those USING (product_id)
+"""
+_PRODUCTS_AT_ONCE = 20_000
+"""Products that are put together from several rows at a time: with descriptions more do not fit into the memory."""
 
 
 class ProductTable:
@@ -51,13 +61,28 @@ class ProductTable:
         self._connection.unregister("batch")
 
     def products(self, count: int) -> Iterator[Sequence[Product]]:
-        """Yield the products, at most about `count` at a time, in the order of their first rows."""
+        """Yield the products, at most about `count` at a time, in the order of their first rows.
+
+        Memory does not grow with them: where each has one row these are read as they came.
+        """
+        [(n_products, n_rows)] = self._connection.execute(_FIRSTS).execute(_COUNTS).fetchall()
+        if n_products == n_rows:
+            yield from self._read("SELECT * FROM rows", count)
+            return
+        for start in range(0, n_products, _PRODUCTS_AT_ONCE):
+            self._connection.execute(_SOME, [start, start + _PRODUCTS_AT_ONCE])
+            yield from self._read(self._joined(), count)
+
+    def _read(self, query: str, count: int) -> Iterator[Sequence[Product]]:
+        for batch in self._connection.sql(query).to_arrow_reader(count):
+            yield [_product(row) for row in batch.to_pylist()]
+
+    def _joined(self) -> str:
+        """Return the query that makes one row a product of `chunk_rows`."""
         names = [name for name in SCHEMA.names if name != "product_id"]
         joins = "".join(f" LEFT JOIN ({self._chosen(name)}) AS {name} USING (product_id)" for name in names)
         values = ", ".join(f"{name}.value AS {name}" for name in names)
-        query = f"SELECT product_id, {values} FROM {_PRODUCTS}{joins} ORDER BY first"  # noqa: S608 - names of ours
-        for batch in self._connection.sql(query).to_arrow_reader(count):
-            yield [_product(row) for row in batch.to_pylist()]
+        return f"SELECT product_id, {values} FROM {_PRODUCTS}{joins} ORDER BY first"  # noqa: S608 - names of ours
 
     def absent(self, known: Iterable[str], refused: Iterable[str]) -> tuple[int, list[str]]:
         """Return how many products are known, and which of them neither a row nor `refused` names.
