@@ -573,3 +573,35 @@ def test_what_cannot_be_explained_is_refused(command, history, flags, message):
     command("import-events", history)
     code, _, err = command("explain", "--customer", "c1", "--product", "p1", *flags)
     assert (code, message in err) == (2, True)
+
+
+def test_robots_are_listed_and_taken_for_persons(command, tmp_path):
+    rows = [
+        {
+            "customer_id": name,
+            "event_type": "view",
+            "product_id": 1,
+            "timestamp": "2025-01-01T12:00:00Z",
+            "metadata": data,
+        }
+        for name, data in (("7", {"user_agent": "Googlebot/2.1"}), ("person", {"user_agent": "Safari"}))
+    ]
+    (tmp_path / "robots.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    assert command("import-events", "robots.jsonl", "--data-dir", "d")[0] == 0
+    code, out, _ = command("customers", "--robots", "--data-dir", "d")
+    robot = orjson.loads(out)
+    assert (code, robot["customer_id"], robot["rule"]) == (0, 7, "user_agent")
+    assert command("customers", "--person", "7", "--data-dir", "d")[0] == 0
+    assert command("customers", "--robots", "--data-dir", "d")[:2] == (0, "")
+    code, _, err = command("customers", "--person", "person", "--data-dir", "d")
+    assert (code, "is not taken for a robot" in err) == (2, True)
+    assert command("customers", "--data-dir", "d")[0] == 2
+
+
+def test_settings_of_consent_and_robots_count_for_imports(command, tmp_path):
+    row = {"customer_id": "a", "event_type": "view", "product_id": 1, "timestamp": "2025-01-01T12:00:00Z"}
+    (tmp_path / "events.jsonl").write_bytes(orjson.dumps(row))
+    (tmp_path / "strict.yaml").write_text("consent: {default: none}\n")
+    out = command("import-events", "events.jsonl", "--data-dir", "d", "--config", "strict.yaml")[1]
+    assert "no consent to a profile" in out
+    assert command("export", "a", "--data-dir", "d")[0] == 2

@@ -48,7 +48,11 @@ def use(writer, store, directory) -> dict[str, object]:
         writer.reserve(5),
         writer.reserve(1),
         writer.archive_log(),
+        writer.passed_over().tolist(),
+        writer.joined().tolist(),
+        [writer.acquit(customer) for customer in ("robot", "robot", "nobody")],
     ]
+    assert answers[-3:] == [[1], [[2, 0]], [True, False, False]]
     return {
         "answers": answers,
         "products": list(store.catalog.products()),
@@ -59,17 +63,22 @@ def use(writer, store, directory) -> dict[str, object]:
 
 
 def test_every_call_does_through_the_socket_what_it_does_directly(directory, clock, make_event, tmp_path):
-    event = make_event("z", EventType.VIEW, "r")
+    details = {"metadata": {"user_agent": "Googlebot"}}
+    events = [
+        make_event("z", EventType.VIEW, "r"),
+        make_event("robot", EventType.VIEW, "r", details=details),
+        make_event("z", EventType.LOGIN, details={"other_customer_id": "cookie"}),
+    ]
     alone = DataDirectory(tmp_path / "alone")
     alone.prepare()
     store = EmbeddedStore(alone.store, writer=True).open()
-    store.events.append([event], NOW)
+    store.events.append(events, NOW)
     directly = use(DirectWriter(alone, store), store, alone)
     store.close()
 
     async def run():
         async with running(directory, clock, poll_seconds=60) as services:
-            await services.parts.committer.append([event])
+            await services.parts.committer.append(events)
             remote = await asyncio.to_thread(RemoteWriter.connect, directory.socket)
             found = await asyncio.to_thread(use, remote, services.store, directory)
             remote.close()
