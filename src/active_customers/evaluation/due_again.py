@@ -93,4 +93,5 @@ def _hits(task: Task, answers: NDArray[np.uint32]) -> NDArray[np.bool_]:
     wanted = task.target_questions << 32 | task.targets
     questions = np.repeat(np.arange(len(answers), dtype=np.int64), answers.shape[1])
     is_hit: NDArray[np.bool_] = np.isin(questions << 32 | answers.ravel(), wanted).reshape(answers.shape)
-    return is_hit & (answers != NO_NUMBER)
+    is_hit &= answers != NO_NUMBER
+    return is_hit
