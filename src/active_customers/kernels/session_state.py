@@ -68,8 +68,17 @@ def _drop_row(rows: Words, count: int, row: int) -> int:
 
 @kernel
 def _find(rows: Words, count: int, product: int) -> int:
+    """Return the row of a product, whose number is the lower half of a word, or -1."""
     for i in range(count):
         if (rows[i, 0] ^ product) & NO_NUMBER == 0:
+            return i
+    return -1
+
+
+@kernel
+def _find_session(sessions: Words, count: int, session: int) -> int:
+    for i in range(count):
+        if sessions[i, 0] == session:
             return i
     return -1
 
@@ -189,7 +198,7 @@ def _place(sessions: Words, count: int, time: int, given: int, position: int) ->
     When all rows are taken the session that ended first leaves, so that late acts never push out the open one; a new
     session that would itself be that one has its number, but is not kept.
     """
-    row = _find(sessions, count, given) if given != 0 else _session_holding(sessions, count, time)
+    row = _find_session(sessions, count, given) if given != 0 else _session_holding(sessions, count, time)
     if row >= 0:
         sessions[row, 1] = min(sessions[row, 1], time)
         sessions[row, 2] = max(sessions[row, 2], time)
