@@ -290,3 +290,11 @@ def test_values_of_facets_have_numbers_of_their_own(store):
     assert store.catalog.number_facets("brand", ["Mare", "Oak", "Mare"]) == [0, 1, 0]
     assert store.catalog.number_facets("category", ["Oak"]) == [0]
     assert [store.catalog.facet_number("brand", value) for value in ("Oak", "Elm")] == [1, NO_NUMBER]
+
+
+def test_the_catalogues_entries_are_counted_without_the_deleted_and_those_that_only_events_name(store, make_event):
+    store.catalog.put_products([Product("a"), Product("b")])
+    store.events.append([make_event("ann", EventType.VIEW, "c")], NOW)
+    assert store.catalog.n_entries() == 2
+    store.catalog.change_products([ProductChange("a", None)])
+    assert (store.catalog.n_entries(), store.catalog.n_products()) == (1, 3)
