@@ -48,6 +48,9 @@ def table_of(categories=(), brands=(), groups=(), standing=()):
         read_only([0.0] * n, np.float64),
         *(read_only([*column, *[NO_NUMBER] * (n - len(column))], np.uint32) for column in (categories, brands, groups)),
         read_only([0] * n, np.int64),
+        read_only([0] * n, np.int64),
+        read_only([0] * n, np.uint8),
+        *(read_only([0] * n, dtype) for dtype in (np.int64, np.int64, np.float64)),
     )
 
 

@@ -72,6 +72,15 @@ class Twin:
         latest = self.bought[product][1] // DAY if product in self.bought else None
         self.days[product] = min(first, day), days + (days == 0 or day not in (first, latest))
 
+    def _join_days(self, product, theirs, their_latest):
+        """Of two customers' days those count once that are the first or the latest of both."""
+        first, days = theirs
+        if product in self.bought:
+            since, known = self.days[product]
+            mine = {since, self.bought[product][1] // DAY}
+            first, days = min(first, since), known + days - len(mine & {first, their_latest})
+        self.days[product] = first, days
+
     @staticmethod
     def _add(rows, kept, product, quantity, time):
         """A product's row lies where its latest time puts it; of too many the one longest ago goes."""
@@ -129,6 +138,7 @@ class Twin:
             if product not in self.bought or self.bought[product][1] <= time:
                 self._add(self.cart, CART_KEPT, product, quantity, time)
         for product, (quantity, time) in other.bought.items():
+            self._join_days(product, other.days[product], time // DAY)
             self._add(self.bought, BOUGHT_KEPT, product, quantity, time)
         new = [product for product in other.hidden if product not in self.hidden]
         self.hidden = [*self.hidden, *new][-HIDDEN_KEPT:]

@@ -133,17 +133,43 @@ def _add_purchase(bought: Words, count: int, line: tuple[int, int, int]) -> int:
     A late purchase is taken for one on a day of its own, unless that is the first or the latest one.
     """
     product, quantity, time = line
-    day = min(max(time // DAY, 0), MOST_DAY)
+    day = _day_of(time)
     first, days = day, 1
     row = _find(bought, count, product)
     if row >= 0:
-        latest = min(max(bought[row, 2] // DAY, 0), MOST_DAY)
-        known = bought[row, 0] >> DAYS_AT
-        since = (bought[row, 0] >> FIRST_DAY_AT) & MOST_DAY if known > 0 else latest
-        first, days = min(since, day), max(known, 1) + (day not in (since, latest))
-    return _add_line(
-        bought, count, BOUGHT_KEPT, (product | first << FIRST_DAY_AT | min(days, MOST_DAYS) << DAYS_AT, quantity, time)
-    )
+        since, known, latest = _days_of(bought[row])
+        first, days = min(since, day), known + (day not in (since, latest))
+    return _add_line(bought, count, BOUGHT_KEPT, (_bought_word(product, first, days), quantity, time))
+
+
+@kernel
+def _merge_purchases(bought: Words, count: int, line: Words) -> int:
+    """Add another one's row for a product; a day that is the first or the latest of both counts once."""
+    product = line[0] & NO_NUMBER
+    first, days, latest = _days_of(line)
+    row = _find(bought, count, product)
+    if row >= 0:
+        since, known, last = _days_of(bought[row])
+        shared = (first in (since, last)) + (latest != first and latest in (since, last))
+        first, days = min(since, first), known + days - shared
+    return _add_line(bought, count, BOUGHT_KEPT, (_bought_word(product, first, days), line[1], line[2]))
+
+
+@kernel
+def _day_of(time: int) -> int:
+    return min(max(time // DAY, 0), MOST_DAY)
+
+
+@kernel
+def _days_of(row: Words) -> tuple[int, int, int]:
+    """Return the first day with a purchase, the number of such days, and the latest one."""
+    latest, known = _day_of(row[2]), row[0] >> DAYS_AT
+    return (row[0] >> FIRST_DAY_AT) & MOST_DAY if known > 0 else latest, max(known, 1), latest
+
+
+@kernel
+def _bought_word(product: int, first: int, days: int) -> int:
+    return product | first << FIRST_DAY_AT | min(days, MOST_DAYS) << DAYS_AT
 
 
 @kernel
@@ -324,7 +350,7 @@ def _visit_of(sessions: Words, count: int, theirs: Words) -> int:
 
     That is the one of the same number, else the first one within the gap, unless the shop named both.
     """
-    row = _find(sessions, count, theirs[0])
+    row = _find_session(sessions, count, theirs[0])
     if row >= 0:
         return row
     for i in range(count):
@@ -378,15 +404,15 @@ def merge(state: Words, other: Words, renamed: tuple[int, int], out: Words) -> i
         n_mine[_EVENTS] = _insert_event(mine[_EVENTS], n_mine[_EVENTS], act[0], act[1], act[2])
     for i in range(n_theirs[_BOUGHT]):
         line = theirs[_BOUGHT][i]
-        if not _is_newer(mine[_CART], n_mine[_CART], line[0], line[2]):
-            n_mine[_CART] = _drop_product(mine[_CART], n_mine[_CART], line[0])
+        product = line[0] & NO_NUMBER
+        if not _is_newer(mine[_CART], n_mine[_CART], product, line[2]):
+            n_mine[_CART] = _drop_product(mine[_CART], n_mine[_CART], product)
     for i in range(n_theirs[_CART]):
         line = theirs[_CART][i]
         if not _is_newer(mine[_BOUGHT], n_mine[_BOUGHT], line[0], line[2]):
             n_mine[_CART] = _add_line(mine[_CART], n_mine[_CART], CART_KEPT, (line[0], line[1], line[2]))
     for i in range(n_theirs[_BOUGHT]):
-        line = theirs[_BOUGHT][i]
-        n_mine[_BOUGHT] = _add_line(mine[_BOUGHT], n_mine[_BOUGHT], BOUGHT_KEPT, (line[0], line[1], line[2]))
+        n_mine[_BOUGHT] = _merge_purchases(mine[_BOUGHT], n_mine[_BOUGHT], theirs[_BOUGHT][i])
     for i in range(n_theirs[_HIDDEN]):
         n_mine[_HIDDEN] = _hide(mine[_HIDDEN], n_mine[_HIDDEN], theirs[_HIDDEN][i, 0])
     return _put_together(mine, n_mine, max(state[H_NEWEST], other[H_NEWEST]), out)
