@@ -111,9 +111,9 @@ def test_a_connection_is_kept_or_closed_as_the_client_says(shop):
 
 
 def test_other_methods_go_their_way(shop):
-    """A HEAD has no body, a POST to the path is not allowed."""
+    """A HEAD has no body, a PUT to the path is not allowed."""
     assert b" 405 " in spoken(shop, request(b"?customer_id=ada", b"Connection: close", method=b"HEAD"))
-    assert b" 405 " in spoken(shop, request(b"?customer_id=ada", b"Connection: close", method=b"POST"))
+    assert b" 405 " in spoken(shop, request(b"?customer_id=ada", b"Connection: close", method=b"PUT"))
 
 
 def test_a_client_that_does_not_read_holds_up_nobody_and_gets_everything(shop):
