@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.conftest import NOW
 
@@ -447,6 +447,7 @@ def event_of(make_event, kind, customer, said, time):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80)
 @given(st.lists(st.tuples(st.lists(STEPS, min_size=1, max_size=5), st.integers(0, 25)), max_size=10))
+@example([([(CART_ADD, "b", "session"), (LOGIN, "a", "a"), (CART_ADD, "b", "session"), (VIEW, "b", None)], 0)])
 def test_both_adapters_agree_on_who_is_whom_whatever_happens(tmp_path_factory, make_event, history):
     memory = MemoryStore()
     embedded = EmbeddedStore(tmp_path_factory.mktemp("store") / "s", writer=True).open()

@@ -66,7 +66,7 @@ class CustomerBook:
         self._nobody_objects = False  # a visit may begin here
         if consent == SESSION:
             return without_ids(event), self._visit(event.customer_id, arrival)
-        self.end_visit(event.customer_id)
+        self._end_under_way(event.customer_id)
         return event, self._ids.number(event.customer_id)
 
     def consent(self, customer_id: str) -> str | None:
@@ -253,6 +253,11 @@ class CustomerBook:
 
     def end_visit(self, customer_id: str) -> None:
         """End the visit that is under way under an id, if there is one."""
+        self._end_under_way(customer_id)
+        self.drop_ended()
+
+    def _end_under_way(self, customer_id: str) -> None:
+        """Do as `end_visit` does, but for its state: acts of the visit may have been admitted and not folded."""
         number = self._ids.find(customer_id)
         record = None if number == NO_NUMBER else self._tables.visits.get(_key(number))
         if record is not None:
@@ -269,6 +274,7 @@ class CustomerBook:
                 break
         for number, visit in over:
             self._end(number, visit)
+        self.drop_ended()
         return len(over)
 
     def drop_ended(self) -> None:
@@ -282,7 +288,6 @@ class CustomerBook:
             was_forgotten = visit.before == NO_NUMBER or self._ids.text(visit.before) is None
             self._ids.point(visit.customer_id, NO_NUMBER if was_forgotten else visit.before)
         self._ids.blank(number)
-        self._ids.drop_state(number)
         self._ended.append(number)
         self._tables.visits.delete(_key(number))  # that it was a robot's stays: its acts do
 

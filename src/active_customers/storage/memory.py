@@ -176,7 +176,10 @@ class MemoryLog:
     def _add(self, events: Sequence[Event], arrival: int) -> list[Receipt]:
         """Store a stretch of new events, and what follows from the last of them."""
         book = self._customers.book()
-        stored = [self._placed(book.admit(event, arrival), arrival) for event in events]
+        stored = []
+        for event in events:
+            stored.append(self._placed(book.admit(event, arrival), arrival))
+            book.drop_ended()
         if stored[-1] is not None and turns(stored[-1].event):
             self._turn(stored[-1])
         for event, entry in zip(events, stored, strict=True):
