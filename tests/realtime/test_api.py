@@ -117,7 +117,7 @@ SHELVES = (
 VIEW = {"customer_id": 1, "event_type": "view", "product_id": "p1", "event_id": "contract-1"}
 REQUESTS = [
     ("GET", "?customer_id=1", None),
-    ("GET", "?customer_id=c1&n=3&context=cart&channel=mobile&product_id=p1&exclude=p2&deadline_ms=5", None),
+    ("GET", "?customer_id=c1&n=3&context=cart&channel=mobile&product_id=p1&exclude=p2&deadline_ms=5000", None),
     ("GET", "?customer_id=k%C3%BCrbis", None),
     ("GET", "", None),
     ("GET", "?customer_id=1&n=0", None),
