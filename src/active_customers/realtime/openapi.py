@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from pydantic import BaseModel
 from starlette.responses import Response
 
@@ -20,11 +21,32 @@ _REPLIES: dict[str, str] = {
 }
 
 
+STORING = (("413", "The body is over 1 MiB"), ("507", "The disk is full"))
+"""What may keep a route from storing what it was sent."""
+
+
 def response_of(reply: Reply) -> Response:
     """Return a reply as Starlette's response."""
     response = Response(reply.body, reply.status)
     response.raw_headers = [*reply.headers, (b"content-length", str(len(reply.body)).encode())]
     return response
+
+
+def document(content: dict[str, Any]) -> Response:
+    """Return a JSON document that nobody may keep."""
+    return Response(orjson.dumps(content), media_type="application/json", headers={"cache-control": "no-store"})
+
+
+def answering(model: type[BaseModel], *more: tuple[str, str]) -> dict[str, Any]:
+    """Return what describes a route that answers with a model, or with problems, those of `more` too."""
+    answer = {"description": "Done", "content": json_of(ref(model))}
+    return {"responses": {"200": answer, **problems(*more)}}
+
+
+def taking(body: type[BaseModel], model: type[BaseModel], *more: tuple[str, str]) -> dict[str, Any]:
+    """Return what describes a route that stores what it is sent."""
+    content = {"required": True, "content": json_of(ref(body))}
+    return {"requestBody": content, **answering(model, *STORING, *more)}
 
 
 def json_of(schema: dict[str, Any], media: str = "application/json") -> dict[str, Any]:

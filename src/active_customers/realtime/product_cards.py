@@ -33,7 +33,6 @@ class ProductCard(NamedTuple):
 
     version: int
     told: Told
-    replenishable: bool
 
 
 class ProductCards:
@@ -102,7 +101,7 @@ class ProductCards:
             name = _UNNAMED
         price = math.nan if standing == Standing.UNKNOWN else float(table.prices[product])
         told = Told(orjson.dumps(json_id(shown.product_id)), name, _facts(shown, price), not is_hidden)
-        return ProductCard(version, told, shown.replenishable)
+        return ProductCard(version, told)
 
 
 def _facts(product: Product, price: float) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
@@ -23,7 +22,7 @@ from active_customers.catalog.products import Products
 from active_customers.core.errors import PayloadTooLargeError
 from active_customers.realtime.access import Access, Scope
 from active_customers.realtime.hot_routes import read_body
-from active_customers.realtime.openapi import json_of, problems, ref
+from active_customers.realtime.openapi import STORING, answering, document, taking
 
 PRODUCTS = "/api/v1/products"
 PRODUCT = PRODUCTS + "/{product_id:path}"
@@ -39,7 +38,6 @@ PRODUCT_MODELS: tuple[type[BaseModel], ...] = (
 
 _UNKNOWN = ("404", "There is no such product")
 _NO_PATH = ("404", "This is the path of no product: an id has printable characters only")
-_STORING = (("413", "The body is over 1 MiB"), ("507", "The disk is full"))
 
 
 def product_router(access: Access, products: Products) -> APIRouter:
@@ -54,19 +52,19 @@ def _add_reading(router: APIRouter, access: Access, products: Products) -> None:
     def sees_hidden(request: Request) -> bool:
         return access.check(request.headers.raw, Scope.PUBLIC) >= Scope.SERVER
 
-    @router.get(PRODUCTS, summary="Look for products", openapi_extra=_answered(ProductPage))
+    @router.get(PRODUCTS, summary="Look for products", openapi_extra=answering(ProductPage))
     def page(request: Request, wanted: Annotated[ProductQuery, Query()]) -> Response:
         """Return products in the order in which they became known; public keys see none that are hidden.
 
         A page may be short, or empty, before the end: go on while there is a `next_cursor`.
         """
         search = wanted.search(with_hidden=sees_hidden(request))
-        return _response(products.page(search, int(wanted.cursor), wanted.limit))
+        return document(products.page(search, int(wanted.cursor), wanted.limit))
 
-    @router.get(PRODUCT, summary="One product", openapi_extra=_answered(ProductOut, _UNKNOWN))
+    @router.get(PRODUCT, summary="One product", openapi_extra=answering(ProductOut, _UNKNOWN))
     def get(product_id: str, request: Request) -> Response:
         """Return what the shop said of a product, and what is true of it now."""
-        return _response(products.get(product_id, with_hidden=sees_hidden(request)))
+        return document(products.get(product_id, with_hidden=sees_hidden(request)))
 
 
 def _add_changing(router: APIRouter, access: Access, products: Products) -> None:
@@ -78,9 +76,9 @@ def _add_changing(router: APIRouter, access: Access, products: Products) -> None
         return body
 
     async def changed(change: Callable[..., dict[str, Any]], *arguments: object) -> Response:
-        return _response(await run_in_threadpool(change, *arguments))
+        return document(await run_in_threadpool(change, *arguments))
 
-    @router.post(PRODUCTS, summary="Many products", openapi_extra=_taking(ProductBatch, ProductResults))
+    @router.post(PRODUCTS, summary="Many products", openapi_extra=taking(ProductBatch, ProductResults))
     async def post(request: Request) -> Response:
         """Store up to 1,000 products, or with `merge` change given fields; each is answered on its own.
 
@@ -89,32 +87,18 @@ def _add_changing(router: APIRouter, access: Access, products: Products) -> None
         """
         return await changed(products.change_many, await body_of(request))
 
-    @router.put(PRODUCT, summary="Store a product", openapi_extra=_taking(ProductIn, ProductResult, _NO_PATH))
+    @router.put(PRODUCT, summary="Store a product", openapi_extra=taking(ProductIn, ProductResult, _NO_PATH))
     async def put(product_id: str, request: Request) -> Response:
         """Store a product, whatever was known of it before."""
         return await changed(products.put, product_id, await body_of(request))
 
-    @router.patch(PRODUCT, summary="Change a product", openapi_extra=_taking(ProductIn, ProductResult, _UNKNOWN))
+    @router.patch(PRODUCT, summary="Change a product", openapi_extra=taking(ProductIn, ProductResult, _UNKNOWN))
     async def patch(product_id: str, request: Request) -> Response:
         """Change the given fields of a product, and take away those given as null."""
         return await changed(products.patch, product_id, await body_of(request))
 
-    @router.delete(PRODUCT, summary="Delete a product", openapi_extra=_answered(ProductResult, _UNKNOWN, _STORING[1]))
+    @router.delete(PRODUCT, summary="Delete a product", openapi_extra=answering(ProductResult, _UNKNOWN, STORING[1]))
     async def delete(product_id: str, request: Request) -> Response:
         """Take a product out of the catalogue; it is proposed no more until it is stored again."""
         access.check(request.headers.raw, Scope.SERVER)
         return await changed(products.delete, product_id)
-
-
-def _response(content: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(content), media_type="application/json", headers={"cache-control": "no-store"})
-
-
-def _answered(model: type[BaseModel], *more: tuple[str, str]) -> dict[str, Any]:
-    answer = {"description": "Done", "content": json_of(ref(model))}
-    return {"responses": {"200": answer, **problems(*more)}}
-
-
-def _taking(body: type[BaseModel], model: type[BaseModel], *more: tuple[str, str]) -> dict[str, Any]:
-    content = {"required": True, "content": json_of(ref(body))}
-    return {"requestBody": content, **_answered(model, *_STORING, *more)}

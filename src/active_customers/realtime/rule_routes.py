@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
@@ -14,7 +13,7 @@ from active_customers.catalog.rule_schema import RuleIn, RuleResult, RuleResults
 from active_customers.core.errors import PayloadTooLargeError
 from active_customers.realtime.access import Access, Scope
 from active_customers.realtime.hot_routes import read_body
-from active_customers.realtime.openapi import json_of, problems, ref
+from active_customers.realtime.openapi import STORING, answering, document, taking
 from active_customers.realtime.rule_changes import RuleChanges
 
 RULES = "/api/v1/rules"
@@ -24,7 +23,6 @@ RULE_MODELS: tuple[type[BaseModel], ...] = (RuleIn, RuleResult, RuleResults, Rul
 
 _UNKNOWN = ("404", "There is no such rule")
 _NO_PATH = ("404", "This is the path of no rule: a name has printable characters only")
-_STORING = (("413", "The body is over 1 MiB"), ("507", "The disk is full"))
 
 DryRun = Annotated[bool, Query(description="Check and tell what would happen, and change nothing.")]
 
@@ -38,17 +36,17 @@ def rule_router(access: Access, rules: RuleChanges) -> APIRouter:
 
 
 def _add_reading(router: APIRouter, access: Access, rules: RuleChanges) -> None:
-    @router.get(RULES, summary="All rules", openapi_extra=_answered(RuleSet))
+    @router.get(RULES, summary="All rules", openapi_extra=answering(RuleSet))
     def all_rules(request: Request) -> Response:
         """Return all rules by name; PUT takes what this returns."""
         access.check(request.headers.raw, Scope.SERVER)
-        return _response(rules.all())
+        return document(rules.all())
 
-    @router.get(RULE, summary="One rule", openapi_extra=_answered(RuleIn, _UNKNOWN))
+    @router.get(RULE, summary="One rule", openapi_extra=answering(RuleIn, _UNKNOWN))
     def get(name: str, request: Request) -> Response:
         """Return a rule."""
         access.check(request.headers.raw, Scope.SERVER)
-        return _response(rules.get(name))
+        return document(rules.get(name))
 
 
 def _add_changing(router: APIRouter, access: Access, rules: RuleChanges) -> None:
@@ -60,9 +58,9 @@ def _add_changing(router: APIRouter, access: Access, rules: RuleChanges) -> None
         return body
 
     async def changed(change: Callable[..., dict[str, Any]], *arguments: object, **options: bool) -> Response:
-        return _response(await run_in_threadpool(change, *arguments, **options))
+        return document(await run_in_threadpool(change, *arguments, **options))
 
-    @router.put(RULES, summary="Replace all rules", openapi_extra=_taking(RuleSet, RuleResults))
+    @router.put(RULES, summary="Replace all rules", openapi_extra=taking(RuleSet, RuleResults))
     async def replace(request: Request, dry_run: DryRun = False) -> Response:
         """Make these all the rules that there are. One that is not valid refuses all of them.
 
@@ -70,27 +68,13 @@ def _add_changing(router: APIRouter, access: Access, rules: RuleChanges) -> None
         """
         return await changed(rules.replace, await body_of(request), dry_run=dry_run)
 
-    @router.put(RULE, summary="Store a rule", openapi_extra=_taking(RuleIn, RuleResult, _NO_PATH))
+    @router.put(RULE, summary="Store a rule", openapi_extra=taking(RuleIn, RuleResult, _NO_PATH))
     async def put(name: str, request: Request, dry_run: DryRun = False) -> Response:
         """Store a rule, whatever had its name before, and tell how many products it is about at the moment."""
         return await changed(rules.put, name, await body_of(request), dry_run=dry_run)
 
-    @router.delete(RULE, summary="Delete a rule", openapi_extra=_answered(RuleResult, _UNKNOWN, _STORING[1]))
+    @router.delete(RULE, summary="Delete a rule", openapi_extra=answering(RuleResult, _UNKNOWN, STORING[1]))
     async def delete(name: str, request: Request) -> Response:
         """Take a rule away."""
         access.check(request.headers.raw, Scope.SERVER)
         return await changed(rules.delete, name)
-
-
-def _response(content: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(content), media_type="application/json", headers={"cache-control": "no-store"})
-
-
-def _answered(model: type[BaseModel], *more: tuple[str, str]) -> dict[str, Any]:
-    answer = {"description": "Done", "content": json_of(ref(model))}
-    return {"responses": {"200": answer, **problems(*more)}}
-
-
-def _taking(body: type[BaseModel], model: type[BaseModel], *more: tuple[str, str]) -> dict[str, Any]:
-    content = {"required": True, "content": json_of(ref(body))}
-    return {"requestBody": content, **_answered(model, *_STORING, *more)}

@@ -7,10 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
-from active_customers.core.event import Word
 from active_customers.realtime.access import Access, Scope
 from active_customers.realtime.engine import Answer
-from active_customers.realtime.openapi import json_of, problems, ref, response_of
+from active_customers.realtime.openapi import json_of, parameters_of, problems, ref, response_of
 from active_customers.realtime.shelf_routes import (
     HomepageAnswer,
     HomepageQuery,
@@ -87,15 +86,5 @@ def _row(*more: tuple[str, str]) -> dict[str, Any]:
 
 
 def _page_description() -> dict[str, Any]:
-    schema = HomepageQuery.model_json_schema()
-    parameters = []
-    for name, field in schema["properties"].items():
-        default = HomepageQuery.model_fields[name].default
-        if isinstance(default, Word):
-            field["default"] = default.word
-        about = field.pop("description", "")
-        field.pop("title", None)
-        is_required = name in schema.get("required", [])
-        parameters.append({"name": name, "in": "query", "required": is_required, "description": about, "schema": field})
     answer = {"description": "The page", "content": json_of(ref(HomepageAnswer))}
-    return {"parameters": parameters, "responses": {"200": answer, **problems()}}
+    return {"parameters": parameters_of(HomepageQuery), "responses": {"200": answer, **problems()}}
