@@ -14,6 +14,7 @@ from types import MappingProxyType
 from active_customers.core.errors import ActiveCustomersError
 from benchmarks import (
     context,
+    engine,
     freshness,
     history,
     kernels,
@@ -39,6 +40,7 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
         "serving": serving.run,
         "open_loop": open_loop.run,
         "kernels": kernels.run,
+        "engine": engine.run,
         "history": history.run,
         "start_up": start_up.run,
         "memory": memory.run,

@@ -115,13 +115,22 @@ def cosines(vectors: NDArray[np.float32], vector: NDArray[np.float32], out: NDAr
 
 
 @summing_kernel
-def add_cosines(
-    vectors: NDArray[np.float32], rows: NDArray[np.uint32], vector: NDArray[np.float32], sums: NDArray[np.float32]
+def compare_both(
+    vectors: NDArray[np.float32],
+    rows: NDArray[np.uint32],
+    given: tuple[NDArray[np.float32], NDArray[np.float32]],
+    columns: tuple[NDArray[np.float32], NDArray[np.float32]],
 ) -> None:
-    """Add the product of each named row of the vectors and the given one to the first of `sums`; none, nothing."""
+    """Write the product of each named row of the vectors and either given one into the first of either column.
+
+    Both at once, for what takes time is the memory of the rows. A row that has no vector gets 0.
+    """
+    one, other = given
     for place in range(len(rows)):
+        by_one, by_other = np.float32(0.0), np.float32(0.0)
         if rows[place] < len(vectors):
-            total = np.float32(0.0)
-            for i in range(len(vector)):
-                total += vectors[rows[place], i] * vector[i]
-            sums[place] += total
+            for i in range(len(one)):
+                by_one += vectors[rows[place], i] * one[i]
+                by_other += vectors[rows[place], i] * other[i]
+        columns[0][place] = by_one
+        columns[1][place] = by_other

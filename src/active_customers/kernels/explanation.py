@@ -12,7 +12,7 @@ from active_customers.core.session import State
 from active_customers.kernels import hybrid, item_knn
 from active_customers.kernels.candidate_set import slot_of
 from active_customers.kernels.contributions import add_contributions
-from active_customers.kernels.embedding import add_cosines, session_vector
+from active_customers.kernels.embedding import compare_both, session_vector
 from active_customers.kernels.jit import kernel
 from active_customers.kernels.retrieval import Asked, gather, kept_out
 from active_customers.kernels.state_sections import StateSections, read_sections
@@ -134,12 +134,11 @@ def _compare_taste(
     sources: hybrid.HybridSources, query: NDArray[np.uint32], product: int, numbers: NDArray[np.float64]
 ) -> None:
     """Compare a product's vector with the session's and with that of its newest act."""
-    chosen, cosine = np.full(1, product, np.uint32), np.zeros(1, np.float32)
-    add_cosines(sources.vectors, chosen, session_vector(sources.vectors, sources.by_act, query), cosine)
-    numbers[_TASTE] = cosine[0]
-    cosine[0] = 0.0
-    add_cosines(sources.vectors, chosen, session_vector(sources.vectors, sources.by_act, query[-1:]), cosine)
-    numbers[_NEWEST] = cosine[0]
+    to_session, to_newest = np.zeros(1, np.float32), np.zeros(1, np.float32)
+    session = session_vector(sources.vectors, sources.by_act, query)
+    newest = session_vector(sources.vectors, sources.by_act, query[-1:])
+    compare_both(sources.vectors, np.full(1, product, np.uint32), (session, newest), (to_session, to_newest))
+    numbers[_TASTE], numbers[_NEWEST] = to_session[0], to_newest[0]
 
 
 @kernel

@@ -18,9 +18,9 @@ from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import Goal, ReasonCode
 from active_customers.kernels import session_knn
 from active_customers.kernels.candidate_set import CandidateSet, Votes, insert_query
-from active_customers.kernels.embedding import add_cosines, session_vector
+from active_customers.kernels.embedding import compare_both, session_vector
 from active_customers.kernels.item_knn import Relation
-from active_customers.kernels.jit import inlined_kernel, kernel, summing_kernel
+from active_customers.kernels.jit import inlined_kernel, kernel, summing_kernel, unsigned
 from active_customers.kernels.top_n import Wanted, top_n
 from active_customers.kernels.trees import Forest, add_trees
 
@@ -300,11 +300,11 @@ def _tally(candidates: CandidateSet, gathered: NDArray[np.float32], count: int, 
     """Add the votes of near sessions up, as `candidate_set.tally` does, in columns; return the new count."""
     slots, products, evidence = candidates.slots, candidates.products, candidates.evidence
     voted, amounts, given, steps = votes
-    for vote in range(n_votes):
+    for vote in range(unsigned(n_votes)):
         product, amount = voted[vote], np.float32(amounts[vote])
-        slot = slots[product]
+        slot = unsigned(slots[product])
         if slot >= count or products[slot] != product:
-            slot = count
+            slot = unsigned(count)
             slots[product] = slot
             products[slot] = product
             evidence[slot] = NO_NUMBER
@@ -330,17 +330,19 @@ def _add_relation(
 ) -> int:
     """Add what the session's products are related to; `where` is (products of the session, slots, relation)."""
     slots, products, evidence = candidates.slots, candidates.products, candidates.evidence
+    offsets, related, weights = relation.offsets, relation.products, relation.weights
     n_query, count, number = where
+    said, alone = unsigned(FIRST_SUM + number), unsigned(FIRST_NEWEST + number)
     for place in range(n_query):
         product = products[place]
-        if product + 1 >= len(relation.offsets) or by_place[place] == 0.0:
+        if product + 1 >= len(offsets) or by_place[place] == 0.0:
             continue
-        weight = np.float32(by_place[place])
-        for row in range(relation.offsets[product], relation.offsets[product + 1]):
-            other = relation.products[row]
-            slot = slots[other]
+        factor = np.float32(by_place[place])
+        for row in range(unsigned(offsets[product]), unsigned(offsets[product + 1])):
+            other, weight = related[row], weights[row]
+            slot = unsigned(slots[other])
             if slot >= count or products[slot] != other:
-                slot = count
+                slot = unsigned(count)
                 slots[other] = slot
                 products[slot] = other
                 evidence[slot] = product
@@ -348,9 +350,9 @@ def _add_relation(
                 count += 1
             elif evidence[slot] == NO_NUMBER:
                 evidence[slot] = product
-            gathered[slot, FIRST_SUM + number] += weight * relation.weights[row]
+            gathered[slot, said] += factor * weight
             if place == 0:
-                gathered[slot, FIRST_NEWEST + number] = relation.weights[row]
+                gathered[slot, alone] = weight
     return count
 
 
@@ -473,11 +475,7 @@ def _describe_taste(
     query, slots = asked
     session = session_vector(sources.vectors, sources.by_act, query)
     newest = session_vector(sources.vectors, sources.by_act, query[-1:])
-    columns[first, : len(slots)] = 0.0
-    columns[first + 1, : len(slots)] = 0.0
-    chosen = products[slots]
-    add_cosines(sources.vectors, chosen, session, columns[first])
-    add_cosines(sources.vectors, chosen, newest, columns[first + 1])
+    compare_both(sources.vectors, products[slots], (session, newest), (columns[first], columns[first + 1]))
     _write_places(columns[first, : len(slots)] + np.float32(2.0), columns[first + 2])
 
 
@@ -548,7 +546,9 @@ def _describe_context(
 @kernel
 def _write_places(values: NDArray[np.float32], column: NDArray[np.float32]) -> None:
     """Write the place of each row by its value, the largest first; rows without a value share the last one."""
-    n_valued = np.sum(values > 0.0)
+    n_valued = 0
+    for row in range(len(values)):
+        n_valued += values[row] > 0.0
     for row in range(len(values)):
         column[row] = _place(values, row) if values[row] > 0.0 else n_valued
 
@@ -557,11 +557,12 @@ def _write_places(values: NDArray[np.float32], column: NDArray[np.float32]) -> N
 def _place(values: NDArray[Any], row: int) -> int:
     """Return how many values come before a row's, the largest first, equal ones in their order.
 
-    Counted anew for each row: for some tens of them that is many times faster than sorting.
+    Counted anew for each row: for some tens of them that is many times faster than sorting. Counts are as wide as the
+    values, so that a processor compares as many at once as it can hold.
     """
-    value, before = values[row], 0
+    value, larger, equal = values[row], np.int32(0), np.int32(0)
+    for other in range(len(values)):
+        larger = np.int32(larger + np.int32(values[other] > value))
     for other in range(row):
-        before += values[other] >= value
-    for other in range(row + 1, len(values)):
-        before += values[other] > value
-    return before
+        equal = np.int32(equal + np.int32(values[other] == value))
+    return int(larger) + int(equal)

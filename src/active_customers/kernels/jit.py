@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+import numpy as np
 from numba import njit
+
+unsigned = np.uint64
+"""What counts and indexes are cast to in the loops that take the most time: a signed index might be negative and then
+count from the end, which numba looks at in every access. Arithmetic of both kinds gives a float: cast what is final."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_customers.kernels.candidate_set import CandidateSet, Proposals, Votes, best, insert_query, tally
-from active_customers.kernels.jit import kernel
+from active_customers.kernels.jit import kernel, unsigned
 from active_customers.kernels.top_n import Wanted, kth_largest
 
 
@@ -91,29 +91,30 @@ def find_sessions(index: SessionIndex, weighting: Weighting, scratch: KnnScratch
 
     The set of candidates holds the query's products, `n_query` of them; products beyond the index stand in no session.
     """
+    offsets, postings, session_weights = index.posting_offsets, index.postings, index.session_weights
+    slots, sessions, similarities = scratch.session_slots, scratch.sessions, scratch.similarity
     count = 0
     for place in range(n_query):
         product = scratch.candidates.products[place]
         if product >= len(index.rarity):
             continue
         weight = weighting.by_place[place] * index.rarity[product]
-        for row in range(index.posting_offsets[product], index.posting_offsets[product + 1]):
-            session = index.postings[row]
-            slot = scratch.session_slots[session]
-            if slot < count and scratch.sessions[slot] == session:
-                scratch.similarity[slot] += weight
+        for row in range(unsigned(offsets[product]), unsigned(offsets[product + 1])):
+            session = postings[row]
+            slot = unsigned(slots[session])
+            if slot < count and sessions[slot] == session:
+                similarities[slot] += weight
             else:
-                scratch.session_slots[session] = count
-                scratch.sessions[count] = session
-                scratch.similarity[count] = weight
+                slots[session] = count
+                sessions[count] = session
+                similarities[count] = weight
                 count += 1
     kept = 0
-    for slot in range(count):
-        session = scratch.sessions[slot]
-        similarity = scratch.similarity[slot] * index.session_weights[session]
+    for found in range(unsigned(count)):
+        similarity = similarities[found] * session_weights[sessions[found]]
         if similarity > 0.0:
-            scratch.sessions[kept] = session
-            scratch.similarity[kept] = similarity
+            sessions[kept] = sessions[found]
+            similarities[kept] = similarity
             kept += 1
     return kept
 
@@ -169,9 +170,9 @@ def cast_votes(index: SessionIndex, weighting: Weighting, scratch: KnnScratch, n
             if slot < n_query and shared[slot] == products[anchor]:
                 break
             anchor -= 1
-        common = products[anchor]
-        for row in range(first, end):
-            step = positions[row] - positions[anchor]
+        common, place = products[anchor], positions[anchor]
+        for row in range(unsigned(first), unsigned(end)):
+            step = positions[row] - place
             voted[n_votes] = products[row]
             steps[n_votes] = step
             amount = weight * by_distance[abs(step)]

@@ -113,9 +113,13 @@ def _in_order(rows: NDArray[np.int64], products: NDArray[np.uint32], scores: NDA
     ordered = np.empty(len(rows), np.int64)
     own, numbers = scores[rows], products[rows]
     for i in range(len(rows)):
-        score, number, place = own[i], numbers[i], 0
+        score, number, place, n_equal = own[i], numbers[i], 0, 0
         for j in range(len(rows)):
-            place += (own[j] > score) | ((own[j] == score) & (numbers[j] < number))
+            place += own[j] > score
+            n_equal += own[j] == score
+        if n_equal > 1:  # apart, for numbers and scores are not of one width, and so not compared many at once
+            for j in range(len(rows)):
+                place += (own[j] == score) & (numbers[j] < number)
         ordered[place] = rows[i]
     return ordered
 
