@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_customers.core.product import Standing
-from active_customers.kernels.jit import kernel
+from active_customers.kernels.jit import kernel, unsigned
 
 NO_SCORE = 2.0**-150
 """The largest float64 that is 0 as a float32, which scores are given as: it and all below it count as no score."""
@@ -95,11 +95,12 @@ def floor_of(values: NDArray[np.float64], k: int) -> np.float32:
 
     Values are counted by the first bits that float32 has for them, which are in the order of the values.
     """
-    counts = np.zeros(_STEPS, np.int32)
+    counts, highest = np.zeros(_STEPS, np.int32), 0
     for value in values:
-        word = int(np.float32(value).view(np.int32))
-        counts[max(word >> _STEP_BITS, 0)] += 1
-    step, reached = _STEPS, 0
+        step = max(int(np.float32(value).view(np.int32)) >> _STEP_BITS, 0)
+        counts[unsigned(step)] += 1
+        highest = max(highest, step)
+    step, reached = highest + 1, 0
     while step > 1 and reached < k:
         step -= 1
         reached += counts[step]

@@ -103,8 +103,8 @@ class HybridConfig(Config):
     """How much an act on a product says of what the customer will want for the first time, however long ago it was."""
     window: Annotated[int, Field(ge=1)] = 20
     """Acts between two products beyond which they do not count as a pair."""
-    session_knn: SessionKnnConfig = SessionKnnConfig(neighbours=100)
-    linear: LinearConfig = LinearConfig()
+    session_knn: SessionKnnConfig = SessionKnnConfig(neighbours=75)
+    linear: LinearConfig = LinearConfig(neighbours=70)
     factorization: FactorizationConfig = FactorizationConfig()
     content: ContentConfig = ContentConfig()
     ranker: RankerConfig = RankerConfig()
