@@ -43,9 +43,9 @@ class RowShape:
         keys = text_of(columns[fill.by])
         texts = np.array(keys.to_pylist(), object)
         begins = np.ones(len(texts), np.bool_)
-        begins[1:] = texts[1:] != texts[:-1]
+        begins[1:] = (texts[1:] != texts[:-1]) | np.equal(texts[1:], None)  # no value joins no rows
         firsts = np.maximum.accumulate(np.where(begins, np.arange(len(texts)), 0))
-        goes_on = self._first.get(fill.by) == texts[0]
+        goes_on = texts[0] is not None and self._first.get(fill.by) == texts[0]
         filled = dict(columns)
         for name in fill.columns:
             if name in columns:
