@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from enum import IntEnum
 from typing import Any, Literal, NamedTuple, Self, get_args
 
@@ -217,12 +217,3 @@ class ProductSearch(NamedTuple):
             return False
         named = " ".join(filter(None, (product.product_id, product.name, product.brand, product.category))).casefold()
         return all(word in named for word in self.words)
-
-
-def out_of_stock(product: Product) -> Product:
-    """Return the product as one that cannot be had.
-
-    >>> out_of_stock(Product("7", stock=3)).told_availability
-    'out_of_stock'
-    """
-    return replace(product, availability=OUT_OF_STOCK)

@@ -145,7 +145,7 @@ class _ProductImport:
         if not self._is_whole:
             self._report.notes.append("nothing was made unavailable: some rows do not say which product they are of")
             return []
-        n_available, absent = table.absent(_available(self._catalog))
+        n_available, absent = table.absent(available(self._catalog))
         share = self._request.config.most_withdrawn_share
         if len(absent) > share * n_available and not self._request.force:
             found = f"{len(absent):,} of {n_available:,} products are not in it"
@@ -184,7 +184,7 @@ def _not_unique(label: str, product_id: str, row: int, earlier: int) -> Reject:
     return Reject(row, label, f"{product_id} (as in row {earlier})", "it is unique in a file")
 
 
-def _available(catalog: CatalogStore) -> Iterator[str]:
+def available(catalog: CatalogStore) -> Iterator[str]:
     """Yield the ids of products that can become unavailable, a page at a time: the store bears no long reading."""
     start: int | None = 0
     while start is not None:
