@@ -6,6 +6,7 @@ import pytest
 from tests.importing.conftest import MemoryShop
 from tests.importing.test_products import bring_in
 
+from active_customers.catalog.product_schema import as_json
 from active_customers.core.product import Product, ProductChange
 from active_customers.importing.products import import_products
 from active_customers.importing.report import ImportReport
@@ -69,3 +70,14 @@ def test_what_a_full_feed_lacked_is_back_when_the_shop_tells_of_its_stock_or_ava
     run(shop, write("one.csv", [{"product_id": "a", "stock": 3}]), full=True)
     shop.change_products([ProductChange("b", said, merge=True)])
     assert (entries(shop)["b"].told_availability != "out_of_stock") is is_back
+
+
+def test_what_a_full_feed_lacked_is_shown_as_withdrawn_and_sold_out_beside_what_the_shop_said(shop, write):
+    bring_in(shop, write("all.jsonl", [{"product_id": 1}, {"product_id": 2, "stock": 4, "availability": "preorder"}]))
+    run(shop, write("one.csv", [{"product_id": 1, "stock": 3}]), full=True)
+    assert as_json(entries(shop)["2"], shop.clock.now()) == {
+        "product_id": 2,
+        "stock": 4,
+        "availability": "preorder",
+        "current": {"availability": "out_of_stock", "withdrawn": True, "shown": False},
+    }
