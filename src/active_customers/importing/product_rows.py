@@ -143,7 +143,9 @@ def _price(fields: RawFields, check: RowCheck, name: str) -> tuple[pa.DoubleArra
     if fields.map(name).positive:
         known &= prices.values > 0
     wrong = prices.bad | (known & ((prices.values < 0) | (prices.values > MAX_PRICE)))
-    check.refuse(wrong, fields.label(name), array, f"give a number, zero or above, at most {MAX_PRICE:.0e}")
+    remedy = f"give a number, zero or above, at most {MAX_PRICE:.0f}"
+    remedy += ", alone or with a currency of three letters such as EUR" if fields.map(name).money else ""
+    check.refuse(wrong, fields.label(name), array, remedy)
     return pa.array(prices.values, mask=~known), currency
 
 
