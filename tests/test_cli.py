@@ -6,7 +6,9 @@ import os
 import re
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import orjson
 import pytest
@@ -227,6 +229,33 @@ def test_what_is_ready_is_printed(command, tmp_path):
         "unit": "described product that is like another (category, brand, words of the name, price)",
         "line": "",
     }
+
+
+def test_a_feed_that_has_not_changed_is_imported_again_with_other_flags(command, tmp_path):
+    """A full one after one that was not makes unavailable what it lacks."""
+
+    class Feed(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            known = self.headers["If-None-Match"] == '"1"'
+            self.send_response(304 if known else 200)
+            self.send_header("ETag", '"1"')
+            self.end_headers()
+            if not known:
+                self.wfile.write(b'{"product_id":1}')
+
+        def log_message(self, *arguments: object) -> None:
+            """Say nothing."""
+
+    (tmp_path / "two.jsonl").write_text('{"product_id":1}\n{"product_id":2}\n')
+    command("import-products", "two.jsonl", "--data-dir", "d")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Feed) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        arguments = ("import-products", f"http://127.0.0.1:{server.server_port}/feed.jsonl", "--data-dir", "d")
+        first, again, full = (command(*arguments, *flags)[1] for flags in ((), (), ("--full",)))
+        server.shutdown()
+    assert "1 products" in first
+    assert "have not changed" in again
+    assert "1 others are unavailable now" in full
 
 
 def test_an_address_that_gives_nothing_is_said(command):

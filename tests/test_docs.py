@@ -48,6 +48,11 @@ def test_every_page_can_be_reached_from_the_readme():
     assert missing == []
 
 
+@pytest.mark.parametrize("path", [*PAGES, ROOT / "CHANGELOG.md"], ids=str)
+def test_no_page_holds_marks_of_an_unfinished_merge(path):
+    assert re.findall(r"^(?:<{7}|={7}=*$|>{7}|\|{7}).*", path.read_text(), re.MULTILINE) == []
+
+
 def test_every_setting_is_documented_with_its_default():
     assert default_yaml().rstrip() in page("configuration")
 

@@ -39,6 +39,7 @@ from active_customers.evaluation.simulator import SimulatorConfig, simulate
 from active_customers.evaluation.tuning import MEASURES, TuningRequest, tune
 from active_customers.importing.download import Downloads
 from active_customers.importing.events import EventStore, check_events, import_events
+from active_customers.importing.preset import DEFAULT
 from active_customers.importing.products import check_products, import_products
 from active_customers.importing.report import ImportReport
 from active_customers.importing.request import ImportRequest
@@ -215,7 +216,9 @@ def import_products_command(
     """Import catalogue entries; those with a known id are replaced."""
     settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
     with TemporaryDirectory(prefix="active-customers-") as folder:
-        downloads = Downloads(Path(folder), directory.feeds)
+        # A feed is the same only for the same flags; a full one is whole only with the others beside it.
+        purpose = " ".join([preset or DEFAULT, *(["--merge"] if merge else []), *(["--full", *files] if full else [])])
+        downloads = Downloads(Path(folder), directory.feeds, settings.imports.download, purpose)
         paths = downloads.paths(files, whole=full)
         if len(paths) < len(files):
             say(f"{len(files) - len(paths)} of {len(files)} have not changed since they were imported")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from active_customers.core.errors import InvalidValueError
-from active_customers.importing.download import Downloads
+from active_customers.core.errors import DiskFullError, InvalidValueError
+from active_customers.importing.download import DownloadConfig, Downloads
 
 
 class Server(ThreadingHTTPServer):
@@ -17,9 +18,15 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.bodies: dict[str, bytes] = {"/feed.xml": b"<rss/>", "/export?format=csv": b"id", "/unknown": b"?"}
+        self.bodies: dict[str, bytes] = {
+            "/feed.xml": b"<rss/>",
+            "/export?format=csv": b"id",
+            "/unknown": b"?",
+            "/%C3%A4.xml": b"<a/>",
+        }
         self.types = {"/export?format=csv": "text/csv; charset=utf-8"}
         self.cut = 0
+        self.length: str | None = None
         self.statuses: Counter[int] = Counter()
 
     def url(self, path: str = "/feed.xml") -> str:
@@ -37,7 +44,7 @@ class Handler(BaseHTTPRequestHandler):
         if status == 200:
             self.send_header("ETag", tag)
             self.send_header("Content-Type", server.types.get(self.path, "application/octet-stream"))
-            self.send_header("Content-Length", str(len(body) + server.cut))
+            self.send_header("Content-Length", server.length or str(len(body) + server.cut))
         self.end_headers()
         if status == 200:
             self.wfile.write(body)
@@ -59,8 +66,8 @@ def server():
 
 @pytest.fixture
 def downloads(tmp_path):
-    def begun() -> Downloads:
-        return Downloads(tmp_path, tmp_path / "feeds.json")
+    def begun(purpose: str = "native", **config: int) -> Downloads:
+        return Downloads(tmp_path, tmp_path / "feeds.json", DownloadConfig(**config), purpose)
 
     return begun
 
@@ -104,3 +111,45 @@ def test_what_cannot_be_fetched_is_named(server, downloads):
         downloads().fetch(server.url())
     with pytest.raises(InvalidValueError, match="it cannot be fetched"):
         downloads().fetch("http://127.0.0.1:9/feed.xml")
+
+
+def test_a_feed_that_has_not_changed_is_fetched_again_for_another_purpose(server, downloads):
+    first = downloads("native")
+    first.fetch(server.url())
+    first.remember()
+    assert downloads("native --full").fetch(server.url()) is not None
+    assert downloads("native").fetch(server.url()) is None
+
+
+def test_an_address_with_letters_of_a_language_is_fetched(server, downloads):
+    assert downloads().fetch(server.url("/ä.xml")).read_bytes() == b"<a/>"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[bad/feed.xml", "http://127.0.0.1:port/f.xml", "http:///feed.xml", "http://ä.invalid/f.xml"]
+)
+def test_an_address_that_is_none_is_named(downloads, url):
+    with pytest.raises(InvalidValueError, match="it cannot be fetched: check the address"):
+        downloads().fetch(url)
+
+
+def test_a_length_that_is_no_number_is_passed_over(server, downloads):
+    server.length = "many"
+    assert downloads().fetch(server.url()).read_bytes() == b"<rss/>"
+
+
+def test_a_feed_over_the_limit_is_refused_by_its_setting(server, downloads):
+    server.bodies["/feed.xml"] = b"x" * ((1 << 20) + 1)
+    with pytest.raises(InvalidValueError, match=r"over 1 MB.*imports\.download\.most_mb"):
+        downloads(most_mb=1).fetch(server.url())
+
+
+def test_a_disk_without_room_is_no_fault_of_the_address(server, downloads):
+    server.bodies["/feed.xml"] = b"x" * (1 << 20)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(DiskFullError, match=r"cannot be saved in .*: free some space"):
+            downloads().fetch(server.url())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

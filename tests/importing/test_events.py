@@ -341,6 +341,9 @@ def test_files_without_one_good_row_are_told_row_by_row(shop, write_raw, name, c
     assert (report.read, report.accepted, report.rejected.total()) == (rejected, 0, rejected)
 
 
-def test_a_file_without_rows_is_said_to_have_none(shop, write_raw):
-    report = shop.bring_in(write_raw("empty.csv", b"customer_id,event_type,product_id,timestamp\n"))
-    assert report.lines()[1] == "  there is nothing below the columns' names: look at what writes these files"
+@pytest.mark.parametrize(
+    ("name", "content"), [("empty.csv", b"customer_id,event_type,product_id,timestamp\n"), ("empty.jsonl", b"")]
+)
+def test_a_file_without_rows_is_said_to_have_none(shop, write_raw, name, content):
+    report = shop.bring_in(write_raw(name, content))
+    assert report.lines()[1] == "  the files hold no rows: look at what writes them"

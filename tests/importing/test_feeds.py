@@ -112,7 +112,8 @@ def test_what_is_wrong_with_an_item_costs_only_itself(shop, write_raw):
     assert found[3].startswith("price: '-1 EUR' is not valid: give a number, zero or above")
     assert found[4].startswith("sale_price: 11.0 is not valid: it is at most the price")
     assert found[5].startswith("name (column title): None is not valid: it is required")
-    assert found[6] == "product_id (column id): 'good' is not valid: row 1 has it already: it is unique"
+    assert report.rejected["product_id (column id): it is unique in a file"] == 1
+    assert b"'good (as in row 1)' is not valid: it is unique in a file" in report.rejects_path.read_bytes()
 
 
 def test_text_in_another_encoding_is_read_as_declared_and_rejected_where_it_lies(shop, write_raw):
@@ -221,9 +222,11 @@ def expected_boots() -> list[Product]:
     ]
 
 
-@pytest.mark.parametrize("batch_bytes", [1 << 20])
-def test_a_shopify_export_is_a_product_a_variant(shop, write_raw, batch_bytes):
-    report, products = bring_in(shop, write_raw("products_export.csv", SHOPIFY.encode()), preset="shopify")
+@pytest.mark.parametrize("batch_rows", [1, 2, 100])
+def test_a_shopify_export_is_a_product_a_variant_however_its_rows_are_batched(shop, write_raw, batch_rows):
+    path, config = write_raw("products_export.csv", SHOPIFY.encode()), ImportConfig(batch_rows=batch_rows)
+    report = import_products(shop.request(path, preset="shopify", config=config), shop, shop.clock)
+    products = {product.product_id: product for _, product in shop.store.catalog.products()}
     assert report.rejected.total() == 0
     assert [products[sku] for sku in ("B-40", "B-41", "B-42")] == expected_boots()
     card, sock = products["card"], products["S-1"]

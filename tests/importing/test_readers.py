@@ -35,6 +35,13 @@ def test_every_format_gives_the_same_rows(write, ending):
     assert not any(batch.rejects for batch in batches)
 
 
+@pytest.mark.parametrize("ending", ["csv", "tsv.gz", "jsonl", "parquet"])
+def test_no_batch_has_more_rows_than_are_asked_for(write, ending):
+    batches = list(read_batches(write(f"rows.{ending}", ROWS), WANTED, batch_rows=7))
+    assert max(map(len, batches)) == 7
+    assert cells(batches) == [(i + 1, f"a{i}", str(i), None if i % 2 else "x") for i in range(40)]
+
+
 @pytest.mark.parametrize("ending", ["csv", "jsonl.gz", "parquet"])
 def test_a_file_tells_its_columns(write, ending):
     path = write(f"rows.{ending}", ROWS)
@@ -44,8 +51,8 @@ def test_a_file_tells_its_columns(write, ending):
 @pytest.mark.parametrize(
     ("name", "reader"),
     [
-        ("many.csv", DelimitedReader(",", block_bytes=4096)),
-        ("many.csv.gz", DelimitedReader(",", block_bytes=4096)),
+        ("many.csv", DelimitedReader(",", 900, block_bytes=4096)),
+        ("many.csv.gz", DelimitedReader(",", 900, block_bytes=4096)),
         ("many.jsonl", JsonLinesReader(100, block_bytes=4096)),
         ("many.parquet", ParquetReader(100)),
     ],
@@ -79,7 +86,7 @@ def test_lines_with_a_wrong_number_of_values_are_rejected_and_the_others_keep_th
 def test_row_numbers_hold_across_blocks(write_raw):
     lines = [b"1,2,3" if i % 10 else b"1,2" for i in range(1, 2001)]
     path = write_raw("odd.csv", b"\n".join([b"a,b,c", *lines, b""]))
-    batches = list(DelimitedReader(",", block_bytes=512).batches(path, WANTED))
+    batches = list(DelimitedReader(",", 1000, block_bytes=512).batches(path, WANTED))
     assert len(batches) > 5
     assert [row for row, *_ in cells(batches)] == [i for i in range(1, 2001) if i % 10]
     assert [reject.row for batch in batches for reject in batch.rejects] == list(range(10, 2001, 10))

@@ -19,13 +19,22 @@ from pydantic_core import PydanticCustomError
 from active_customers.core.clock import format_time, parse_time
 from active_customers.core.errors import InvalidValueError
 from active_customers.core.identifiers import json_id
-from active_customers.core.product import AVAILABILITIES, Product, ProductSearch, Standing
-from active_customers.realtime.schemas import MAX_PRODUCTS, Id, Text, first_error
+from active_customers.core.product import (
+    AVAILABILITIES,
+    CURRENCY,
+    MAX_ATTRIBUTES,
+    MAX_PRICE,
+    MAX_STOCK,
+    MAX_TAGS,
+    MAX_WORD_LENGTH,
+    TEXT_LENGTHS,
+    Availability,
+    Product,
+    ProductSearch,
+    Standing,
+)
+from active_customers.realtime.schemas import MAX_PRODUCTS, Id, first_error
 
-MAX_DESCRIPTION_LENGTH = 20_000
-MAX_TAGS = 100
-MAX_ATTRIBUTES = 200
-MAX_STOCK = 10**9
 _LEVEL = " > "
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):")
@@ -86,15 +95,16 @@ def _attribute(value: object) -> object:
 
 
 Time = Annotated[int, BeforeValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})]
-Money = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False, strict=True)]
-Address = Annotated[str, BeforeValidator(_address), StringConstraints(min_length=1, max_length=2_000)]
-Long = Annotated[str, StringConstraints(min_length=1, max_length=MAX_DESCRIPTION_LENGTH, strict=True)]
-Word = Annotated[str, StringConstraints(min_length=1, max_length=100, strict=True)]
+Money = Annotated[float, Field(ge=0, le=MAX_PRICE, allow_inf_nan=False, strict=True)]
+Address = Annotated[str, BeforeValidator(_address), StringConstraints(min_length=1, max_length=TEXT_LENGTHS["url"])]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=TEXT_LENGTHS["name"], strict=True)]
+Long = Annotated[str, StringConstraints(min_length=1, max_length=TEXT_LENGTHS["description"], strict=True)]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=MAX_WORD_LENGTH, strict=True)]
 Switch = Annotated[bool, Field(strict=True)]
 Path = Annotated[
     str,
     BeforeValidator(_category),
-    StringConstraints(max_length=500),
+    StringConstraints(max_length=TEXT_LENGTHS["category"]),
     WithJsonSchema({"type": "string", "examples": ["Kitchen > Boards"]}),
 ]
 AttributeIn = Annotated[
@@ -113,11 +123,11 @@ class ProductIn(BaseModel):
 
     product_id: Id | None = None
     """The shop's id of it; where the address names it, it need not be repeated."""
-    name: Text | None = None
+    name: Name | None = None
     """What it is called; without a name it is shown by its id."""
     description: Long | None = None
     """What is told of it."""
-    brand: Text | None = None
+    brand: Name | None = None
     """Who makes it."""
     category: Path | None = None
     """Path from the root, levels joined by " > "; a list of levels will do."""
@@ -129,11 +139,11 @@ class ProductIn(BaseModel):
     """Beginning of the sale; without one it has begun."""
     sale_until: Time | None = None
     """End of the sale; without one it goes on."""
-    currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$", strict=True)] | None = None
+    currency: Annotated[str, StringConstraints(pattern=CURRENCY, strict=True)] | None = None
     """ISO 4217 code, such as EUR."""
     stock: Annotated[int, Field(ge=0, le=MAX_STOCK, strict=True)] | None = None
     """Pieces in stock; at 0 it is not proposed, unless it can be ordered all the same."""
-    availability: Literal["in_stock", "out_of_stock", "preorder", "backorder"] | None = None
+    availability: Availability | None = None
     """in_stock, out_of_stock, preorder (before its release) or backorder (without stock)."""
     variant_group: Id | None = None
     """What joins the sizes and colours of one product."""
@@ -215,9 +225,11 @@ class CurrentFacts(BaseModel):
     """What is true of a product at the moment."""
 
     price: float | None = None
-    availability: Literal["in_stock", "out_of_stock", "preorder", "backorder"] | None = None
+    availability: Availability | None = None
     shown: bool
     """Whether it may be proposed."""
+    withdrawn: bool | None = None
+    """Whether a full feed lacked it, so that it is sold out whatever else is said of it; left out where not."""
 
 
 class ProductOut(BaseModel):
@@ -240,11 +252,12 @@ class ProductPage(BaseModel):
 def as_json(product: Product, now: int) -> dict[str, Any]:
     """Return a product as `ProductOut`."""
     shown = product.as_dict() | {"product_id": json_id(product.product_id)}
+    withdrawn = shown.pop("withdrawn", None)
     if product.variant_group is not None:
         shown["variant_group"] = json_id(product.variant_group)
     shown |= {name: format_time(shown[name]) for name in _TIMES if name in shown}
     standing = product.standing_at(now)
-    told = {"price": product.price_at(now), "availability": product.told_availability}
+    told = {"price": product.price_at(now), "availability": product.told_availability, "withdrawn": withdrawn}
     current = {name: value for name, value in told.items() if value is not None}
     return {**shown, "current": {**current, "shown": standing == Standing.OPEN}}
 

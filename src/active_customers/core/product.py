@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from enum import IntEnum
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 from active_customers.core.errors import InvalidValueError
 
-IN_STOCK, OUT_OF_STOCK, PREORDER, BACKORDER = AVAILABILITIES = ("in_stock", "out_of_stock", "preorder", "backorder")
+Availability = Literal["in_stock", "out_of_stock", "preorder", "backorder"]
 """What a shop can say of a product's availability; the last two can be ordered with nothing in stock."""
+AVAILABILITIES: tuple[str, ...] = get_args(Availability)
+IN_STOCK, OUT_OF_STOCK, PREORDER, BACKORDER = AVAILABILITIES
+
+# Limits of a product's fields, the same whether it is posted or imported.
+TEXT_LENGTHS: Mapping[str, int] = {
+    "name": 500,
+    "description": 20_000,
+    "category": 500,
+    "brand": 500,
+    "url": 2_000,
+    "image": 2_000,
+}
+"""Characters of texts, by field."""
+MAX_PRICE = 1e12
+MAX_STOCK = 10**9
+MAX_TAGS = 100
+"""Of a product, and of the texts of one attribute."""
+MAX_ATTRIBUTES = 200
+MAX_WORD_LENGTH = 100
+"""Characters of a tag, and of an attribute's name."""
+CURRENCY = "^[A-Z]{3}$"
+"""ISO 4217, as a regular expression."""
 
 Attribute = str | int | float | bool | list[str]
 
@@ -65,6 +87,8 @@ class Product:
     """Anything else that tells products apart: colour, size, material."""
     hidden: bool = False
     """Never shown, and read by the shop's own servers only."""
+    withdrawn: bool = False
+    """A full feed lacked it: sold out until a feed has it again, or the shop tells of its stock or availability."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields that are set, for storage and JSON."""
@@ -99,6 +123,8 @@ class Product:
         """Return whether it may be shown at a time; stock of 0 sells out whatever `availability` says of stock."""
         if self.hidden:
             return Standing.HIDDEN
+        if self.withdrawn:
+            return Standing.SOLD_OUT
         if self.availability == PREORDER:
             return Standing.OPEN
         if self.released is not None and now < self.released:
@@ -111,7 +137,7 @@ class Product:
     @property
     def told_availability(self) -> str | None:
         """What customers are told: one of `AVAILABILITIES`, or None where the shop said nothing of it."""
-        if self.stock == 0 and self.availability not in (PREORDER, BACKORDER):
+        if self.withdrawn or (self.stock == 0 and self.availability not in (PREORDER, BACKORDER)):
             return OUT_OF_STOCK
         return IN_STOCK if self.stock and self.availability in (None, BACKORDER) else self.availability
 
@@ -125,7 +151,9 @@ def _is_set(value: object) -> bool:
     return value is not None and value is not False and value not in ((), {})
 
 
-FIELDS = tuple(each.name for each in fields(Product))
+FIELDS = tuple(each.name for each in fields(Product) if each.name != "withdrawn")
+"""What a shop says of a product."""
+_TELLS_OF_STOCK = frozenset({"stock", "availability"})
 
 
 class ProductChange(NamedTuple):
@@ -156,6 +184,8 @@ def changed(before: Product | None, change: ProductChange) -> tuple[Product | No
     if change.merge and before is None:
         return None, Changed("unknown")
     kept = before.as_dict() if change.merge and before is not None else {}
+    if not _TELLS_OF_STOCK.isdisjoint(change.fields):
+        kept.pop("withdrawn", None)
     try:
         after = Product.of({**kept, **change.fields, "product_id": change.product_id}).check()
     except InvalidValueError as error:
@@ -187,12 +217,3 @@ class ProductSearch(NamedTuple):
             return False
         named = " ".join(filter(None, (product.product_id, product.name, product.brand, product.category))).casefold()
         return all(word in named for word in self.words)
-
-
-def out_of_stock(product: Product) -> Product:
-    """Return the product as one that cannot be had.
-
-    >>> out_of_stock(Product("7", stock=3)).told_availability
-    'out_of_stock'
-    """
-    return replace(product, availability=OUT_OF_STOCK)

@@ -23,6 +23,7 @@ class DelimitedReader:
     """Reads text with a header and one delimiter; quotes may enclose delimiters and line ends, empty means no value."""
 
     delimiter: str
+    batch_rows: int
     block_bytes: int = BLOCK
 
     def column_names(self, path: Path) -> list[str]:
@@ -44,7 +45,9 @@ class DelimitedReader:
             for batch in self._open(stream, columns, odd):
                 numbers = odd.numbers(row, batch.num_rows)
                 row = int(numbers[-1]) + 1 if len(numbers) else row
-                yield _decoded(batch, numbers, odd.taken(), stream.bytes_read())
+                for start in range(0, batch.num_rows, self.batch_rows):
+                    some = slice(start, start + self.batch_rows)
+                    yield _decoded(batch.slice(start, self.batch_rows), numbers[some], odd.taken(), stream.bytes_read())
             if left := odd.taken():
                 yield RawBatch(np.empty(0, np.int64), {}, left, stream.bytes_read())
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
-from http.client import HTTPException, HTTPMessage
+import string
+from collections.abc import Iterator, Sequence
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path, PurePosixPath
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
+from typing import Annotated
+from urllib.error import HTTPError
+from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
 import orjson
+from pydantic import Field
 
-from active_customers.core.errors import InvalidValueError
+from active_customers.core.config import Config
+from active_customers.core.errors import DiskFullError, InvalidValueError
 from active_customers.storage.durable import write_whole
 
-_TIMEOUT_SECONDS = 60
+_BLOCK = 1 << 20
 _ENDINGS = {
     "text/csv": ".csv",
     "text/tab-separated-values": ".tsv",
@@ -36,12 +39,26 @@ def is_remote(text: str) -> bool:
     return text.lower().startswith(("http://", "https://"))
 
 
-class Downloads:
-    """Fetches files into a folder. What a server said of their versions is kept in a file of JSON."""
+class DownloadConfig(Config):
+    """What is fetched from an address, at most."""
 
-    def __init__(self, folder: Path, memory: Path) -> None:
+    most_mb: Annotated[int, Field(gt=0)] = 4_096
+    """Largest feed; what is larger is not read to its end."""
+    timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """For how long a server may say nothing."""
+
+
+class Downloads:
+    """Fetches files into a folder. What a server said of their versions is kept in a file of JSON.
+
+    A file is known by its address and by what it was imported for, `purpose`: a preset, flags.
+    """
+
+    def __init__(self, folder: Path, memory: Path, config: DownloadConfig, purpose: str = "") -> None:
         self._folder = folder
         self._memory = memory
+        self._config = config
+        self._purpose = purpose
         self._fetched: dict[str, dict[str, str]] = {}
 
     def paths(self, names: Sequence[str], *, whole: bool) -> list[Path]:
@@ -57,26 +74,50 @@ class Downloads:
     def fetch(self, url: str, *, always: bool = False) -> Path | None:
         """Return the file behind an address; None when it is the one that was imported last, unless `always`.
 
-        Raises `InvalidValueError` when it cannot be had, or is cut off.
+        Raises `InvalidValueError` when it cannot be had, is cut off or too large, `DiskFullError` when it cannot be
+        saved.
         """
-        known = {} if always else self._known().get(url, {})
-        conditions = {condition: known[name] for name, condition in _CONDITIONS.items() if name in known}
-        request = Request(url, headers={"User-Agent": "active-customers", **conditions})  # noqa: S310 - see is_remote
+        key = f"{url} {self._purpose}".rstrip()
+        known = {} if always else self._known().get(key, {})
+        reply = self._asked(url, {condition: known[name] for name, condition in _CONDITIONS.items() if name in known})
+        if reply is None:
+            return None
+        with reply:
+            path = self._folder / f"{len(self._fetched)}{_ending(url, reply.headers)}"
+            self._save(url, reply, path)
+            self._fetched[key] = {name: reply.headers[name] for name in _CONDITIONS if name in reply.headers}
+        return path
+
+    def _asked(self, url: str, conditions: dict[str, str]) -> HTTPResponse | None:
+        """Return the reply of an address's server, or None where it has nothing newer."""
         try:
-            with urlopen(request, timeout=_TIMEOUT_SECONDS) as reply:  # noqa: S310
-                path = self._folder / f"{len(self._fetched)}{_ending(url, reply.headers)}"
-                with path.open("wb") as file:
-                    shutil.copyfileobj(reply, file, 1 << 20)
-                _check_length(url, path, reply.headers)
-                self._fetched[url] = {name: reply.headers[name] for name in _CONDITIONS if name in reply.headers}
+            plain = quote(url, safe=string.punctuation)  # "ä" is sent as "%C3%A4"
+            request = Request(plain, headers={"User-Agent": "active-customers", **conditions})  # noqa: S310 - see is_remote
+            reply: HTTPResponse = urlopen(request, timeout=self._config.timeout_seconds)  # noqa: S310
         except HTTPError as error:
             error.close()
             if error.code == 304:
                 return None
             raise InvalidValueError(url, error.code, "its server refuses to give it: check the address") from error
-        except (URLError, HTTPException, OSError) as error:
-            raise InvalidValueError(url, str(error), "it cannot be fetched: check the address, or try again") from error
-        return path
+        except (HTTPException, OSError, ValueError) as error:
+            raise _unreachable(url, error) from error
+        return reply
+
+    def _save(self, url: str, reply: HTTPResponse, path: Path) -> None:
+        """Write what comes to a file; what goes wrong there is not the server's fault."""
+        try:
+            with path.open("wb") as file:
+                for block in _blocks(url, reply):
+                    file.write(block)
+                    if file.tell() > self._config.most_mb << 20:
+                        remedy = "imports.download.most_mb is less: have it packed (.gz), or raise the setting"
+                        raise InvalidValueError(url, f"over {self._config.most_mb} MB", remedy)
+        except OSError as error:
+            raise DiskFullError(f"{url} cannot be saved in {path.parent} ({error}): free some space there") from error
+        found = path.stat().st_size
+        expected = reply.headers["Content-Length"]
+        if expected is not None and expected.strip().isdecimal() and int(expected) != found:
+            raise InvalidValueError(url, f"{found} of {expected} bytes", "it came cut off: try again")
 
     def remember(self) -> None:
         """Note that what was fetched has been imported."""
@@ -91,10 +132,16 @@ class Downloads:
         return known
 
 
-def _check_length(url: str, path: Path, headers: HTTPMessage) -> None:
-    expected, found = headers["Content-Length"], path.stat().st_size
-    if expected is not None and int(expected) != found:
-        raise InvalidValueError(url, f"{found} of {expected} bytes", "it came cut off: try again")
+def _blocks(url: str, reply: HTTPResponse) -> Iterator[bytes]:
+    try:
+        while block := reply.read(_BLOCK):
+            yield block
+    except (HTTPException, OSError) as error:
+        raise _unreachable(url, error) from error
+
+
+def _unreachable(url: str, error: Exception) -> InvalidValueError:
+    return InvalidValueError(url, str(error), "it cannot be fetched: check the address, or try again")
 
 
 def _ending(url: str, headers: HTTPMessage) -> str:

@@ -122,11 +122,10 @@ class _Feed:
             mark = next((name for mark, name in _MARKS.items() if block.startswith(mark)), None)
             declared = _ENCODING.search(block[:1024])
             self._encoding = mark or (declared[1].decode() if declared else "utf-8")
-            try:
-                self._decoder = codecs.getincrementaldecoder(self._encoding)("replace")
-            except LookupError as error:
-                remedy = "it is an encoding that nobody knows: write the feed in UTF-8"
-                raise InvalidValueError(f"{self._path.name}: encoding", self._encoding, remedy) from error
+            if mark is None and not _reads_ascii(self._encoding):
+                remedy = "it is no encoding that this feed is written in: write the feed in UTF-8"
+                raise InvalidValueError(f"{self._path.name}: encoding", self._encoding, remedy)
+            self._decoder = codecs.getincrementaldecoder(self._encoding)("replace")
         return self._decoder.decode(block)
 
     def _begin(self, head: str) -> None:
@@ -150,6 +149,15 @@ class _Feed:
         except (ParseError, DefusedXmlException) as error:
             return Reject(number, "item", text[:200], f"write it as well-formed XML ({error})")
         return _values(root[0])
+
+
+def _reads_ascii(encoding: str) -> bool:
+    """Tell whether there is such an encoding of text, and it reads ASCII, in which its name was written, as it is."""
+    try:
+        decoder = codecs.getincrementaldecoder(encoding)("replace") if b"<item>".decode(encoding) == "<item>" else None
+        return decoder is not None and decoder.decode(b"<item>") == "<item>"
+    except (LookupError, UnicodeError):
+        return False
 
 
 def _shortened(item: str) -> str:

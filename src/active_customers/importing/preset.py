@@ -46,14 +46,15 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from active_customers.core.config import Config
-from active_customers.core.errors import InvalidValueError
+from active_customers.core.errors import InvalidValueError, meant
 from active_customers.core.event import DETAIL_FIELDS
+from active_customers.core.product import FIELDS
 from active_customers.importing.source import Wanted
 
 EVENT_FIELDS = (
@@ -68,28 +69,6 @@ EVENT_FIELDS = (
     "channel",
     *DETAIL_FIELDS,
     "metadata",
-)
-PRODUCT_FIELDS = (
-    "product_id",
-    "name",
-    "description",
-    "category",
-    "brand",
-    "price",
-    "currency",
-    "url",
-    "image",
-    "variant_group",
-    "replenishable",
-    "released",
-    "sale_price",
-    "sale_from",
-    "sale_until",
-    "stock",
-    "availability",
-    "tags",
-    "attributes",
-    "hidden",
 )
 FEED_FIELDS = ("list_price", "sale_dates")
 """What feeds write in place of fields of a product."""
@@ -223,6 +202,14 @@ class Preset(Config):
     """How its rows become events; None when they cannot."""
     products: FieldMaps | None = None
     """How its rows become products; None when they cannot."""
+
+    @model_validator(mode="after")
+    def _knows_its_fields(self) -> Self:
+        for maps, known in ((self.events, EVENT_FIELDS), (self.products, (*FIELDS, *FEED_FIELDS))):
+            for name in () if maps is None else maps.fields:
+                if name not in known:
+                    raise ValueError(f"there is no field {name}; {meant(name, known)}")
+        return self
 
     def event_maps(self) -> EventMaps:
         """Return how rows become events; raises `InvalidValueError` when the format has no events."""

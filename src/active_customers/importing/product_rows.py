@@ -7,7 +7,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from active_customers.catalog.product_schema import URL_REMEDY, is_address, known_availability, path_of
-from active_customers.core.product import AVAILABILITIES
+from active_customers.core.product import (
+    AVAILABILITIES,
+    CURRENCY,
+    FIELDS,
+    MAX_PRICE,
+    MAX_STOCK,
+    TEXT_LENGTHS,
+)
 from active_customers.importing.preset import Preset
 from active_customers.importing.product_values import (
     attributes_of,
@@ -33,27 +40,19 @@ from active_customers.importing.values import (
     times_of,
 )
 
-TEXTS = ("name", "description", "category", "brand", "url", "image")
+_TYPES: dict[str, pa.DataType] = {
+    **dict.fromkeys(("price", "sale_price"), pa.float64()),
+    **dict.fromkeys(("released", "sale_from", "sale_until"), pa.int64()),  # microseconds
+    **dict.fromkeys(("replenishable", "hidden"), pa.bool_()),
+    "stock": pa.int64(),
+    "tags": pa.list_(pa.string()),
+}
+"""Of what is no text; attributes are a JSON object."""
 
 SCHEMA: pa.Schema = pa.schema(
-    [
-        pa.field("product_id", pa.string(), nullable=False),
-        *(pa.field(name, pa.string()) for name in TEXTS),
-        pa.field("price", pa.float64()),
-        pa.field("currency", pa.string()),
-        pa.field("variant_group", pa.string()),
-        pa.field("replenishable", pa.bool_()),
-        pa.field("released", pa.int64()),  # microseconds
-        pa.field("sale_price", pa.float64()),
-        pa.field("sale_from", pa.int64()),
-        pa.field("sale_until", pa.int64()),
-        pa.field("stock", pa.int64()),
-        pa.field("availability", pa.string()),
-        pa.field("tags", pa.list_(pa.string())),
-        pa.field("attributes", pa.string()),  # a JSON object
-        pa.field("hidden", pa.bool_()),
-    ]
+    [pa.field("row", pa.int64()), *(pa.field(name, _TYPES.get(name, pa.string())) for name in FIELDS)]
 )
+"""The number of a row in its file, and what it says of the product."""
 
 _YES, _NO = ("true", "1", "yes"), ("false", "0", "no")
 _UNCLEAR = -2
@@ -65,9 +64,10 @@ class ProductRows:
     def __init__(self, preset: Preset) -> None:
         self._maps = preset.product_maps()
         self._shape = RowShape(self._maps)
-        self._seen: dict[str, int] = {}
-        self.refused: set[str] = set()
-        """Products of rejected rows: a feed has them, whatever is wrong with them."""
+        self.refused: list[str] = []
+        """Products of the rows rejected last: a feed has them, whatever is wrong with them."""
+        self.id_label = "product_id"
+        """What messages call a product's id, by its column."""
         self.has_nameless_rejects = False
         """Whether rows were rejected that may be any product's."""
 
@@ -76,17 +76,17 @@ class ProductRows:
         raw = self._shape.of(batch)
         fields, check = RawFields(raw, self._maps.fields), RowCheck(raw)
         ids = _ids(fields, check, "product_id")
-        check.refuse(~present(ids), fields.label("product_id"), ids, ID_REMEDY)
-        if self._maps.unique:
-            self._refuse_repeated(raw, ids, (fields, check))
-        columns = {"product_id": ids, **_texts(fields, check), **_priced(fields, check), **_dated(fields, check)}
+        self.id_label = fields.label("product_id")
+        check.refuse(~present(ids), self.id_label, ids, ID_REMEDY)
+        columns = {"row": pa.array(raw.rows), "product_id": ids}
+        columns |= {**_texts(fields, check), **_priced(fields, check), **_dated(fields, check)}
         columns |= {
             "variant_group": _ids(fields, check, "variant_group"),
             "replenishable": _flags(fields, check, "replenishable"),
             "hidden": _flags(fields, check, "hidden"),
             "stock": _stock(fields, check),
             "availability": _availability(fields, check),
-            "tags": tags_of(fields),
+            "tags": tags_of(fields, check),
             "attributes": attributes_of(fields, check, self._maps.attributes),
         }
         for name in self._maps.needs:
@@ -95,29 +95,22 @@ class ProductRows:
         self._note_refused(ids, check, len(batch.rejects))
         return (rows if check.good.all() else rows.filter(pa.array(check.good))), check.rejects
 
-    def _refuse_repeated(self, raw: RawBatch, ids: pa.StringArray, seen_as: tuple[RawFields, RowCheck]) -> None:
-        fields, check = seen_as
-        label = fields.label("product_id")
-        for place, (product, row) in enumerate(zip(ids.to_pylist(), raw.rows.tolist(), strict=True)):
-            if product is not None and self._seen.setdefault(product, row) != row:
-                check.refuse_one(place, label, product, f"row {self._seen[product]} has it already: it is unique")
-
     def _note_refused(self, ids: pa.StringArray, check: RowCheck, n_unread: int) -> None:
-        if n_unread:
-            self.has_nameless_rejects = True
-        if not check.good.all():
-            refused = ids.filter(pa.array(~check.good))
-            self.has_nameless_rejects |= refused.null_count > 0
-            self.refused.update(filter(None, refused.to_pylist()))
+        refused = ids.filter(pa.array(~check.good))
+        self.has_nameless_rejects |= n_unread > 0 or refused.null_count > 0
+        self.refused = refused.drop_null().to_pylist()
 
 
 def _texts(fields: RawFields, check: RowCheck) -> dict[str, pa.Array]:
-    columns = {name: pc.utf8_trim_whitespace(text_of(fields.array(name))) for name in TEXTS}
+    columns = {name: pc.utf8_trim_whitespace(text_of(fields.array(name))) for name in TEXT_LENGTHS}
     divider = fields.map("category").levels or ">"
     columns["category"] = rewritten(columns["category"], lambda path: path_of(path, divider) or None)
     for name in ("name", "description"):
         if fields.map(name).html:
             columns[name] = rewritten(columns[name], plain_text)
+    for name, longest in TEXT_LENGTHS.items():
+        too_long = mask_of(pc.greater(pc.utf8_length(columns[name]), longest))
+        check.refuse(too_long, fields.label(name), columns[name], f"give at most {longest:,} characters")
     for name in ("url", "image"):
         unsafe = codes_of(columns[name], is_address) == 0
         check.refuse(unsafe, fields.label(name), columns[name], URL_REMEDY)
@@ -136,7 +129,10 @@ def _priced(fields: RawFields, check: RowCheck) -> dict[str, pa.Array]:
     check.refuse(stray, fields.label("sale_price"), sale, "give the price that it is lower than")
     check.refuse(mask_of(pc.greater(sale, price)), fields.label("sale_price"), sale, "it is at most the price")
     given = pc.utf8_upper(pc.utf8_trim_whitespace(text_of(fields.array("currency"))))
-    return {"price": price, "sale_price": sale, "currency": pc.coalesce(given, currency, sale_currency)}
+    currency = pc.coalesce(given, currency, sale_currency)
+    wrong = present(currency) & ~mask_of(pc.match_substring_regex(currency, CURRENCY))
+    check.refuse(wrong, fields.label("currency"), currency, "give a code of three letters such as EUR")
+    return {"price": price, "sale_price": sale, "currency": currency}
 
 
 def _price(fields: RawFields, check: RowCheck, name: str) -> tuple[pa.DoubleArray, pa.StringArray]:
@@ -146,8 +142,10 @@ def _price(fields: RawFields, check: RowCheck, name: str) -> tuple[pa.DoubleArra
     known = prices.present & ~prices.bad
     if fields.map(name).positive:
         known &= prices.values > 0
-    wrong = prices.bad | (known & (prices.values < 0))
-    check.refuse(wrong, fields.label(name), array, "give a number, zero or above")
+    wrong = prices.bad | (known & ((prices.values < 0) | (prices.values > MAX_PRICE)))
+    remedy = f"give a number, zero or above, at most {MAX_PRICE:.0f}"
+    remedy += ", alone or with a currency of three letters such as EUR" if fields.map(name).money else ""
+    check.refuse(wrong, fields.label(name), array, remedy)
     return pa.array(prices.values, mask=~known), currency
 
 
@@ -196,8 +194,8 @@ def _stock(fields: RawFields, check: RowCheck) -> pa.Int64Array:
     found: Numbers = numbers_of(array)
     known = found.present & ~found.bad
     values = found.values if least is None else found.values.clip(least)
-    wrong = found.bad | (known & ((values < 0) | (values != values.round()) | (values > 1e15)))
-    check.refuse(wrong, fields.label("stock"), array, "give a whole number of pieces, zero or above")
+    wrong = found.bad | (known & ((values < 0) | (values != values.round()) | (values > MAX_STOCK)))
+    check.refuse(wrong, fields.label("stock"), array, f"give a whole number of pieces in 0..{MAX_STOCK}")
     known &= ~wrong
     return pa.array(np.where(known, values, 0).astype(np.int64), mask=~known)
 

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import orjson
 import pyarrow as pa
 
 from active_customers.core.errors import InvalidValueError
-from active_customers.core.product import Product
+from active_customers.core.product import FIELDS, Product
 from active_customers.importing.preset import FieldMaps
 from active_customers.importing.product_rows import SCHEMA
 
-_CREATE = """
-CREATE TABLE rows (
-    product_id VARCHAR, name VARCHAR, description VARCHAR, category VARCHAR, brand VARCHAR, url VARCHAR, image VARCHAR,
-    price DOUBLE, currency VARCHAR, variant_group VARCHAR, replenishable BOOLEAN, released BIGINT, sale_price DOUBLE,
-    sale_from BIGINT, sale_until BIGINT, stock BIGINT, availability VARCHAR, tags VARCHAR[], attributes VARCHAR,
-    hidden BOOLEAN
-)
+_CREATE = "CREATE TABLE rows AS SELECT 0::UINTEGER AS file, * FROM batch LIMIT 0"
+_REPEATED = """
+CREATE OR REPLACE TABLE repeated AS SELECT * FROM (
+    SELECT product_id, "row", min("row") OVER (PARTITION BY product_id) AS first
+    FROM rows SEMI JOIN (
+        SELECT product_id FROM rows WHERE file = $file GROUP BY product_id HAVING count(*) > 1
+    ) USING (product_id) WHERE file = $file
+) WHERE "row" <> first
+"""
+_TAKE_REPEATED = """
+DELETE FROM rows USING repeated
+WHERE rows.file = $file AND rows."row" = repeated."row" AND rows.product_id = repeated.product_id
 """
 _LAST = "SELECT product_id, arg_max({field}, place) AS value FROM chunk_rows WHERE {field} IS NOT NULL GROUP BY ALL"
 # Of values that are equally frequent the one that came last.
@@ -33,6 +37,7 @@ SELECT product_id, arg_max(value, (times, latest)) AS value FROM (
 ) GROUP BY product_id
 """
 _IDS_AT_ONCE = 10_000
+_SALE = ("sale_price", "sale_from", "sale_until")
 _FIRSTS = """
 CREATE TABLE firsts AS SELECT product_id, min(rowid) AS first FROM rows GROUP BY product_id ORDER BY first
 """
@@ -46,52 +51,73 @@ _PRODUCTS_AT_ONCE = 20_000
 """Products that are put together from several rows at a time: with descriptions more do not fit into the memory."""
 
 
+class Described(NamedTuple):
+    """A product that rows describe, and those of its fields that they speak of."""
+
+    product: Product
+    said: Mapping[str, Any]
+
+
 class ProductTable:
     """Rows of products in the staging database, and the products they make."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, maps: FieldMaps) -> None:
         self._connection = connection
         self._maps = maps
+        connection.register("batch", SCHEMA.empty_table())
         connection.execute(_CREATE)
+        connection.unregister("batch")
+        connection.execute("CREATE TABLE named (product_id VARCHAR)")
 
-    def add(self, rows: pa.RecordBatch) -> None:
-        """Add rows of `product_rows.SCHEMA`."""
+    def add(self, rows: pa.RecordBatch, file: int) -> None:
+        """Add rows (`product_rows.SCHEMA`) of the command's `file`-th file."""
         self._connection.register("batch", pa.table(rows))
-        self._connection.execute("INSERT INTO rows SELECT * FROM batch")
+        self._connection.execute("INSERT INTO rows SELECT ?, * FROM batch", [file])
         self._connection.unregister("batch")
 
-    def products(self, count: int) -> Iterator[Sequence[Product]]:
+    def name(self, product_ids: Sequence[str]) -> None:
+        """Note products that files have in rows that cannot be read: they are not absent."""
+        self._fill("named", product_ids)
+
+    def take_repeated(self, file: int) -> Iterator[list[tuple[str, int, int]]]:
+        """Take out the rows of a file whose product an earlier row of it has; yield (product, row, earlier row)."""
+        self._connection.execute(_REPEATED, {"file": file})
+        self._connection.execute(_TAKE_REPEATED, {"file": file})
+        found = self._connection.cursor().execute('SELECT product_id, "row", first FROM repeated ORDER BY "row"')
+        while some := found.fetchmany(_IDS_AT_ONCE):
+            yield some
+
+    def products(self, count: int) -> Iterator[Sequence[Described]]:
         """Yield the products, at most about `count` at a time, in the order of their first rows.
 
         Memory does not grow with them: where each has one row these are read as they came.
         """
         [(n_products, n_rows)] = self._connection.execute(_FIRSTS).execute(_COUNTS).fetchall()
         if n_products == n_rows:
-            yield from self._read("SELECT * FROM rows", count)
+            yield from self._read('SELECT * EXCLUDE (file, "row") FROM rows', count)
             return
         for start in range(0, n_products, _PRODUCTS_AT_ONCE):
             self._connection.execute(_SOME, [start, start + _PRODUCTS_AT_ONCE])
             yield from self._read(self._joined(), count)
 
-    def _read(self, query: str, count: int) -> Iterator[Sequence[Product]]:
+    def _read(self, query: str, count: int) -> Iterator[Sequence[Described]]:
         for batch in self._connection.sql(query).to_arrow_reader(count):
-            yield [_product(row) for row in batch.to_pylist()]
+            yield [_described(row) for row in batch.to_pylist()]
 
     def _joined(self) -> str:
         """Return the query that makes one row a product of `chunk_rows`."""
-        names = [name for name in SCHEMA.names if name != "product_id"]
+        names = [name for name in FIELDS if name != "product_id"]
         joins = "".join(f" LEFT JOIN ({self._chosen(name)}) AS {name} USING (product_id)" for name in names)
         values = ", ".join(f"{name}.value AS {name}" for name in names)
         return f"SELECT product_id, {values} FROM {_PRODUCTS}{joins} ORDER BY first"  # noqa: S608 - names of ours
 
-    def absent(self, known: Iterable[str], refused: Iterable[str]) -> tuple[int, list[str]]:
-        """Return how many products are known, and which of them neither a row nor `refused` names.
+    def absent(self, known: Iterable[str]) -> tuple[int, list[str]]:
+        """Return how many products are known, and which of them no row has, nor `name` was told of.
 
         Compared in the database, which keeps to its memory however many there are.
         """
-        self._connection.execute("CREATE TABLE known (product_id VARCHAR); CREATE TABLE named (product_id VARCHAR)")
+        self._connection.execute("CREATE TABLE known (product_id VARCHAR)")
         n_known = self._fill("known", known)
-        self._fill("named", refused)
         self._connection.execute("INSERT INTO named SELECT DISTINCT product_id FROM rows")
         lacking = self._connection.execute("SELECT product_id FROM known ANTI JOIN named USING (product_id)")
         return n_known, [product_id for (product_id,) in lacking.fetchall()]
@@ -111,10 +137,13 @@ class ProductTable:
         return (_LAST if field is None or field.choose == "last" else _MOST_FREQUENT).format(field=name)
 
 
-def _product(row: dict[str, Any]) -> Product:
+def _described(row: dict[str, Any]) -> Described:
     """Return the product of a row; a sale whose price came from another row than the price may not hold."""
-    product = Product.of({**row, "attributes": orjson.loads(row["attributes"]) if row["attributes"] else None})
+    said = {name: value for name, value in row.items() if value is not None}
+    if "attributes" in said:
+        said["attributes"] = orjson.loads(said["attributes"])
     try:
-        return product.check()
+        return Described(Product.of(said).check(), said)
     except InvalidValueError:
-        return replace(product, sale_price=None, sale_from=None, sale_until=None)
+        said = {name: value for name, value in said.items() if name not in _SALE}
+        return Described(Product.of(said), said)

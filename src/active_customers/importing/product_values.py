@@ -13,14 +13,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from active_customers.core.errors import shown
+from active_customers.core.product import MAX_ATTRIBUTES, MAX_TAGS, MAX_WORD_LENGTH
 from active_customers.importing.raw_fields import RawFields, RowCheck
 from active_customers.importing.values import rewritten, text_of
 
 _MONEY = r"^\s*(?P<before>[A-Za-z]{3})?\s*(?P<number>[^A-Za-z\s]+)\s*(?P<after>[A-Za-z]{3})?\s*$"
 _SPAN = r"^\s*(?P<start>[^/\s]*)\s*/\s*(?P<end>[^/\s]*)\s*$"
-_TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^<>]*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
+# What is never closed reaches to the end, as browsers have it: else each opening would be looked for to the end anew.
+_TAG = re.compile(r"<!--.*?(?:-->|\Z)|<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^<>]*>", re.IGNORECASE | re.DOTALL)
 _SPACE = re.compile(r"\s+")
-_ATTRIBUTES_REMEDY = "give a JSON object of texts, numbers, true, false and lists of texts"
+_ATTRIBUTES_REMEDY = (
+    f"give a JSON object of at most {MAX_ATTRIBUTES} names of 1 to {MAX_WORD_LENGTH} characters, each with a text, "
+    f"a number, true, false or a list of at most {MAX_TAGS} texts"
+)
+_TAGS_REMEDY = f"give at most {MAX_TAGS} words of at most {MAX_WORD_LENGTH} characters"
 
 
 def money_of(array: pa.Array) -> tuple[pa.StringArray, pa.StringArray]:
@@ -67,10 +73,13 @@ def plain_text(text: str) -> str | None:
     >>> plain_text("<p>Oak &amp; steel</p><script>x()</script> <b>boards</b>")
     'Oak & steel boards'
     """
-    return _SPACE.sub(" ", html.unescape(_TAG.sub(" ", text))).strip() or None
+    bare = _TAG.sub(" ", text)
+    with suppress(ValueError):  # a reference to a character whose number has thousands of digits
+        bare = html.unescape(bare)
+    return _SPACE.sub(" ", bare).strip() or None
 
 
-def tags_of(fields: RawFields) -> pa.ListArray:
+def tags_of(fields: RawFields, check: RowCheck) -> pa.ListArray:
     """Return what all columns of the field say; null where none says anything."""
     divider = fields.map("tags").levels
     columns = [array.to_pylist() for array in fields.arrays("tags")]
@@ -79,6 +88,9 @@ def tags_of(fields: RawFields) -> pa.ListArray:
     rows = [
         list(dict.fromkeys(tag for value in row for tag in _tags(value, divider))) for row in zip(*columns, strict=True)
     ]
+    for place, tags in enumerate(rows):
+        if len(tags) > MAX_TAGS or any(len(tag) > MAX_WORD_LENGTH for tag in tags):
+            check.refuse_one(place, fields.label("tags"), shown(tags), _TAGS_REMEDY)
     return pa.array([row or None for row in rows], pa.list_(pa.string()))
 
 
@@ -102,10 +114,11 @@ def attributes_of(fields: RawFields, check: RowCheck, named: Mapping[str, str]) 
     objects: list[str | None] = []
     for row, value in enumerate(whole.to_pylist()):
         found = _object(value)
-        if found is None:
+        if found is not None:
+            found |= {name: values[row] for each, values in names if (name := each[row]) and values[row]}
+        if found is None or len(found) > MAX_ATTRIBUTES or not all(1 <= len(name) <= MAX_WORD_LENGTH for name in found):
             check.refuse_one(row, fields.label("attributes"), shown(value), _ATTRIBUTES_REMEDY)
             found = {}
-        found |= {name: values[row] for each, values in names if (name := each[row]) and values[row]}
         objects.append(orjson.dumps(found).decode() if found else None)
     return pa.array(objects, pa.string())
 
@@ -135,4 +148,6 @@ def _object(value: object) -> dict[str, Any] | None:
 
 
 def _is_attribute(value: object) -> bool:
-    return isinstance(value, str | int | float) or (isinstance(value, list) and all(isinstance(v, str) for v in value))
+    if isinstance(value, list):
+        return len(value) <= MAX_TAGS and all(isinstance(each, str) for each in value)
+    return isinstance(value, str | int | float)

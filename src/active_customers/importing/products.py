@@ -7,16 +7,17 @@ replaces the one that the catalogue has, or is merged into it. A full feed makes
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from active_customers.core.clock import DAY, Clock
 from active_customers.core.errors import InvalidValueError
-from active_customers.core.product import OUT_OF_STOCK, Product, ProductChange
+from active_customers.core.product import OUT_OF_STOCK, Product, ProductChange, ProductSearch
 from active_customers.importing.folder import REJECTS, clear_leftovers, import_folder, import_lock
 from active_customers.importing.product_rows import ProductRows
-from active_customers.importing.product_table import ProductTable
+from active_customers.importing.product_table import Described, ProductTable
 from active_customers.importing.readers import read_batches
 from active_customers.importing.rejects import RejectsFile
 from active_customers.importing.report import ImportReport
@@ -70,12 +71,14 @@ def read_products(files: Sequence[Path], preset: str | None = None) -> Iterator[
         scratch_database(Path(folder), ScratchConfig()) as connection,
     ):
         table = ProductTable(connection, maps)
-        for path in files:
+        for number, path in enumerate(files):
             rows = ProductRows(chosen)
-            for raw in read_batches(path, maps.wanted()):
-                table.add(rows.of(raw)[0])
-        for products in table.products(_PRODUCTS_PER_CALL):
-            yield from products
+            for raw in read_batches(path, maps.wanted(), _MOST_ROWS):
+                table.add(rows.of(raw)[0], number)
+            if maps.unique:
+                deque(table.take_repeated(number), maxlen=0)
+        for described in table.products(_PRODUCTS_PER_CALL):
+            yield from (each.product for each in described)
 
 
 class _ProductImport:
@@ -89,7 +92,6 @@ class _ProductImport:
         catalog: CatalogStore | None = None,
     ) -> None:
         self._catalog = catalog
-        self._refused: set[str] = set()
         self._is_whole = True
         self._started = time.perf_counter()
         self._request = request
@@ -104,10 +106,10 @@ class _ProductImport:
             table = ProductTable(connection, self._preset.product_maps())
             self._read(table)
             absent = self._absent(table)
-            for products in table.products(_PRODUCTS_PER_CALL):
-                self._report.products += len(products)
+            for described in table.products(_PRODUCTS_PER_CALL):
+                self._report.products += len(described)
                 if writer is not None:
-                    self._store(products, writer)
+                    self._store(described, writer)
             if writer is not None:
                 _withdraw(absent, writer)
         if self._rejects is not None and self._rejects.path.exists():
@@ -115,11 +117,14 @@ class _ProductImport:
         self._report.seconds = time.perf_counter() - self._started
         return self._report
 
-    def _store(self, products: Sequence[Product], writer: StoreWriter) -> None:
+    def _store(self, described: Sequence[Described], writer: StoreWriter) -> None:
+        products = [each.product for each in described]
         if not self._request.merge:
             writer.put_products(products)
             return
-        outcomes = writer.change_products([ProductChange(p.product_id, p.as_dict(), merge=True) for p in products])
+        outcomes = writer.change_products(
+            [ProductChange(p.product_id, {**said, "withdrawn": False}, merge=True) for p, said in described]
+        )
         writer.put_products([p for p, outcome in zip(products, outcomes, strict=True) if outcome.status == "unknown"])
         found = zip(products, outcomes, strict=True)
         refused = [
@@ -140,8 +145,7 @@ class _ProductImport:
         if not self._is_whole:
             self._report.notes.append("nothing was made unavailable: some rows do not say which product they are of")
             return []
-        available = (p.product_id for _, p in self._catalog.products() if p.availability != OUT_OF_STOCK)
-        n_available, absent = table.absent(available, self._refused)
+        n_available, absent = table.absent(available(self._catalog))
         share = self._request.config.most_withdrawn_share
         if len(absent) > share * n_available and not self._request.force:
             found = f"{len(absent):,} of {n_available:,} products are not in it"
@@ -157,24 +161,39 @@ class _ProductImport:
             self._rejects.write(file, rejects)
 
     def _read(self, table: ProductTable) -> None:
-        wanted, batch_rows = self._preset.product_maps().wanted(), min(self._request.config.batch_rows, _MOST_ROWS)
+        maps, batch_rows = self._preset.product_maps(), min(self._request.config.batch_rows, _MOST_ROWS)
         paths = self._request.files
         total, before = sum(path.stat().st_size for path in paths), 0
-        for path in paths:
+        for number, path in enumerate(paths):
             rows = ProductRows(self._preset)
-            for raw in read_batches(path, wanted, batch_rows):
+            for raw in read_batches(path, maps.wanted(), batch_rows):
                 good, rejected = rows.of(raw)
-                table.add(good)
+                table.add(good, number)
+                table.name(rows.refused)
                 self._note(str(path), rejected)
                 self._report.accepted += len(good)
                 self._progress(before + raw.bytes_read, total)
             before += path.stat().st_size
-            self._refused |= rows.refused
+            for repeated in table.take_repeated(number) if maps.unique else ():
+                self._note(str(path), [_not_unique(rows.id_label, *each) for each in repeated])
+                self._report.accepted -= len(repeated)
             self._is_whole &= not rows.has_nameless_rejects
+
+
+def _not_unique(label: str, product_id: str, row: int, earlier: int) -> Reject:
+    return Reject(row, label, f"{product_id} (as in row {earlier})", "it is unique in a file")
+
+
+def available(catalog: CatalogStore) -> Iterator[str]:
+    """Yield the ids of products that can become unavailable, a page at a time: the store bears no long reading."""
+    start: int | None = 0
+    while start is not None:
+        found, start = catalog.find_products(ProductSearch(), start, _PRODUCTS_PER_CALL)
+        yield from (each.product_id for each in found if each.availability != OUT_OF_STOCK and not each.withdrawn)
 
 
 def _withdraw(absent: Sequence[str], writer: StoreWriter) -> None:
     """Make products unavailable."""
     for start in range(0, len(absent), _PRODUCTS_PER_CALL):
         chunk = absent[start : start + _PRODUCTS_PER_CALL]
-        writer.change_products([ProductChange(each, {"availability": OUT_OF_STOCK}, merge=True) for each in chunk])
+        writer.change_products([ProductChange(each, {"withdrawn": True}, merge=True) for each in chunk])

@@ -25,8 +25,8 @@ def reader_for(path: Path, batch_rows: int = BATCH_ROWS) -> Reader:
         raise InvalidValueError("FILE", str(path), "there is no such file: check the path")
     plain = path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path
     readers: dict[str, Reader] = {
-        ".csv": DelimitedReader(","),
-        ".tsv": DelimitedReader("\t"),
+        ".csv": DelimitedReader(",", batch_rows),
+        ".tsv": DelimitedReader("\t", batch_rows),
         ".jsonl": JsonLinesReader(batch_rows),
         ".ndjson": JsonLinesReader(batch_rows),
         ".xml": FeedReader(batch_rows),

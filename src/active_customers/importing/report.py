@@ -70,7 +70,7 @@ class ImportReport:
             span = f"{format_time(self.first_time)} to {format_time(self.last_time)}"
             lines.append(f"  {self.customers:,} customers, {self.products:,} products, {span}")
         if not self.read:
-            lines.append("  there is nothing below the columns' names: look at what writes these files")
+            lines.append("  the files hold no rows: look at what writes them")
         lines += [f"  {note}" for note in self.notes]
         if self.duplicates:
             lines.append(f"  {self.duplicates:,} were there already")

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from active_customers.core.config import Config
 from active_customers.core.errors import InvalidValueError
+from active_customers.importing.download import DownloadConfig
 from active_customers.importing.preset import DEFAULT, Preset, check_columns, preset_named
 from active_customers.importing.readers import BATCH_ROWS, reader_for
 from active_customers.importing.scratch import ScratchConfig
@@ -26,6 +27,8 @@ class ImportConfig(Config):
 
     scratch: ScratchConfig = Field(default=ScratchConfig())
     """The database that sorts the rows."""
+    download: DownloadConfig = Field(default=DownloadConfig())
+    """Feeds that are fetched from an address."""
     batch_rows: int = BATCH_ROWS
     """Rows that are worked on at a time."""
     part_rows: int = 500_000

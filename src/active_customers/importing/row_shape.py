@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from active_customers.importing.preset import FieldMaps, FillDown
 from active_customers.importing.source import RawBatch
-from active_customers.importing.values import mask_of, text_of
+from active_customers.importing.values import mask_of, present, text_of
 
 
 class RowShape:
@@ -43,9 +43,9 @@ class RowShape:
         keys = text_of(columns[fill.by])
         texts = np.array(keys.to_pylist(), object)
         begins = np.ones(len(texts), np.bool_)
-        begins[1:] = texts[1:] != texts[:-1]
+        begins[1:] = (texts[1:] != texts[:-1]) | ~present(keys)[1:]  # no value joins no rows
         firsts = np.maximum.accumulate(np.where(begins, np.arange(len(texts)), 0))
-        goes_on = self._first.get(fill.by) == texts[0]
+        goes_on = texts[0] is not None and self._first.get(fill.by) == texts[0]
         filled = dict(columns)
         for name in fill.columns:
             if name in columns:

@@ -1,6 +1,7 @@
 """Rows on their way into the archive, in a temporary database on disk: duplicates out, the rest in the order of time.
 
-Memory is bounded whatever the number of rows; what does not fit is on disk beside the database.
+Memory is bounded whatever the number of rows, logins and consents excepted, which are held (some 600 bytes each); what
+does not fit is on disk beside the database.
 """
 
 from __future__ import annotations
