@@ -89,6 +89,10 @@ class Ruling:
         """Tell whether it is about the products of a rule."""
         return id(rule) in self._asking
 
+    def is_about_products(self) -> bool:
+        """Tell whether a rule is about products, and not only about how a page is made up."""
+        return any(rule.kind != RuleKind.PAGE for rule in self.rules)
+
     def behind(self, state: int, now: int) -> int | None:
         """Return the state since which products have to be asked, -1 for all of them, or None for none of them."""
         if self.state < 0 or self._is_due(now):
