@@ -83,7 +83,7 @@ def kind_of(field: str) -> Kind | None:
     return Kind.WORDS if field.startswith(ATTRIBUTE) else FIELDS.get(field)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Compare:
     """One question about one field: `=` (any of the values), `<`, `<=`, `>`, `>=` or `under` (the only value).
 

@@ -48,6 +48,7 @@ class WordIndex:
             entry = self._catalog.product(number)
             if entry is not None:  # of what was deleted nothing is shown, so that it may stay
                 read.add(number, entry)
+            read.note(number, versions[number])
             if done % _AT_ONCE == 0:
                 time.sleep(_PAUSE)
         self._read = read
@@ -89,10 +90,13 @@ class _Read:
         self.rewritten: set[int] = set()
 
     def news(self, versions: NDArray[np.uint32]) -> list[int]:
-        """Return the products whose version is another than before; from now on it is the known one."""
-        before = _longer(self._versions, len(versions))
-        self._versions, self._texts = versions, _longer(self._texts, len(versions))
-        return np.flatnonzero(versions != before[: len(versions)]).tolist()
+        """Return the products whose version is another than the one that was noted, and make room for them."""
+        self._versions, self._texts = _longer(self._versions, len(versions)), _longer(self._texts, len(versions))
+        return np.flatnonzero(versions != self._versions[: len(versions)]).tolist()
+
+    def note(self, number: int, version: np.uint32) -> None:
+        """Take a version of a product as known, once what it says has been taken up."""
+        self._versions[number] = version
 
     def add(self, number: int, product: Product) -> None:
         """Take up the texts of a product, unless they are known."""
