@@ -101,6 +101,20 @@ def test_a_boost_and_a_bury_move_products_and_scores_go_on_falling_from_1(shop):
     assert scores[0] == 1
 
 
+@pytest.mark.parametrize(("kind", "factor"), [("boost", 1000.0), ("bury", 0.000_001)])
+def test_however_many_factors_multiply_a_product_stays_and_has_a_score(shop, kind, factor):
+    for number in range(14):
+        rule(shop, f"{kind}-{number}", kind, filter="tags has k0", factor=factor)
+    rule(shop, "hero", "pin", product_ids=["k0"])
+    answer = shop.ask("anna", n=MAX_N)
+    scores = [row["score"] for row in answer["recommendations"]]
+    assert answer["recommendations"][0]["product_id"] == "k0"
+    assert len(scores) > 5
+    assert all(np.isfinite(scores))
+    rule(shop, "only", "include", product_ids=["k0"])
+    assert [(row["product_id"], row["score"]) for row in shop.ask("anna")["recommendations"]] == [("k0", 1.0)]
+
+
 def test_reasons_stay_those_of_their_products_when_products_move(shop):
     shop.act("anna", "view", "k0")
     before = {row["product_id"]: row["reason"] for row in shop.ask("anna", n=10)["recommendations"]}
