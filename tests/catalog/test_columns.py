@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import threading
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from tests.catalog.test_filter_masks import Followed
 
+from active_customers.catalog import columns
 from active_customers.catalog.columns import Vocabulary
 from active_customers.catalog.filter_masks import Masks
 from active_customers.catalog.filter_parser import parse_filter
@@ -51,9 +53,9 @@ def test_values_that_no_product_has_any_more_are_forgotten(kept):
             *(Product(id_, brand=f"{id_}-{hour}", attributes={"synced_at": f"{hour}:{id_}", "k": "x"}) for id_ in ids)
         )
         kept.columns.follow()
-    columns = kept.columns.columns
-    assert len(columns.vocabularies["brand"]) < 6_000
-    assert len(columns.of_words["attributes.synced_at"]) < 6_000
+    now = kept.columns.columns
+    assert len(now.vocabularies["brand"]) < 6_000
+    assert len(now.of_words["attributes.synced_at"]) < 6_000
     assert kept.found("attributes.synced_at = '29:7'") == kept.found("brand = 7-29") == ["7"]
     assert kept.found("attributes.synced_at = '0:7' or brand = 7-0") == []
     assert kept.found("attributes.k = x") == ids
@@ -104,29 +106,34 @@ def test_a_changed_product_costs_no_look_at_the_ids_that_a_question_names(kept, 
     assert reads.n == 2
 
 
-def test_one_thread_follows_while_another_asks(kept):
-    """A question stands between the moments at which a new value is given: the reader asks at each of them."""
-    kept.put(Product("p", attributes={"k": 0}))
+def test_one_thread_follows_while_another_asks_at_any_moment(kept):
+    """The other thread asks before each line that the following one runs, so that no moment is left to chance."""
+    texts = ("attributes.k > 0", "attributes.k = 7", "brand = b", "product_id in (p, 3)")
+    filters = list(map(parse_filter, texts))
+    kept.put(Product("p", brand="b", attributes={"k": 7}))
     kept.columns.follow()
-    failures: list[BaseException] = []
-    ended = threading.Event()
 
     def ask() -> None:
-        filters = [parse_filter(text) for text in ("attributes.k >= 0", "category under a", "product_id in (p, q)")]
-        try:
-            while not ended.is_set():
-                rows = np.arange(kept.columns.columns.n)
-                for asked in filters:
-                    Masks(kept.columns, rows, kept.clock.now()).of(asked)
-                assert Masks(kept.columns, rows[:1], kept.clock.now()).of(filters[0]).all()
-        except BaseException as error:  # noqa: BLE001 - told by the test
-            failures.append(error)
+        rows = np.arange(kept.columns.columns.n)
+        for asked in filters:
+            assert Masks(kept.columns, rows, kept.clock.now()).of(asked)[0]
 
-    asking = threading.Thread(target=ask)
-    asking.start()
-    for round_ in range(150):
-        kept.put(*(Product(str(n), category=f"a > {n}", attributes={"k": round_ * 40 + n}) for n in range(40)))
-        kept.columns.follow()
-    ended.set()
-    asking.join()
-    assert failures == []
+    def at_each_line(frame, event, _argument):
+        if frame.f_code.co_filename != columns.__file__:
+            return None
+        if event == "line":
+            asking.submit(ask).result()
+        return at_each_line
+
+    def follow() -> None:
+        sys.settrace(at_each_line)
+        try:
+            kept.columns.follow()
+        finally:
+            sys.settrace(None)
+
+    with ThreadPoolExecutor(1) as asking, ThreadPoolExecutor(1) as following:
+        for times in (1, 2):
+            kept.put(*(Product(str(n), category=f"a > {n}", attributes={"k": [n, n * times]}) for n in range(20)))
+            following.submit(follow).result()
+    assert kept.found("category under a and attributes.k = 38") == ["19"]

@@ -11,11 +11,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from active_customers.catalog.filters import ATTRIBUTE, BELOW, ORDERS, READERS, Compare, Value, values_of
+from active_customers.catalog.filters import ATTRIBUTE, ORDERS, READERS, Compare, Value, values_of
 from active_customers.catalog.table import TableReader
 from active_customers.core.clock import Clock
 from active_customers.core.identifiers import NO_NUMBER
-from active_customers.core.product import Product
+from active_customers.core.product import BELOW, Product
 from active_customers.kernels.product_words import WordTable
 from active_customers.storage.base import CatalogStore
 

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_customers.catalog.columns import Columns, ProductColumns, Rows
-from active_customers.catalog.filters import ORDERS, AllOf, AnyOf, Compare, Filter, Not
-from active_customers.core.clock import DAY
+from active_customers.catalog.filters import ORDERS, AllOf, AnyOf, Compare, Filter, Not, age_in_days
 from active_customers.kernels.product_words import have_marked, have_one
 
 Mask = NDArray[np.bool_]
@@ -67,7 +66,7 @@ class Masks:
     def _of_number(self, asked: Compare) -> Mask:
         numbers = self._columns.numbers["released" if asked.field == "age" else asked.field][self._at]
         if asked.field == "age":
-            numbers = (self._now - numbers) / DAY
+            numbers = age_in_days(numbers, self._now)
         if asked.operator == "=":
             return np.isin(numbers, asked.values)
         compared: Mask = ORDERS[asked.operator](numbers, asked.values[0])

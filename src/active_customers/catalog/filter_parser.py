@@ -14,6 +14,7 @@ from typing import NamedTuple, NoReturn
 from active_customers.catalog.filters import (
     ATTRIBUTE,
     FIELDS,
+    NUMBER,
     OPERATORS,
     ORDERS,
     AllOf,
@@ -52,7 +53,6 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _OPENING = {"(": ")", "[": "]"}
 _KEYWORDS = frozenset({"and", "or", "not", "in", "has", "under"})
@@ -241,7 +241,7 @@ def _taken(kind: Kind, field: str, sign: str, text: str) -> Value:
 
 
 def _as_number(text: str) -> float:
-    if not _NUMBER.fullmatch(text) or len(text) > 300:
+    if not NUMBER.fullmatch(text) or len(text) > 300:
         raise ValueError("write a number, such as 10 or 9.5")
     return float(text)
 

@@ -19,14 +19,13 @@ from pydantic_core import PydanticCustomError
 from active_customers.core.clock import format_time, parse_time
 from active_customers.core.errors import InvalidValueError
 from active_customers.core.identifiers import json_id
-from active_customers.core.product import AVAILABILITIES, Product, ProductSearch, Standing
+from active_customers.core.product import AVAILABILITIES, BELOW, Product, ProductSearch, Standing
 from active_customers.realtime.schemas import MAX_PRODUCTS, Id, Text, first_error
 
 MAX_DESCRIPTION_LENGTH = 20_000
 MAX_TAGS = 100
 MAX_ATTRIBUTES = 200
 MAX_STOCK = 10**9
-_LEVEL = " > "
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):")
 _TIMES = ("released", "sale_from", "sale_until")
@@ -41,7 +40,7 @@ def path_of(category: str, divider: str = ">") -> str:
     >>> path_of("Home>Kitchen  > Boards")
     'Home > Kitchen > Boards'
     """
-    return _LEVEL.join(filter(None, (level.strip() for level in category.split(divider))))
+    return BELOW.join(filter(None, (level.strip() for level in category.split(divider))))
 
 
 def is_address(text: str) -> bool:
@@ -56,7 +55,7 @@ def is_address(text: str) -> bool:
 
 def _category(value: object) -> object:
     levels = [str(level) if isinstance(level, str) else "" for level in (value if isinstance(value, list) else [value])]
-    path = path_of(_LEVEL.join(levels))
+    path = path_of(BELOW.join(levels))
     if "" in levels or not path:
         raise PydanticCustomError("category", 'send a path such as "Kitchen > Boards", or a list of its levels')
     return path

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_customers.catalog.table import TableReader
-from active_customers.core.product import Product
+from active_customers.core.product import BELOW, Product
 from active_customers.storage.base import CatalogStore
 
 _WORD = re.compile(r"[^\W_]+")
@@ -143,4 +143,4 @@ def keys_of(product: Product) -> set[str]:
 
 
 def _path_key(levels: Iterable[str]) -> str:
-    return "> " + " > ".join(level.strip().casefold() for level in levels)
+    return "> " + BELOW.join(level.strip().casefold() for level in levels)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple, Self
 
 from active_customers.core.errors import InvalidValueError
+
+BELOW = " > "
+"""What joins the levels of a category path."""
 
 IN_STOCK, OUT_OF_STOCK, PREORDER, BACKORDER = AVAILABILITIES = ("in_stock", "out_of_stock", "preorder", "backorder")
 """What a shop can say of a product's availability; the last two can be ordered with nothing in stock."""
@@ -125,9 +128,6 @@ def _is_set(value: object) -> bool:
     return value is not None and value is not False and value not in ((), {})
 
 
-FIELDS = tuple(each.name for each in fields(Product))
-
-
 class ProductChange(NamedTuple):
     """What is to become of one product: `fields` replace its entry, or are merged into it; None deletes it.
 
@@ -182,17 +182,9 @@ class ProductSearch(NamedTuple):
             return False
         if self.brand is not None and self.brand.casefold() != (product.brand or "").casefold():
             return False
-        own = (product.category or "").casefold()
-        if self.category is not None and own != (path := self.category.casefold()) and not own.startswith(f"{path} > "):
-            return False
+        if self.category is not None:
+            own, path = (product.category or "").casefold(), self.category.casefold()
+            if own != path and not own.startswith(f"{path}{BELOW}"):
+                return False
         named = " ".join(filter(None, (product.product_id, product.name, product.brand, product.category))).casefold()
         return all(word in named for word in self.words)
-
-
-def out_of_stock(product: Product) -> Product:
-    """Return the product as one that cannot be had.
-
-    >>> out_of_stock(Product("7", stock=3)).told_availability
-    'out_of_stock'
-    """
-    return replace(product, availability=OUT_OF_STOCK)
