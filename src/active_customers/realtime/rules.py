@@ -19,7 +19,7 @@ from active_customers.catalog.filter_masks import Masks
 from active_customers.catalog.filter_parser import parse_filter
 from active_customers.catalog.rule_schema import RuleIn
 from active_customers.catalog.rules import PageWish, Rule, RuleKind, changes_after
-from active_customers.catalog.table import TableReader
+from active_customers.catalog.table import NO_TABLE, TableReader
 from active_customers.core.clock import Clock
 from active_customers.core.config import Config
 from active_customers.core.errors import InvalidValueError
@@ -85,7 +85,7 @@ class _Handed(NamedTuple):
     """What requests look up, replaced whole, and what it was made of: the table and the columns' state."""
 
     in_force: _InForce
-    table: TableColumns | None
+    table: TableColumns
     state: int
     """Of the columns, when `follow` handed over: others move it in between."""
     has_groups: bool
@@ -110,7 +110,7 @@ class Rulebook:
         self._uses_columns = False
         self._requests: OrderedDict[tuple[str, Ruling], _Request] = OrderedDict()
         nothing = _InForce(0, None, {}, {(): Ruling(())}, {})
-        self._handed = _Handed(nothing, None, 0, has_groups=False, applied={})
+        self._handed = _Handed(nothing, NO_TABLE, 0, has_groups=False, applied={})
 
     def follow(self) -> None:
         """Take up changed rules and what has changed of products: then every answer knows them.
@@ -206,7 +206,9 @@ class Rulebook:
         Raises `InvalidValueError` naming `filter` and what is wrong with it.
         """
         handed = self._handed
-        if self._table.columns() is not handed.table:  # it has grown, or this is the first question
+        if (
+            not handed.applied or self._table.columns() is not handed.table
+        ):  # it has grown, or this is the first question
             handed = self._hand()
         below = handed.applied[handed.in_force.by_page.get((context, channel)) or handed.in_force.rulings[()]]
         return self._filtered(asked, below, handed) if asked else below
