@@ -83,3 +83,21 @@ def test_an_index_with_many_renamed_products_is_made_anew(kept, monkeypatch):
     index.follow()
     assert ids(kept, index.find("plate")) == ["p", "q", "r"]
     assert ids(kept, index.find("mug")) == []
+
+
+def test_what_could_not_be_read_is_read_the_next_time(kept, monkeypatch):
+    kept.put(*(Product(str(number), name="board") for number in range(10)))
+    index, read = opened(kept), kept.catalog.product
+
+    def fails_in_between(number: int) -> Product | None:
+        if number == 5:
+            raise OSError("not readable")
+        return read(number)
+
+    monkeypatch.setattr(kept.catalog, "product", fails_in_between)
+    with pytest.raises(OSError, match="not readable"):
+        index.follow()
+    assert not index.is_ready
+    monkeypatch.setattr(kept.catalog, "product", read)
+    index.follow()
+    assert len(index.find("board")) == 10

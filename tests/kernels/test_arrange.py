@@ -13,7 +13,7 @@ from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.product import Standing
 from active_customers.core.recommendation import ReasonCode
 from active_customers.kernels.answer_rows import Rows
-from active_customers.kernels.arrange import Arranging, Page, Ruled, arrange, fill_up
+from active_customers.kernels.arrange import _MOST_REFUSED, Arranging, Page, Ruled, arrange, fill_up
 from active_customers.kernels.catalog_table import ENTRIES, HEADER, TableColumns
 from active_customers.kernels.handover import hand_over
 
@@ -249,6 +249,14 @@ def test_without_a_catalogue_what_events_name_fills_up_but_nothing_that_was_dele
 def test_what_fills_up_keeps_to_the_limits():
     table = table_of(brands=[1, 1, 2, 1, 2])
     assert Case([(4, 1.0)], table, per_brand=1.0).filled(5)[0] == [4, 3]
+
+
+def test_what_fills_up_is_not_looked_for_in_the_whole_shop_where_limits_refuse_most_of_it():
+    n = _MOST_REFUSED + 10
+    near, far = [1] * n, [1] * n
+    near[10], far[5] = 2, 2
+    for brands, found in ((near, [n - 1, 10]), (far, [n - 1])):
+        assert Case([], table_of(brands=brands), per_brand=1.0).filled(5, n)[0] == found
 
 
 numbers = st.lists(st.sampled_from([NO_NUMBER, 1, 2, 3]), max_size=N_PRODUCTS)

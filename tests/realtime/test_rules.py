@@ -15,8 +15,7 @@ from active_customers.catalog.filters import holds
 from active_customers.catalog.rule_schema import RuleIn
 from active_customers.core.clock import DAY, MINUTE, format_time
 from active_customers.core.product import Product, ProductChange
-from active_customers.realtime.engine import Traced
-from active_customers.realtime.schemas import MAX_N, Query
+from active_customers.realtime.schemas import MAX_N
 
 EVERYTHING = {*KITCHEN, *GARDEN, "rare"}
 
@@ -99,6 +98,20 @@ def test_a_boost_and_a_bury_move_products_and_scores_go_on_falling_from_1(shop):
     scores = [row["score"] for row in answer["recommendations"]]
     assert scores == sorted(scores, reverse=True)
     assert scores[0] == 1
+
+
+@pytest.mark.parametrize(("kind", "factor"), [("boost", 1000.0), ("bury", 0.000_001)])
+def test_however_many_factors_multiply_a_product_stays_and_has_a_score(shop, kind, factor):
+    for number in range(14):
+        rule(shop, f"{kind}-{number}", kind, filter="tags has k0", factor=factor)
+    rule(shop, "hero", "pin", product_ids=["k0"])
+    answer = shop.ask("anna", n=MAX_N)
+    scores = [row["score"] for row in answer["recommendations"]]
+    assert answer["recommendations"][0]["product_id"] == "k0"
+    assert len(scores) > 5
+    assert all(np.isfinite(scores))
+    rule(shop, "only", "include", product_ids=["k0"])
+    assert [(row["product_id"], row["score"]) for row in shop.ask("anna")["recommendations"]] == [("k0", 1.0)]
 
 
 def test_reasons_stay_those_of_their_products_when_products_move(shop):
@@ -295,24 +308,6 @@ def test_factors_from_elsewhere_multiply_with_those_of_rules(shop):
     assert shop.products("anna", n=1) == ["g0"]
     rule(shop, "less", "bury", product_ids=["g0"], factor=0.0001)
     assert shop.products("anna", n=1) != ["g0"]
-
-
-def test_the_trace_tells_which_rule_moved_what(shop):
-    shop.act("anna", "view", "k0")
-    query = Query("anna", n=3)
-    number = shop.store.catalog.product_number
-    plain = [trace.product for trace in shop.engine.trace(query)]
-    assert {trace.before == trace.after for trace in shop.engine.trace(query)} == {True}
-    best = shop.store.catalog.product_id(plain[0])
-    rule(shop, "gone", "exclude", product_ids=[best])
-    rule(shop, "hero", "pin", product_ids=["rare"])
-    rule(shop, "other", "boost", filter="brand = Nobody", factor=2.0)
-    traced = {trace.product: trace for trace in shop.engine.trace(query, [number("g4")])}
-    assert traced[number(best)] == Traced(number(best), 0, None, ["gone"])
-    assert traced[number("rare")].after == 0
-    assert traced[number("rare")].rules == ["hero"]
-    assert traced[plain[1]] == Traced(plain[1], 1, 1, [])
-    assert number("g4") in traced
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_customers.catalog.columns import Columns, ProductColumns, Rows
-from active_customers.catalog.filters import ORDERS, AllOf, AnyOf, Compare, Filter, Not
-from active_customers.core.clock import DAY
-from active_customers.kernels.product_words import have_one
+from active_customers.catalog.filters import ORDERS, AllOf, AnyOf, Compare, Filter, Not, age_in_days
+from active_customers.kernels.product_words import have_marked, have_one
 
 Mask = NDArray[np.bool_]
 
@@ -47,24 +46,41 @@ class Masks:
     def _compared(self, asked: Compare) -> Mask:
         field = asked.field
         if field in self._columns.codes:
-            return _among(self._columns.codes[field][self._at], self._kept.answering(asked))
+            return _among(self._columns.codes[field][self._at], self._columns.answering(asked))
         if field in self._columns.numbers or field == "age":
             return self._of_number(asked)
         if field == "product_id":
-            return np.isin(self._rows, self._kept.numbers_of(asked.values))
-        return have_one(self._columns.words, self._rows, np.array(self._kept.answering(asked), np.uint32))
+            return _are_among(self._kept.numbers_of(asked), self._rows)
+        return self._with_word(asked)
+
+    def _with_word(self, asked: Compare) -> Mask:
+        words, wanted = self._columns.words, self._columns.answering(asked)
+        if len(wanted) <= _FEW:
+            found: Mask = have_one(words, self._rows, wanted)
+            return found
+        is_wanted = np.zeros(int(wanted[-1]) + 1, np.bool_)
+        is_wanted[wanted] = True
+        marked: Mask = have_marked(words, self._rows, is_wanted)
+        return marked
 
     def _of_number(self, asked: Compare) -> Mask:
         numbers = self._columns.numbers["released" if asked.field == "age" else asked.field][self._at]
         if asked.field == "age":
-            numbers = (self._now - numbers) / DAY
+            numbers = age_in_days(numbers, self._now)
         if asked.operator == "=":
             return np.isin(numbers, asked.values)
         compared: Mask = ORDERS[asked.operator](numbers, asked.values[0])
         return compared
 
 
-def _among(codes: NDArray[np.uint32], wanted: list[int]) -> Mask:
+def _are_among(numbers: NDArray[np.int64], rows: Rows) -> Mask:
+    """Tell of each row whether it is one of the numbers, which are ascending."""
+    at = np.searchsorted(numbers, rows)
+    among: Mask = np.append(numbers, -1)[at] == rows
+    return among
+
+
+def _among(codes: NDArray[np.uint32], wanted: NDArray[np.uint32]) -> Mask:
     if len(wanted) > _FEW:
         return np.isin(codes, wanted)
     found = np.zeros(len(codes), np.bool_)

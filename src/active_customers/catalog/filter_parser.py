@@ -14,6 +14,7 @@ from typing import NamedTuple, NoReturn
 from active_customers.catalog.filters import (
     ATTRIBUTE,
     FIELDS,
+    NUMBER,
     OPERATORS,
     ORDERS,
     AllOf,
@@ -36,6 +37,8 @@ MAX_LENGTH = 10_000
 """Characters of a filter."""
 MAX_QUESTIONS = 200
 """Questions in one filter."""
+_COSTLY = 5
+"""Questions that an order of tags or attributes counts as: all values of the field are compared."""
 MAX_VALUES = 1_000
 """Values in one list."""
 MAX_DEPTH = 20
@@ -50,7 +53,6 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _OPENING = {"(": ")", "[": "]"}
 _KEYWORDS = frozenset({"and", "or", "not", "in", "has", "under"})
@@ -140,9 +142,7 @@ class _Parser:
         return found
 
     def _question(self) -> Filter:
-        self._questions += 1
-        if self._questions > MAX_QUESTIONS:
-            self._refuse(f"ask at most {MAX_QUESTIONS} questions: join values of one field in a list")
+        self._count(1)
         place = self._next
         field, kind = self._known_field()
         is_negated = kind != Kind.FLAG and self._took("not")
@@ -151,10 +151,20 @@ class _Parser:
             return Compare(field, "=", ("true",))
         if sign not in OPERATORS[kind] or (is_negated and sign != "in"):
             self._refuse(f"after {self._tokens[place].text!r} write {_listed(OPERATORS[kind])}")
+        if kind == Kind.WORDS and sign in ORDERS:
+            self._count(_COSTLY - 1)
         self._next += 1
         values = self._values(kind, field) if sign == "in" else (self._value(kind, field, sign),)
         told = Compare(field, sign if sign in ORDERS or sign == "under" else "=", values)
         return Not(told) if is_negated or sign == "!=" else told
+
+    def _count(self, questions: int) -> None:
+        self._questions += questions
+        if self._questions > MAX_QUESTIONS:
+            self._refuse(
+                f"ask at most {MAX_QUESTIONS} questions, of which an order of tags or attributes counts as {_COSTLY}: "
+                "join values of one field in a list"
+            )
 
     def _known_field(self) -> tuple[str, Kind]:
         token = self._tokens[self._next]
@@ -231,7 +241,7 @@ def _taken(kind: Kind, field: str, sign: str, text: str) -> Value:
 
 
 def _as_number(text: str) -> float:
-    if not _NUMBER.fullmatch(text) or len(text) > 300:
+    if not NUMBER.fullmatch(text) or len(text) > 300:
         raise ValueError("write a number, such as 10 or 9.5")
     return float(text)
 

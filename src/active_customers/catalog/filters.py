@@ -14,20 +14,22 @@ from enum import Enum, auto
 from functools import lru_cache
 from math import isfinite
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from active_customers.core.clock import DAY
-from active_customers.core.product import IN_STOCK, Product
+from active_customers.core.product import BELOW, IN_STOCK, Product
 
 Value = str | float
 """What is compared: a number, or a text without capitals."""
 
 ATTRIBUTE = "attributes."
 """What the name of an attribute's field begins with."""
-BELOW = " > "
-"""What joins the levels of a category path."""
 
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+"""A number as it is written."""
 
 ORDERS: Mapping[str, Callable[[Any, Any], Any]] = MappingProxyType(
     {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
@@ -83,7 +85,7 @@ def kind_of(field: str) -> Kind | None:
     return Kind.WORDS if field.startswith(ATTRIBUTE) else FIELDS.get(field)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Compare:
     """One question about one field: `=` (any of the values), `<`, `<=`, `>`, `>=` or `under` (the only value).
 
@@ -127,7 +129,7 @@ def plain(value: object) -> Value:
     (1.5, 1.5, 'true', 'red')
     """
     text = str(value).casefold()
-    if isinstance(value, bool) or not (isinstance(value, int | float) or _NUMBER.fullmatch(text)):
+    if isinstance(value, bool) or not (isinstance(value, int | float) or NUMBER.fullmatch(text)):
         return text
     try:
         number = float(text)
@@ -166,8 +168,11 @@ def _flag(value: bool) -> str:
     return "true" if value else "false"
 
 
-def age_in_days(released: float, now: int) -> float:
-    """Return the days since a release; below 0 before it."""
+Released = TypeVar("Released", float, NDArray[np.float64])
+
+
+def age_in_days(released: Released, now: int) -> Released:
+    """Return the days since a release, or since each of several; below 0 before it."""
     return (float(now) - released) / DAY
 
 

@@ -21,6 +21,7 @@ from active_customers.core.errors import InvalidValueError
 from active_customers.core.identifiers import json_id
 from active_customers.core.product import (
     AVAILABILITIES,
+    BELOW,
     CURRENCY,
     MAX_ATTRIBUTES,
     MAX_PRICE,
@@ -35,7 +36,6 @@ from active_customers.core.product import (
 )
 from active_customers.realtime.schemas import MAX_PRODUCTS, Id, first_error
 
-_LEVEL = " > "
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):")
 _TIMES = ("released", "sale_from", "sale_until")
@@ -50,7 +50,7 @@ def path_of(category: str, divider: str = ">") -> str:
     >>> path_of("Home>Kitchen  > Boards")
     'Home > Kitchen > Boards'
     """
-    return _LEVEL.join(filter(None, (level.strip() for level in category.split(divider))))
+    return BELOW.join(filter(None, (level.strip() for level in category.split(divider))))
 
 
 def is_address(text: str) -> bool:
@@ -65,7 +65,7 @@ def is_address(text: str) -> bool:
 
 def _category(value: object) -> object:
     levels = [str(level) if isinstance(level, str) else "" for level in (value if isinstance(value, list) else [value])]
-    path = path_of(_LEVEL.join(levels))
+    path = path_of(BELOW.join(levels))
     if "" in levels or not path:
         raise PydanticCustomError("category", 'send a path such as "Kitchen > Boards", or a list of its levels')
     return path

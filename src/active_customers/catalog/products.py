@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from active_customers.catalog.product_schema import ProductIn, as_json, refusal_of
 from active_customers.core.clock import Clock
 from active_customers.core.errors import (
@@ -17,6 +15,7 @@ from active_customers.core.errors import (
     UnknownProductError,
 )
 from active_customers.core.identifiers import canonical_id, json_id
+from active_customers.core.json_body import json_of
 from active_customers.core.product import Changed, ProductChange, ProductSearch
 from active_customers.realtime.schemas import MAX_PRODUCTS
 from active_customers.storage.base import CatalogStore
@@ -59,7 +58,7 @@ class Products:
         return self._made(ProductChange(_id(product_id), None))
 
     def _change_one(self, product_id: str, body: bytes, *, merge: bool) -> dict[str, Any]:
-        known, sent = _id(product_id), ProductIn.read(_json(body))
+        known, sent = _id(product_id), ProductIn.read(json_of(body))
         if sent.product_id not in (None, known):
             raise InvalidValueError("product_id", sent.product_id, f"leave it out: the address names {known!r}")
         return self._made(ProductChange(known, sent.record(), merge))
@@ -78,7 +77,7 @@ class Products:
         Raises `InvalidValueError` for what is no batch, `ProductsRejectedError` when all of it was rejected,
         `PayloadTooLargeError` for too many products.
         """
-        sent, merge = _batch(_json(body))
+        sent, merge = _batch(json_of(body))
         read = [_read(product, place, merge) for place, product in enumerate(sent)]
         changes = [change for change in read if isinstance(change, ProductChange)]
         made = iter(self.change(changes) if changes else [])
@@ -131,13 +130,6 @@ def _batch(sent: object) -> tuple[list[Any], bool]:
     if unknown := sorted(set(sent) - {"products", "merge"}):
         raise InvalidValueError(unknown[0], sent[unknown[0]], "there is no such field; known are products, merge")
     return products, merge
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidValueError("body", body[:60], f"send a JSON object ({error})") from error
 
 
 def _id(product_id: str) -> str:

@@ -74,7 +74,7 @@ class RuleIn(BaseModel):
     """Until when it counts, this moment not included."""
     enabled: Switch = True
     """Whether it counts at all."""
-    factor: Annotated[float, Field(gt=0, le=1_000, allow_inf_nan=False, strict=True)] | None = None
+    factor: Annotated[float, Field(ge=0.000_001, le=1_000, allow_inf_nan=False, strict=True)] | None = None
     """What scores are multiplied by: above 1 to boost, below 1 to bury."""
     position: Annotated[int, Field(ge=1, le=MAX_PINNED, strict=True)] | None = None
     """Place of the first pinned product, from 1; the others follow it."""
@@ -121,7 +121,7 @@ class RuleIn(BaseModel):
         if kind in (RuleKind.BOOST, RuleKind.BURY) and (
             self.factor is None or self.factor == 1 or (self.factor > 1) != (kind == RuleKind.BOOST)
         ):
-            bound = "above 1" if kind == RuleKind.BOOST else "above 0 and below 1"
+            bound = "above 1" if kind == RuleKind.BOOST else "from 0.000001 and below 1"
             raise InvalidValueError(f"{at}factor", self.factor, f"to {kind}, give a factor {bound}")
         if kind == RuleKind.PIN and (self.position or 1) + len(self.product_ids or ()) - 1 > MAX_PINNED:
             raise InvalidValueError(f"{at}product_ids", self.product_ids, f"pin to the first {MAX_PINNED} places only")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -58,14 +58,14 @@ class Rule:
     factor: float = 1.0
     position: int = 1
     page: PageWish = PageWish()
+    products: Filter = field(init=False, compare=False, repr=False)
+    """What tells its products from others, the same object each time; nothing passes that of a page rule."""
 
-    @property
-    def products(self) -> Filter:
-        """What tells its products from others; nothing passes that of a page rule."""
-        named = Compare("product_id", "=", self.product_ids)
-        if self.filter is None:
-            return named
-        return AnyOf((self.filter, named)) if self.product_ids else self.filter
+    def __post_init__(self) -> None:
+        products: Filter = Compare("product_id", "=", self.product_ids)
+        if self.filter is not None:
+            products = AnyOf((self.filter, products)) if self.product_ids else self.filter
+        object.__setattr__(self, "products", products)
 
     def is_valid_at(self, now: int) -> bool:
         """Tell whether it counts at a time."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_customers.catalog.table import TableReader
-from active_customers.core.product import Product
+from active_customers.core.product import BELOW, Product
 from active_customers.storage.base import CatalogStore
 
 _WORD = re.compile(r"[^\W_]+")
@@ -48,6 +48,7 @@ class WordIndex:
             entry = self._catalog.product(number)
             if entry is not None:  # of what was deleted nothing is shown, so that it may stay
                 read.add(number, entry)
+            read.note(number, versions[number])
             if done % _AT_ONCE == 0:
                 time.sleep(_PAUSE)
         self._read = read
@@ -89,10 +90,13 @@ class _Read:
         self.rewritten: set[int] = set()
 
     def news(self, versions: NDArray[np.uint32]) -> list[int]:
-        """Return the products whose version is another than before; from now on it is the known one."""
-        before = _longer(self._versions, len(versions))
-        self._versions, self._texts = versions, _longer(self._texts, len(versions))
-        return np.flatnonzero(versions != before[: len(versions)]).tolist()
+        """Return the products whose version is another than the one that was noted, and make room for them."""
+        self._versions, self._texts = _longer(self._versions, len(versions)), _longer(self._texts, len(versions))
+        return np.flatnonzero(versions != self._versions[: len(versions)]).tolist()
+
+    def note(self, number: int, version: np.uint32) -> None:
+        """Take a version of a product as known, once what it says has been taken up."""
+        self._versions[number] = version
 
     def add(self, number: int, product: Product) -> None:
         """Take up the texts of a product, unless they are known."""
@@ -139,4 +143,4 @@ def keys_of(product: Product) -> set[str]:
 
 
 def _path_key(levels: Iterable[str]) -> str:
-    return "> " + " > ".join(level.strip().casefold() for level in levels)
+    return "> " + BELOW.join(level.strip().casefold() for level in levels)

@@ -9,6 +9,9 @@ from typing import Any, Literal, NamedTuple, Self, get_args
 
 from active_customers.core.errors import InvalidValueError
 
+BELOW = " > "
+"""What joins the levels of a category path."""
+
 Availability = Literal["in_stock", "out_of_stock", "preorder", "backorder"]
 """What a shop can say of a product's availability; the last two can be ordered with nothing in stock."""
 AVAILABILITIES: tuple[str, ...] = get_args(Availability)
@@ -212,8 +215,9 @@ class ProductSearch(NamedTuple):
             return False
         if self.brand is not None and self.brand.casefold() != (product.brand or "").casefold():
             return False
-        own = (product.category or "").casefold()
-        if self.category is not None and own != (path := self.category.casefold()) and not own.startswith(f"{path} > "):
-            return False
+        if self.category is not None:
+            own, path = (product.category or "").casefold(), self.category.casefold()
+            if own != path and not own.startswith(f"{path}{BELOW}"):
+                return False
         named = " ".join(filter(None, (product.product_id, product.name, product.brand, product.category))).casefold()
         return all(word in named for word in self.words)

@@ -31,6 +31,8 @@ MAX_PINNED = 100
 
 _CATALOG, _SEEN = int(ReasonCode.CATALOG), int(ReasonCode.SEEN)
 _UNLIMITED = 1 << 30
+_MOST_REFUSED = 2_000
+"""Products that limits keep from filling a page up, before it is left as it is."""
 _SAME_CATEGORY, _SAME_BRAND = 0.6, 0.4
 """How alike two products are that share it; those of one variant group are wholly so."""
 
@@ -121,18 +123,24 @@ def fill_up(handed: Any, asked: Arranging, size: int, n_products: int) -> int:
     ruled, rows, standing = handed.content, asked.rows, asked.standing
     open_ruled, known_only, excluded, n = ruled.standing, ruled.page.known_only, asked.excluded, asked.n
     has_catalogue = ruled.table.header[ENTRIES] > 0
-    limits = _limits(ruled.page, n)
+    limits, shown, refused = _limits(ruled.page, n), _kinds(ruled.table, rows.products[:size], n), 0
+    categories, brands, groups = ruled.table.categories, ruled.table.brands, ruled.table.groups
     for product in range(n_products - 1, -1, -1):
-        if size >= n:
+        if size >= n or refused == _MOST_REFUSED:
             break
         is_entry = product < len(standing) and standing[product] > 0
         if is_entry != has_catalogue or is_closed(product, standing) or _is_out(product, open_ruled, known_only):
             continue
         if is_excluded(product, excluded) or _row_of(rows.products[:size], product) >= 0:
             continue
-        if _fits(ruled.table, rows.products[:size], product, limits):
+        shown[:, size] = NO_NUMBER
+        if product < len(categories) and is_entry:
+            shown[0, size], shown[1, size], shown[2, size] = categories[product], brands[product], groups[product]
+        if _fits(shown, size, limits):
             _append(rows, size, product, is_entry)
             size += 1
+        else:
+            refused += 1
     return size
 
 
@@ -208,16 +216,9 @@ def _chosen(
 
 @kernel
 def _choice(ruled: Ruled, products: NDArray[np.int64], values: NDArray[np.float64], n: int) -> _Choice:
-    table, size = ruled.table, len(products)
-    categories, brands, groups, standing = table.categories, table.brands, table.groups, table.standing
-    kinds = np.full((3, size), NO_NUMBER, np.int64)
-    best = 0.0
+    size, best = len(products), 0.0
+    kinds = _kinds(ruled.table, products, size)
     for row in range(size):
-        product = products[row]
-        if product < len(standing) and standing[product] > 0:
-            kinds[0, row] = categories[product]
-            kinds[1, row] = brands[product]
-            kinds[2, row] = groups[product]
         best = max(best, values[row])
     shares = values / best if best > 0.0 else values
     return _Choice(shares, values > 0.0, kinds, np.zeros((3, size), np.int64), _limits(ruled.page, n), np.zeros(size))
@@ -299,22 +300,30 @@ def _allowed(wanted: float, n: int) -> int:
 
 
 @kernel
-def _fits(table: TableColumns, products: NDArray[np.int64], product: int, limits: NDArray[np.int64]) -> bool:
-    """Tell whether one more product may join those of a page."""
-    category, brand = _number(table, table.categories, product), _number(table, table.brands, product)
-    group = _number(table, table.groups, product)
-    used = np.zeros(3, np.int64)
-    for other in products:
-        used[0] += category != NO_NUMBER and _number(table, table.categories, other) == category
-        used[1] += brand != NO_NUMBER and _number(table, table.brands, other) == brand
-        used[2] += group != NO_NUMBER and _number(table, table.groups, other) == group
-    return bool(np.all(used < limits))
+def _kinds(table: TableColumns, products: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Return the numbers of category, brand and variant group of products, with room for `n`; `NO_NUMBER` for none."""
+    categories, brands, groups, standing = table.categories, table.brands, table.groups, table.standing
+    kinds = np.full((3, max(n, len(products))), NO_NUMBER, np.int64)
+    for row in range(len(products)):
+        product = products[row]
+        if product < len(standing) and standing[product] > 0:
+            kinds[0, row] = categories[product]
+            kinds[1, row] = brands[product]
+            kinds[2, row] = groups[product]
+    return kinds
 
 
 @kernel
-def _number(table: TableColumns, column: Numbers, product: int) -> int:
-    """Return the number of a facet of a product, `NO_NUMBER` where it has none, or no entry in the catalogue."""
-    return int(column[product]) if product < len(column) and table.standing[product] > 0 else NO_NUMBER
+def _fits(kinds: NDArray[np.int64], row: int, limits: NDArray[np.int64]) -> bool:
+    """Tell whether the product of a row may join those of the rows before it."""
+    for kind in range(3):
+        number, used = kinds[kind, row], 0
+        if number != NO_NUMBER and limits[kind] < _UNLIMITED:
+            for other in range(row):
+                used += kinds[kind, other] == number
+            if used >= limits[kind]:
+                return False
+    return True
 
 
 @kernel

@@ -33,3 +33,16 @@ def have_one(table: WordTable, products: NDArray[np.int64], wanted: NDArray[np.u
                 found[row] = True
                 break
     return found
+
+
+@kernel
+def have_marked(table: WordTable, products: NDArray[np.int64], marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Tell the same where many words are wanted: those that are marked, by their numbers."""
+    found = np.zeros(len(products), np.bool_)
+    for row in range(len(products)):
+        first = table.starts[products[row]]
+        for at in range(first, min(first + table.lengths[products[row]], len(table.words))):
+            if table.words[at] < len(marked) and marked[table.words[at]]:
+                found[row] = True
+                break
+    return found

@@ -27,7 +27,7 @@ from active_customers.realtime.free_delivery import FreeDelivery, Gap
 from active_customers.realtime.product_cards import ProductCards
 from active_customers.realtime.rules import Applied, Rulebook
 from active_customers.realtime.ruling import NO_FACTORS
-from active_customers.realtime.schemas import MAX_N, Query
+from active_customers.realtime.schemas import Query
 from active_customers.realtime.session_recommender import SessionRecommender
 from active_customers.realtime.storefront import NARROW, Storefront
 from active_customers.storage.base import Store
@@ -72,18 +72,6 @@ class Answer(NamedTuple):
         products, scores, reasons, evidence = (column[: self.size].tolist() for column in self.rows)
         codes = [ReasonCode(reason & REASON_MASK) for reason in reasons]
         return list(map(Recommendation, products, scores, codes, evidence))
-
-
-class Traced(NamedTuple):
-    """What rules did to one product (by number): its place without them and with them, from 0, None where it has none.
-
-    `rules` are the names of those that bear on it; with none it made room for others, or for the limits of a page.
-    """
-
-    product: int
-    before: int | None
-    after: int | None
-    rules: list[str]
 
 
 class Engine:
@@ -137,24 +125,6 @@ class Engine:
         self.storefront.stand_ins(self.recommender, _NOTHING_DONE, self._clock.now())
         self._answer(query, self.rules.nothing()._replace(beyond=POOL_BEYOND, pins=True))
         return self.recommend(query)
-
-    def trace(self, query: Query, products: Sequence[int] = ()) -> list[Traced]:
-        """Return what rules did to the answer to a query: to each product that it has, or would have without rules.
-
-        And to some more products, by number. In the order of the answer, then of the answer that there would be.
-        """
-        applied = self.rules.applied(query.context, query.channel, query.filter)
-        after = self._places(query, applied)
-        before = self._places(query._replace(n=MAX_N), self.rules.nothing())
-        return [
-            Traced(product, before.get(product), after.get(product), self.rules.rules_on(applied, product))
-            for product in dict.fromkeys((*after, *list(before)[: query.n], *products))
-        ]
-
-    def _places(self, query: Query, applied: Applied) -> dict[int, int]:
-        """Return the places of the products in an answer, from 0."""
-        answer = self._answer(query, applied)
-        return {product: place for place, product in enumerate(answer.rows.products[: answer.size].tolist())}
 
     def _answer(self, query: Query, applied: Applied, passed_over: Numbers = NO_PRODUCTS) -> Answer:
         deadline = self._timer() + query.deadline_ms * 1_000_000

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
 from active_customers.catalog.product_schema import (
@@ -19,9 +17,8 @@ from active_customers.catalog.product_schema import (
     ProductResults,
 )
 from active_customers.catalog.products import Products
-from active_customers.core.errors import PayloadTooLargeError
 from active_customers.realtime.access import Access, Scope
-from active_customers.realtime.hot_routes import read_body
+from active_customers.realtime.changing import body_of, changed
 from active_customers.realtime.openapi import STORING, answering, document, taking
 
 PRODUCTS = "/api/v1/products"
@@ -68,16 +65,6 @@ def _add_reading(router: APIRouter, access: Access, products: Products) -> None:
 
 
 def _add_changing(router: APIRouter, access: Access, products: Products) -> None:
-    async def body_of(request: Request) -> bytes:
-        access.check(request.headers.raw, Scope.SERVER)
-        body = await read_body(request.receive)
-        if body is None:
-            raise PayloadTooLargeError("the body", "1 MiB")
-        return body
-
-    async def changed(change: Callable[..., dict[str, Any]], *arguments: object) -> Response:
-        return document(await run_in_threadpool(change, *arguments))
-
     @router.post(PRODUCTS, summary="Many products", openapi_extra=taking(ProductBatch, ProductResults))
     async def post(request: Request) -> Response:
         """Store up to 1,000 products, or with `merge` change given fields; each is answered on its own.
@@ -85,17 +72,17 @@ def _add_changing(router: APIRouter, access: Access, products: Products) -> None
         200 if any was stored, 400 if none was. When this returns the changes are on disk, and in every answer within a
         second.
         """
-        return await changed(products.change_many, await body_of(request))
+        return await changed(products.change_many, await body_of(request, access))
 
     @router.put(PRODUCT, summary="Store a product", openapi_extra=taking(ProductIn, ProductResult, _NO_PATH))
     async def put(product_id: str, request: Request) -> Response:
         """Store a product, whatever was known of it before."""
-        return await changed(products.put, product_id, await body_of(request))
+        return await changed(products.put, product_id, await body_of(request, access))
 
     @router.patch(PRODUCT, summary="Change a product", openapi_extra=taking(ProductIn, ProductResult, _UNKNOWN))
     async def patch(product_id: str, request: Request) -> Response:
         """Change the given fields of a product, and take away those given as null."""
-        return await changed(products.patch, product_id, await body_of(request))
+        return await changed(products.patch, product_id, await body_of(request, access))
 
     @router.delete(PRODUCT, summary="Delete a product", openapi_extra=answering(ProductResult, _UNKNOWN, STORING[1]))
     async def delete(product_id: str, request: Request) -> Response:

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import orjson
-
 from active_customers.catalog.rule_schema import MAX_RULES, RuleIn, read_rules
 from active_customers.catalog.rules import RuleRecord
 from active_customers.core.errors import InvalidValueError, UnknownRuleError
+from active_customers.core.json_body import json_of
 from active_customers.realtime.rules import Rulebook
 from active_customers.storage.base import RuleStore
 
@@ -60,7 +59,7 @@ class RuleChanges:
 
     def put(self, name: str, body: bytes, *, dry_run: bool = False) -> dict[str, Any]:
         """Store a rule, whatever had its name; raises `InvalidValueError` naming the field."""
-        rule, known = RuleIn.read(_json(body), name=name), self.store.rules()
+        rule, known = RuleIn.read(json_of(body), name=name), self.store.rules()
         if name not in known and len(known) >= MAX_RULES:
             raise InvalidValueError("name", name, f"there are {MAX_RULES:,} rules, no more: delete one that ended")
         [result] = told([rule], known, self.book)
@@ -70,7 +69,7 @@ class RuleChanges:
 
     def replace(self, body: bytes, *, dry_run: bool = False) -> dict[str, Any]:
         """Make these all the rules that there are; raises `InvalidValueError` naming rule and field."""
-        rules = read_rules(_json(body))
+        rules = read_rules(json_of(body))
         results = told(rules, self.store.rules(), self.book, whole=True)
         if not dry_run:
             self._make({rule.record()["name"]: rule.record() for rule in rules}, whole=True)
@@ -91,10 +90,3 @@ class RuleChanges:
     def _make(self, records: Mapping[str, RuleRecord | None], *, whole: bool = False) -> None:
         self.change(records, whole=whole)
         self.book.follow()
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidValueError("body", body[:60], f"send a JSON object ({error})") from error

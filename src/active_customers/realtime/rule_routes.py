@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
 from active_customers.catalog.rule_schema import RuleIn, RuleResult, RuleResults, RuleSet
-from active_customers.core.errors import PayloadTooLargeError
 from active_customers.realtime.access import Access, Scope
-from active_customers.realtime.hot_routes import read_body
+from active_customers.realtime.changing import body_of, changed
 from active_customers.realtime.openapi import STORING, answering, document, taking
 from active_customers.realtime.rule_changes import RuleChanges
 
@@ -50,28 +47,18 @@ def _add_reading(router: APIRouter, access: Access, rules: RuleChanges) -> None:
 
 
 def _add_changing(router: APIRouter, access: Access, rules: RuleChanges) -> None:
-    async def body_of(request: Request) -> bytes:
-        access.check(request.headers.raw, Scope.SERVER)
-        body = await read_body(request.receive)
-        if body is None:
-            raise PayloadTooLargeError("the body", "1 MiB")
-        return body
-
-    async def changed(change: Callable[..., dict[str, Any]], *arguments: object, **options: bool) -> Response:
-        return document(await run_in_threadpool(change, *arguments, **options))
-
     @router.put(RULES, summary="Replace all rules", openapi_extra=taking(RuleSet, RuleResults))
     async def replace(request: Request, dry_run: DryRun = False) -> Response:
         """Make these all the rules that there are. One that is not valid refuses all of them.
 
         When this returns the change is on disk, and in every answer within a second.
         """
-        return await changed(rules.replace, await body_of(request), dry_run=dry_run)
+        return await changed(rules.replace, await body_of(request, access), dry_run=dry_run)
 
     @router.put(RULE, summary="Store a rule", openapi_extra=taking(RuleIn, RuleResult, _NO_PATH))
     async def put(name: str, request: Request, dry_run: DryRun = False) -> Response:
         """Store a rule, whatever had its name before, and tell how many products it is about at the moment."""
-        return await changed(rules.put, name, await body_of(request), dry_run=dry_run)
+        return await changed(rules.put, name, await body_of(request, access), dry_run=dry_run)
 
     @router.delete(RULE, summary="Delete a rule", openapi_extra=answering(RuleResult, _UNKNOWN, STORING[1]))
     async def delete(name: str, request: Request) -> Response:

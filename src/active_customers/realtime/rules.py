@@ -19,7 +19,7 @@ from active_customers.catalog.filter_masks import Masks
 from active_customers.catalog.filter_parser import parse_filter
 from active_customers.catalog.rule_schema import RuleIn
 from active_customers.catalog.rules import PageWish, Rule, RuleKind, changes_after
-from active_customers.catalog.table import TableReader
+from active_customers.catalog.table import NO_TABLE, TableReader
 from active_customers.core.clock import Clock
 from active_customers.core.config import Config
 from active_customers.core.errors import InvalidValueError
@@ -68,6 +68,30 @@ class _Request:
     applied: Applied | None = None
 
 
+class _InForce(NamedTuple):
+    """What was taken up of one version of the rules; it counts whole or not at all.
+
+    `read` has each rule and its record by name, `rulings` has what is asked of products by the names of its rules.
+    """
+
+    version: int
+    next_change: int | None
+    read: Mapping[str, tuple[Mapping[str, Any], Rule]]
+    rulings: Mapping[tuple[str, ...], Ruling]
+    by_page: Mapping[tuple[Context, Channel], Ruling]
+
+
+class _Handed(NamedTuple):
+    """What requests look up, replaced whole, and what it was made of: the table and the columns' state."""
+
+    in_force: _InForce
+    table: TableColumns
+    state: int
+    """Of the columns, when `follow` handed over: others move it in between."""
+    has_groups: bool
+    applied: Mapping[Ruling, Applied]
+
+
 class Rulebook:
     """Keeps what is in force. One thread calls `follow` every `RulesConfig.poll_seconds`; all may ask.
 
@@ -81,67 +105,69 @@ class Rulebook:
         self._config = config or RulesConfig()
         self._columns = ProductColumns(store.catalog, table, clock)
         self._following = threading.Lock()
+        self._handing = threading.Lock()  # held for moments only: requests wait for it
         self._filtering = threading.Lock()
-        self._version = 0
-        self._next_change: int | None = None
         self._uses_columns = False
-        self._has_groups = False
-        self._read: dict[str, tuple[Mapping[str, Any], Rule]] = {}
-        self._rulings: dict[tuple[str, ...], Ruling] = {(): Ruling(())}
-        self._by_page: dict[tuple[Context, Channel], Ruling] = {}
-        self._applied: dict[Ruling, Applied] = {}
         self._requests: OrderedDict[tuple[str, Ruling], _Request] = OrderedDict()
-        self._handed: TableColumns | None = None
+        nothing = _InForce(0, None, {}, {(): Ruling(())}, {})
+        self._handed = _Handed(nothing, NO_TABLE, 0, has_groups=False, applied={})
 
     def follow(self) -> None:
-        """Take up changed rules and what has changed of products: then every answer knows them."""
+        """Take up changed rules and what has changed of products: then every answer knows them.
+
+        What counted before is kept up first, and goes on counting where taking up the change fails.
+        """
         with self._following:
-            now, version, state = self._clock.now(), self._store.rules.rules_version(), self._columns.state
-            by_page, is_new = self._by_page, self._is_new(version, now)
-            if is_new:
-                by_page = self._taken_up(version, now)
-            table = self._table.columns()
-            if not self._has_groups and np.any(table.groups[table.standing > 0] != NO_NUMBER):
-                is_new = self._has_groups = True
-            if self._uses_columns:
-                self._columns.follow()
-                catch_up(self._rulings.values(), self._columns, table, now)
-            if is_new or table is not self._handed or state != self._columns.state:
-                self._hand(table)
-            self._by_page = by_page  # what is new counts once it has been asked of all products
+            now, version, known = self._clock.now(), self._store.rules.rules_version(), self._handed.in_force
+            self._keep_up(known, now)
+            if version != known.version or (known.next_change is not None and now >= known.next_change):
+                self._keep_up(self._taken_up(version, now), now)
 
-    def _is_new(self, version: int, now: int) -> bool:
-        return version != self._version or (self._next_change is not None and now >= self._next_change)
+    def _keep_up(self, in_force: _InForce, now: int) -> None:
+        """Ask rules of what has changed of products, and hand over what came of it."""
+        self._uses_columns = self._uses_columns or any(map(Ruling.is_about_products, in_force.rulings.values()))
+        if self._uses_columns:
+            self._columns.follow()
+        state, table, handed = self._columns.state, self._table.columns(), self._handed
+        if self._uses_columns:
+            catch_up(in_force.rulings.values(), self._columns, table, now)
+        has_groups = handed.has_groups or bool(np.any(table.groups[table.standing > 0] != NO_NUMBER))
+        is_known = in_force is handed.in_force and table is handed.table
+        if not is_known or (state, has_groups) != (handed.state, handed.has_groups):
+            self._hand(_Handed(in_force, table, state, has_groups, {}))
 
-    def _taken_up(self, version: int, now: int) -> dict[tuple[Context, Channel], Ruling]:
+    def _taken_up(self, version: int, now: int) -> _InForce:
         """Return the rules that count at the moment, by page; those of a page that has the same as before stay."""
-        self._read = dict(_readable(self._store.rules.rules(), self._read))
-        valid = [rule for _, rule in self._read.values() if rule.is_valid_at(now)]
+        before = self._handed.in_force
+        read = dict(_readable(self._store.rules.rules(), before.read))
+        valid = [rule for _, rule in read.values() if rule.is_valid_at(now)]
         by_page: dict[tuple[Context, Channel], Ruling] = {}
-        rulings: dict[tuple[str, ...], Ruling] = {(): self._rulings[()]}
+        rulings: dict[tuple[str, ...], Ruling] = {(): before.rulings[()]}
         for page in product(Context, Channel):
             rules = tuple(rule for rule in valid if rule.is_for(*page))
             names = tuple(rule.name for rule in rules)
-            known = rulings.get(names) or self._rulings.get(names)
+            known = rulings.get(names) or before.rulings.get(names)
             rulings[names] = by_page[page] = known if known is not None and known.rules == rules else Ruling(rules)
-        self._rulings = rulings
-        self._uses_columns = self._uses_columns or any(rule.kind != RuleKind.PAGE for rule in valid)
-        self._version = version
-        self._next_change = changes_after((rule for _, rule in self._read.values()), now)
-        return by_page
+        return _InForce(version, changes_after((rule for _, rule in read.values()), now), read, rulings, by_page)
 
-    def _hand(self, table: TableColumns) -> None:
-        """Hand over what requests need, anew where an array was replaced."""
-        self._applied = {ruling: self._applied_of(ruling, table) for ruling in self._rulings.values()}
-        self._handed = table
+    def _hand(self, what: _Handed | None = None) -> _Handed:
+        """Hand over what requests need, from the arrays as they are now; of what is in force already by default.
 
-    def _applied_of(self, ruling: Ruling, table: TableColumns, filtered: Filtered | None = None) -> Applied:
+        One thread at a time, so that what is newer is never replaced by what is older.
+        """
+        with self._handing:
+            what = (what or self._handed)._replace(table=self._table.columns())
+            applied = {ruling: self._applied_of(ruling, what) for ruling in what.in_force.rulings.values()}
+            self._handed = what._replace(applied=applied)
+            return self._handed
+
+    def _applied_of(self, ruling: Ruling, what: _Handed, filtered: Filtered | None = None) -> Applied:
         closes = filtered is not None or ruling.closes
         standing = ruling.standing if filtered is None else filtered.standing
         page = self._page_of(ruling, known_only=filtered is not None or ruling.known_only)
-        handed = hand_over(Ruled(table, standing if closes else ALL_OPEN, page))
+        handed = hand_over(Ruled(what.table, standing if closes else ALL_OPEN, page))
         has_pins = len(page.pinned) > 0
-        has_limits = page.per_brand > 0 or page.per_category > 0 or (page.one_per_group and self._has_groups)
+        has_limits = page.per_brand > 0 or page.per_category > 0 or (page.one_per_group and what.has_groups)
         arranges = closes or has_pins or has_limits or page.diversity > 0
         beyond = FURTHER_BEYOND if ruling.weighs else POOL_BEYOND if arranges else 0
         return Applied(ruling, standing if closes else None, handed, beyond, has_pins)
@@ -169,24 +195,25 @@ class Rulebook:
         return dict(sorted(pins.items()))
 
     def _pin(self, pins: dict[int, int], place: int, product_id: str) -> None:
-        for number in self._columns.numbers_of([product_id]).tolist():
-            free = next((free for free in range(place, MAX_PINNED) if free not in pins), None)
-            if free is not None and number not in pins.values():
-                pins[free] = number
+        number = self._store.catalog.product_number(product_id)
+        free = next((free for free in range(place, MAX_PINNED) if free not in pins), None)
+        if number != NO_NUMBER and free is not None and number not in pins.values():
+            pins[free] = number
 
     def applied(self, context: Context, channel: Channel, asked: str = "") -> Applied:
         """Return what is in force on a page, with a request's filter where it has one.
 
         Raises `InvalidValueError` naming `filter` and what is wrong with it.
         """
-        table = self._table.columns()
-        if table is not self._handed:  # it has grown, or this is the first question
-            self._hand(table)
-        ruling = self._by_page.get((context, channel)) or self._rulings[()]
-        below = self._applied.get(ruling) or self._applied_of(ruling, table)
-        return self._filtered(asked, below, table) if asked else below
+        handed = self._handed
+        if (
+            not handed.applied or self._table.columns() is not handed.table
+        ):  # it has grown, or this is the first question
+            handed = self._hand()
+        below = handed.applied[handed.in_force.by_page.get((context, channel)) or handed.in_force.rulings[()]]
+        return self._filtered(asked, below, handed) if asked else below
 
-    def _filtered(self, text: str, below: Applied, table: TableColumns) -> Applied:
+    def _filtered(self, text: str, below: Applied, handed: _Handed) -> Applied:
         asked, key = parse_filter(text), (text, below.ruling)
         with self._filtering:
             self._uses_columns = True  # from now on `follow` keeps up what filters need
@@ -198,33 +225,33 @@ class Rulebook:
             self._requests.move_to_end(key)
             while len(self._requests) > self._config.filters_kept:
                 self._requests.popitem(last=False)
-            request.filtered.catch_up(self._columns, table, self._clock.now())
+            request.filtered.catch_up(self._columns, self._table.columns(), self._clock.now())
             applied = request.applied
             if applied is None or request.below is not below or applied.standing is not request.filtered.standing:
-                applied = self._applied_of(below.ruling, table, request.filtered)
+                applied = self._applied_of(below.ruling, handed, request.filtered)
                 request.below, request.applied = below, applied
             return applied
 
     def nothing(self) -> Applied:
         """Return what is in force where there are no rules."""
-        return self._applied_of(Ruling(()), self._table.columns())
+        return self._applied_of(Ruling(()), self._handed._replace(table=self._table.columns()))
 
     def in_force(self, name: str) -> Rule | None:
         """Return a rule that was taken up, whether it counts at the moment or not."""
-        found = self._read.get(name)
+        found = self._handed.in_force.read.get(name)
         return None if found is None else found[1]
 
     def rules_on(self, applied: Applied, number: int) -> list[str]:
-        """Return the names of the rules in force on a page that bear on a product (by number)."""
-        self._columns.follow()
+        """Return the names of the rules in force on a page that bear on a product (by number), as `follow` knows it."""
         return applied.ruling.rules_on(number, self._columns, self._clock.now())
 
     def count(self, rule: Rule) -> int:
         """Return how many products of the catalogue a rule is about at the moment."""
-        self._columns.follow()
-        standing = self._table.columns().standing[: self._columns.columns.n]
-        rows = np.flatnonzero((standing > 0) & (standing != Standing.DELETED))
-        return int(np.count_nonzero(Masks(self._columns, rows, self._clock.now()).of(rule.products)))
+        with self._following:
+            self._columns.follow()
+            standing = self._table.columns().standing[: self._columns.columns.n]
+            rows = np.flatnonzero((standing > 0) & (standing != Standing.DELETED))
+            return int(np.count_nonzero(Masks(self._columns, rows, self._clock.now()).of(rule.products)))
 
 
 def _readable(

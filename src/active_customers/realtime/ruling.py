@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import log
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ AGES_LOOKED_AT = MINUTE
 """How often filters that ask for ages are asked anew."""
 
 _FEWEST_ROWS = 4_096
+_FURTHEST = log(1e12)
 _CLOSING = (RuleKind.INCLUDE, RuleKind.EXCLUDE)
 _WEIGHING = (RuleKind.BOOST, RuleKind.BURY)
 _ASKING = _CLOSING + _WEIGHING
@@ -89,6 +91,10 @@ class Ruling:
         """Tell whether it is about the products of a rule."""
         return id(rule) in self._asking
 
+    def is_about_products(self) -> bool:
+        """Tell whether a rule is about products, and not only about how a page is made up."""
+        return any(rule.kind != RuleKind.PAGE for rule in self.rules)
+
     def behind(self, state: int, now: int) -> int | None:
         """Return the state since which products have to be asked, -1 for all of them, or None for none of them."""
         if self.state < 0 or self._is_due(now):
@@ -122,7 +128,12 @@ class _Verdict:
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
         self.out = np.zeros(len(rows), np.bool_)
-        self.factors = np.ones(len(rows), np.float32)
+        self._powers = np.zeros(len(rows))
+
+    @property
+    def factors(self) -> NDArray[np.float32]:
+        """The factor of each product, finite and above 0 however many rules multiply."""
+        return np.exp(np.clip(self._powers, -_FURTHEST, _FURTHEST)).astype(np.float32)
 
     def add(self, rule: Rule, found: Mask) -> None:
         """Add what one rule says; `found` are its products."""
@@ -131,7 +142,7 @@ class _Verdict:
         elif rule.kind == RuleKind.EXCLUDE:
             self.out |= found
         else:
-            self.factors[found] *= np.float32(rule.factor)
+            self._powers[found] += log(rule.factor)
 
 
 def catch_up(rulings: Iterable[Ruling], kept: ProductColumns, table: TableColumns, now: int) -> None:
