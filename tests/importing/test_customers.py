@@ -92,6 +92,13 @@ def test_whoever_logs_in_next_on_a_device_gets_its_later_rows(shop, write):
     assert found == [["p", "q"], ["r"], ["s"]]
 
 
+def test_who_logs_in_in_a_file_without_naming_another_id_is_known(shop, write):
+    rows = [row("victim", "view", 0, "secret"), row("victim", "login", 1), row("victim", "login", 2)]
+    shop.bring_in(write("e.jsonl", [*rows, login("mallory", "victim", 3)]))
+    assert (products(shop.store, "mallory"), products(shop.store, "victim")) == ([], ["secret"])
+    assert shop.store.customers.known_as("victim") == "victim"
+
+
 def test_rows_that_nobody_agreed_to_are_passed_over(shop, write):
     levels = [None, "none", "session", "profile"]
     rows = [row("a", "view", i, f"p{i}", consent=level) for i, level in enumerate(levels)]
@@ -160,7 +167,7 @@ steps = st.lists(
     st.one_of(
         st.tuples(st.just("view"), st.sampled_from("abcd"), st.sampled_from("pqr")),
         st.tuples(st.just("cart_add"), st.sampled_from("abcd"), st.sampled_from("pqr")),
-        st.tuples(st.just("login"), st.sampled_from("abcd"), st.sampled_from("abcd")),
+        st.tuples(st.just("login"), st.sampled_from("abcd"), st.sampled_from([*"abcd", None])),
     ),
     min_size=1,
     max_size=20,
@@ -175,13 +182,13 @@ def test_an_import_joins_whom_the_same_events_join_when_they_are_posted(history,
         shop, twin = MemoryShop(Path(folder)), MemoryStore()
         events, rows = [], []
         for i, (kind, customer, said) in enumerate(history):
-            details = {"event_id": f"e{i}", **({"other_customer_id": said} if kind == "login" else {})}
+            other = {"other_customer_id": said} if kind == "login" and said is not None else {}
+            details = {"event_id": f"e{i}", **other}
             product = None if kind == "login" else said
             key = bytes([i]) * 16
             events.append(
                 Event(customer, event_type_named(kind), T + i * MINUTE, product, details=details, dedup_key=key)
             )
-            other = {"other_customer_id": said} if kind == "login" else {}
             rows.append(row(customer, kind, i, product, event_id=f"e{i}", **other))
         twin.events.append(events, NOW)
         shop.store.events.append(events[:posted], NOW)

@@ -167,11 +167,39 @@ def test_nobody_has_to_be_known_before_a_login(store, act, log_in):
     assert store.customers.joined().tolist() == [[1, 0]]
 
 
-def test_a_login_that_names_nobody_joins_nobody(store, act, log_in):
-    act("cookie", LOGIN)
+def test_who_logged_in_naming_nobody_is_known_and_is_joined_to_nobody(store, act, log_in):
+    act("victim", VIEW, "secret")
+    act("victim", LOGIN)
+    assert store.customers.known_as("victim") == "victim"
+    log_in("mallory", "victim")
+    assert (products(store, "mallory"), products(store, "victim")) == ([], ["secret"])
+    assert store.customers.ids("victim") == ["victim"]
+
+
+def test_who_tried_to_join_a_known_customer_is_known_themselves(store, act, log_in):
+    act("victim", LOGIN)
+    log_in("mallory", "victim")
+    log_in("third", "mallory")
+    assert store.customers.known_as("mallory") == "mallory"
+
+
+def test_a_login_without_a_profile_makes_nobody_known(store, act):
+    act("a", LOGIN, details={"consent": "session"})
+    store.customers.end_visits(NOW + HOUR, 10)
+    act("a", VIEW, "p")
+    assert store.customers.known_as("a") is None
+
+
+def test_a_login_under_a_joined_id_that_names_nobody_changes_nothing(store, act, log_in):
     act("cookie", VIEW, "p")
     log_in("known", "cookie")
-    assert products(store, "known") == ["p"]
+    act("cookie", LOGIN)
+    assert store.customers.ids("cookie") == ["cookie", "known"]
+
+
+def test_a_consent_of_a_login_counts_for_that_login_only(store, act):
+    act("a", LOGIN, details={"consent": "profile"})
+    assert store.customers.consent("a") is None
 
 
 def test_the_first_of_a_customers_ids_stays_the_first(store, act, log_in):
@@ -432,6 +460,7 @@ STEPS = st.one_of(
     st.tuples(st.just(VIEW), st.sampled_from("abcd"), st.sampled_from([None, None, "none", "session", "profile"])),
     st.tuples(st.just(CART_ADD), st.sampled_from("abcd"), st.sampled_from([None, None, "session"])),
     st.tuples(st.just(LOGIN), st.sampled_from("abcd"), st.sampled_from("abcd")),
+    st.tuples(st.just(LOGIN), st.sampled_from("abcd"), st.none()),
     st.tuples(st.just(CONSENT), st.sampled_from("abcd"), st.sampled_from(["none", "session", "profile"])),
     st.tuples(st.just("erase"), st.sampled_from("abcd"), st.none()),
     st.tuples(st.just("end"), st.just("a"), st.none()),
@@ -440,7 +469,8 @@ STEPS = st.one_of(
 
 def event_of(make_event, kind, customer, said, time):
     if kind == LOGIN:
-        return make_event(customer, LOGIN, None, time, details={"other_customer_id": said}, session_id="s")
+        details = {} if said is None else {"other_customer_id": said}
+        return make_event(customer, LOGIN, None, time, details=details, session_id="s")
     details = {} if said is None else {"consent": said}
     return make_event(customer, kind, None if kind == CONSENT else f"p{time % 7}", time, details=details)
 

@@ -18,7 +18,8 @@ KnownAs = Callable[[str], str | None]
 
 TURNS = f"""
 SELECT rowid AS place, customer_id, event_type, details FROM fresh
-WHERE event_type IN ({int(EventType.LOGIN)}, {int(EventType.CONSENT)}) AND details IS NOT NULL ORDER BY rowid
+WHERE event_type = {int(EventType.LOGIN)} OR event_type = {int(EventType.CONSENT)} AND details IS NOT NULL
+ORDER BY rowid
 """  # noqa: S608 - constants
 
 
@@ -42,13 +43,21 @@ class Turns:
     def read(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Take rows of `TURNS`, in order."""
         for row in rows:
-            details = orjson.loads(row["details"])
+            details = orjson.loads(row["details"] or b"{}")
             place, customer_id, kind = row["place"], row["customer_id"], EventType(row["event_type"])
             if kind == EventType.LOGIN and NAMES_ANOTHER in details:
                 other_id = self._log_in(place, customer_id, details[NAMES_ANOTHER])
                 self.said.append((place, customer_id, kind, other_id))
+            elif kind == EventType.LOGIN:
+                self._know(place, customer_id)
             elif kind == EventType.CONSENT and said_in(details) is not None:
                 self.said.append((place, customer_id, kind, details["consent"]))
+
+    def _know(self, place: int, customer_id: str) -> None:
+        """Take note of a login that names no other id: once a customer, for the store too."""
+        if self._led_to(customer_id) is None:
+            self._known.add(self._itself(customer_id))
+            self.said.append((place, customer_id, EventType.LOGIN, ""))
 
     def _log_in(self, place: int, customer_id: str, other_id: str) -> str:
         """Apply the rules; return whom the store is to be told of as the other id."""
@@ -60,9 +69,9 @@ class Turns:
                 self._leads[other_id] = None
             return newcomer(other_id, place)
         customer = self._led_to(customer_id) or self._itself(customer_id)
+        self._known.add(customer)
         if leads_to in (self._itself(other_id), customer):
             return other_id
-        self._known.add(customer)
         # What nobody had before is the customer's from the beginning, so that a visit does not end where they log in.
         first = 0 if leads_to is None and other_id not in self._leads else place + 1
         self.spells.append((other_id, first, customer))

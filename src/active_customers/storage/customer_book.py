@@ -2,7 +2,8 @@
 
 An id leads to one number, that of the customer whose acts the next ones are. A number has at most one owner, for life:
 
-* Who was logged in as is *known* and owns themselves; known customers are never joined to each other.
+* Who was logged in as, whether or not the login named another id, is *known* and owns themselves; known customers are
+  never joined to each other.
 * A `login` that names another id lets that id lead to the customer from then on. What was done under it before, as
   somebody of its own, becomes the customer's: their number gets an owner. That happens once; who logs in on the same
   device next gets what is done there from then on, and nothing of before.
@@ -93,6 +94,11 @@ class CustomerBook:
         self._ids.drop_state(customer)
         return not was_refused
 
+    def know(self, customer: int) -> None:
+        """Note that somebody logged in as a customer, unless that number is a visit's or another's by now."""
+        if self._tables.visits.get(_key(customer)) is None and self.owner(customer) == NO_NUMBER:
+            self._own(customer, customer)
+
     def log_in(self, customer_id: str, other_id: str) -> Login | None:
         """Apply the rules to a login that names another id; None where it changes nothing."""
         for each in (customer_id, other_id):
@@ -100,11 +106,11 @@ class CustomerBook:
         customer = self._ids.number(customer_id)
         if other_id.partition(_NEWCOMER)[0] == customer_id:
             return self._log_out(customer_id, customer, self._ids.find(other_id))
+        self.know(customer)
         before = self._ids.find(other_id)
         is_its_own = before != NO_NUMBER and self._ids.text(before) == other_id
         if before == customer or (is_its_own and self.owner(before) == before):
             return None
-        self._own(customer, customer)
         number = before if is_its_own else self._ids.add(other_id)
         self._own(number, customer)
         self._ids.point(other_id, customer)

@@ -30,7 +30,7 @@ TURNS = "turns.jsonl"
 class StagedTurn(NamedTuple):
     """What an imported row says of a customer beyond their acts, in the order of the rows.
 
-    `said` is the other id of a login, the level of a consent, the rule by which a robot was recognised (a `kind` of
+    `said` is the other id of a login (empty where it names none), the level of a consent, the rule by which a robot was recognised (a `kind` of
     FORGOTTEN). `customer` is the number that `customer_id` had when the import was made.
     """
 
@@ -43,7 +43,7 @@ class StagedTurn(NamedTuple):
     def entry(self, arrival: int) -> LogEntry:
         """Return it as the log's entries are that say such things."""
         name = "consent" if self.kind == EventType.CONSENT else NAMES_ANOTHER
-        event = Event(self.customer_id, self.kind, self.time, details={name: self.said})
+        event = Event(self.customer_id, self.kind, self.time, details={name: self.said} if self.said else {})
         return LogEntry(0, arrival, self.customer, NO_NUMBER, 0, event)
 
 
