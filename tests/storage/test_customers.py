@@ -360,6 +360,34 @@ def test_no_history_is_joined_by_who_wants_no_profile(store, act, log_in):
     assert store.customers.known_as("cookie") is None
 
 
+def test_what_was_refused_before_a_login_teaches_nothing_after_it(store, act, log_in):
+    agree(act, "known", "profile")
+    act("cookie", VIEW, "p")
+    agree(act, "cookie", "none")
+    passed_over = store.customers.passed_over().tolist()
+    assert passed_over == [1]
+    log_in("known", "cookie")
+    assert (store.customers.passed_over().tolist(), store.customers.joined().tolist()) == (passed_over, [])
+    assert (store.customers.consent("cookie"), store.customers.known_as("cookie")) == ("none", None)
+
+
+def test_who_refused_is_joined_with_nobody_by_a_login_that_agrees_for_itself(store, act, log_in):
+    agree(act, "known", "none")
+    act("cookie", VIEW, "p")
+    act("known", LOGIN, details={"other_customer_id": "cookie", "consent": "profile"})
+    assert (store.customers.joined().tolist(), products(store, "cookie")) == ([], ["p"])
+
+
+def test_who_agrees_again_can_be_joined_again(store, act, log_in):
+    agree(act, "cookie", "none")
+    log_in("known", "cookie")
+    for customer in ("cookie", "known"):
+        agree(act, customer, "profile")
+    act("cookie", VIEW, "p")
+    log_in("known", "cookie")
+    assert products(store, "known") == ["p"]
+
+
 def test_what_a_cookie_refused_is_refused_by_who_logs_in_and_never_said(store, act, log_in):
     agree(act, "cookie", "none")
     act("known", VIEW, "p")
@@ -370,6 +398,8 @@ def test_what_a_cookie_refused_is_refused_by_who_logs_in_and_never_said(store, a
     agree(act, "second", "profile")
     log_in("second", "tablet")
     assert store.customers.consent("second") == "profile"
+    assert store.customers.joined().tolist() == []
+    assert store.customers.passed_over().tolist() == [0, 1, 2]
 
 
 def test_an_erasure_in_the_middle_of_a_visit_takes_both(store, act):

@@ -7,6 +7,7 @@ An id leads to one number, that of the customer whose acts the next ones are. A 
 * A `login` that names another id lets that id lead to the customer from then on. What was done under it before, as
   somebody of its own, becomes the customer's: their number gets an owner. That happens once; who logs in on the same
   device next gets what is done there from then on, and nothing of before.
+* Who agreed to less than a profile is joined with nobody; a customer who never said agrees to what the other id did.
 * A `login` that names the customer's own id is a logout where the id leads to another: it is somebody new from then on.
 
 A *visit* is what is done under an id that agreed to no more than the session: somebody of their own for as long as it
@@ -111,6 +112,10 @@ class CustomerBook:
         is_its_own = before != NO_NUMBER and self._ids.text(before) == other_id
         if before == customer or (is_its_own and self.owner(before) == before):
             return None
+        if self._is_refused(customer):
+            return None
+        if is_its_own and self._is_refused(before):
+            return Login(customer, consent=self._unsaid(before, customer))
         number = before if is_its_own else self._ids.add(other_id)
         self._own(number, customer)
         self._ids.point(other_id, customer)
@@ -128,13 +133,20 @@ class CustomerBook:
             self._ids.rename(newcomer, customer_id)
         return Login(customer)
 
+    def _is_refused(self, number: int) -> bool:
+        return self._tables.refused.get(_key(number)) is not None
+
+    def _unsaid(self, number: int, owner: int) -> str | None:
+        """Return what was said under a number, where its owner never said; else None."""
+        said, consents = self._tables.consents.get(_key(number)), self._tables.consents
+        return CONSENTS[said[0]] if said is not None and consents.get(_key(owner)) is None else None
+
     def _passed_on(self, number: int, owner: int) -> tuple[str | None, str | None]:
         """Return the consent that is to be an owner's, and the rule by which they are a robot now, if any."""
-        consents, robots = self._tables.consents, self._tables.robots
-        said, robot = consents.get(_key(number)), robots.get(_key(number))
-        for table in (consents, robots, self._tables.refused):
+        consent, robots = self._unsaid(number, owner), self._tables.robots
+        robot = robots.get(_key(number))
+        for table in (self._tables.consents, robots):
             table.delete(_key(number))
-        consent = CONSENTS[said[0]] if said is not None and consents.get(_key(owner)) is None else None
         if robot is None or robots.get(_key(owner)) is not None:
             return consent, None
         robots.put(_key(owner), robot)
@@ -154,7 +166,7 @@ class CustomerBook:
             return NO_NUMBER
         owner = self.owner(number)
         customer = number if owner == NO_NUMBER else owner
-        return customer if self._tables.refused.get(_key(customer)) is None else NO_NUMBER
+        return NO_NUMBER if self._is_refused(customer) else customer
 
     def numbers(self, customer_id: str) -> list[int]:
         """Return all numbers of the customer that an id leads to, their own first; none when they are unknown."""

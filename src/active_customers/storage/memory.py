@@ -231,7 +231,7 @@ class MemoryLog:
                 self._store(forgotten_entry(entry, self._next, {"consent": consent}))
 
     def _log_in(self, entry: LogEntry) -> str | None:
-        """Note that a customer logged in, and join who that joins; return the consent that is theirs by that, if any."""
+        """Note that a customer logged in, and join whom that joins; return the consent that passes to them, if any."""
         book, details = self._customers.book(), entry.event.details
         if NAMES_ANOTHER not in details:
             book.know(entry.customer)

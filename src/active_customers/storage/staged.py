@@ -30,8 +30,8 @@ TURNS = "turns.jsonl"
 class StagedTurn(NamedTuple):
     """What an imported row says of a customer beyond their acts, in the order of the rows.
 
-    `said` is the other id of a login (empty where it names none), the level of a consent, the rule by which a robot was recognised (a `kind` of
-    FORGOTTEN). `customer` is the number that `customer_id` had when the import was made.
+    `said` is the other id of a login (empty where it names none), the level of a consent, the rule by which a robot was
+    recognised (a `kind` of FORGOTTEN). `customer` is the number that `customer_id` had when the import was made.
     """
 
     customer: int

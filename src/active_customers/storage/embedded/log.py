@@ -131,7 +131,7 @@ class EmbeddedLog:
                 batch.entries.append(forgotten_entry(entry, batch.next_position, {"consent": consent}))
 
     def _log_in(self, txn: lmdb.Transaction, batch: _Batch, entry: LogEntry) -> str | None:
-        """Note that a customer logged in, and join who that joins; return the consent that is theirs by that, if any."""
+        """Note that a customer logged in, and join whom that joins; return the consent that passes to them, if any."""
         if NAMES_ANOTHER not in entry.event.details:
             batch.book.know(entry.customer)
             return None
