@@ -122,6 +122,58 @@ def test_a_consent_in_a_file_counts_from_then_on(shop, write, make_event):
     assert not shop.store.events.append([make_event("a", EventType.VIEW, "p")], NOW)[0].is_kept
 
 
+NOT_KEPT = {"no consent to a profile": 2}
+
+
+def test_who_refused_in_the_store_is_in_no_archive_by_a_file(shop, write, make_event):
+    agree = make_event("known", EventType.CONSENT, details={"consent": "none"})
+    joins = make_event("known", EventType.LOGIN, details={"other_customer_id": "cookie"})
+    shop.store.events.append([joins, agree], NOW)
+    rows = [row("known", "view", 0, "p"), row("cookie", "view", 1, "p"), row("other", "view", 2, "q")]
+    report = shop.bring_in(write("e.jsonl", [*rows, row("known", "view", 3, "r", consent="profile")]))
+    assert (report.accepted, report.ignored) == (2, NOT_KEPT)
+    kept = [(event["customer"], event["product"]) for event in shop.events() if event["product"]]
+    assert kept == [("other", "q"), ("known", "r")]
+
+
+def test_a_file_of_refused_rows_only_is_imported_as_nothing(shop, write, make_event):
+    shop.store.events.append([make_event("a", EventType.CONSENT, details={"consent": "session"})], NOW)
+    report = shop.bring_in(write("e.jsonl", [row("a", "view", 0, "p"), row("a", "view", 1, "p")]))
+    assert (report.accepted, report.ignored, shop.adopted) == (0, NOT_KEPT, 0)
+
+
+def test_a_consent_in_a_file_counts_for_later_rows_until_another(shop, write):
+    levels = {1: "none", 3: "profile", 5: "session"}
+    rows = [row("a", "view", i, f"p{i}") for i in (0, 2, 4, 6)]
+    rows += [row("a", "consent", minute, consent=level) for minute, level in levels.items()]
+    report = shop.bring_in(write("e.jsonl", rows))
+    assert (report.accepted, report.ignored) == (5, NOT_KEPT)
+    assert [event["product"] for event in shop.events() if event["product"]] == ["p0", "p4"]
+
+
+def test_a_consent_in_a_file_counts_for_whom_its_logins_join(shop, write):
+    rows = [login("known", "cookie", 0), row("known", "consent", 1, consent="none")]
+    report = shop.bring_in(write("e.jsonl", [*rows, row("cookie", "view", 2, "p"), row("known", "view", 3, "q")]))
+    assert (report.accepted, report.ignored) == (2, NOT_KEPT)
+
+
+def test_a_login_in_a_file_joins_nobody_who_refused(shop, write, make_event):
+    shop.store.events.append([make_event("refused", EventType.CONSENT, details={"consent": "none"})], NOW)
+    rows = [
+        row("known", "consent", 0, consent="profile"),
+        row("cookie", "view", 1, "p"),
+        row("cookie", "consent", 2, consent="none"),
+        login("known", "cookie", 3),
+        login("known", "refused", 4),
+        login("refused", "tablet", 5),
+        row("tablet", "view", 6, "q"),
+    ]
+    shop.bring_in(write("e.jsonl", rows))
+    assert (products(shop.store, "known"), products(shop.store, "tablet")) == ([], ["q"])
+    assert shop.store.customers.joined().tolist() == []
+    assert len(shop.store.customers.passed_over()) == 2
+
+
 def test_robots_in_a_file_are_noted(shop, write):
     agent = {"user_agent": "Googlebot/2.1"}
     rows = [

@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from active_customers.core.event import EventType
+from active_customers.importing.consents import drop_refused
 from active_customers.importing.event_rows import SCHEMA
 from active_customers.importing.robots import robots_among
-from active_customers.importing.turns import TURNS, KnownAs, Turns
+from active_customers.importing.turns import TURNS, Turns
+from active_customers.storage.base import Customers
 from active_customers.storage.robots import RobotConfig
 from active_customers.storage.staged import StagedTurn
 
@@ -127,7 +131,7 @@ class Staging:
         quoted = ", ".join("'" + str(path).replace("'", "''") + "'" for path in parts)
         self._connection.execute(_FRESH.format(unknown=_UNKNOWN.format(parts=quoted) if parts else ""))
         self._connection.execute("DROP TABLE staged")
-        return Facts(*self._connection.execute(_FACTS).fetchall()[0])
+        return self.facts()
 
     def number(self, what: str, number: Callable[[Sequence[str]], list[int]]) -> None:
         """Ask for the numbers of all "customer" or "product" ids, each once, in the order of their first event."""
@@ -141,12 +145,20 @@ class Staging:
             cursor.unregister("batch")
         cursor.close()
 
-    def turns(self, known_as: KnownAs, number: Callable[[Sequence[str]], list[int]]) -> list[StagedTurn]:
+    def drop_refused(self, refused: NDArray[np.uint32]) -> int:
+        """Drop rows of who agreed to less than a profile (see `consents.drop_refused`); return how many."""
+        return drop_refused(self._connection, refused)
+
+    def facts(self) -> Facts:
+        """Return what the rows amount to."""
+        return Facts(*self._connection.execute(_FACTS).fetchall()[0])
+
+    def turns(self, customers: Customers, number: Callable[[Sequence[str]], list[int]]) -> list[StagedTurn]:
         """Give rows to the customers whose they are by the logins among them; call it when customers have numbers.
 
         Returns what the store is to note of logins and consents when it adopts the import.
         """
-        turns = Turns(known_as)
+        turns = Turns(customers.known_as, customers.consent)
         for batch in self._read(TURNS, _IDS_PER_CALL):
             turns.read(batch.to_pylist())
         owners = list(dict.fromkeys(owner for _, _, owner in turns.spells))

@@ -213,6 +213,10 @@ class Customers(Protocol):
         """
         ...
 
+    def refused(self) -> NDArray[np.uint32]:
+        """Return the numbers, ascending, of who agreed to less than a profile; of joined customers the owner's."""
+        ...
+
     def passed_over(self) -> NDArray[np.uint32]:
         """Return the numbers, ascending, of whom nothing is to be learned: robots, and who wants no profile."""
         ...

@@ -229,11 +229,15 @@ class CustomerBook:
             found.append(Robot(number, rule, since, self._ids.text(number) or ""))
         return [robot for robot in found if robot.rule]
 
+    def refused(self) -> NDArray[np.uint32]:
+        """Return the numbers, ascending, of who agreed to less than a profile."""
+        keys = b"".join(key for key, _ in self._tables.refused.items())
+        return np.frombuffer(keys, ">u4").astype(np.uint32)
+
     def passed_over(self) -> NDArray[np.uint32]:
         """Return the numbers, ascending, of robots and of who agreed to less than a profile."""
         robots = [key for key, record in self._tables.robots.items() if record[8:]]
-        refused = [key for key, _ in self._tables.refused.items()]
-        owners = np.frombuffer(b"".join(robots + refused), ">u4").astype(np.uint32)
+        owners = np.union1d(np.frombuffer(b"".join(robots), ">u4").astype(np.uint32), self.refused())
         pairs = self._pairs()
         numbers: NDArray[np.uint32] = np.union1d(owners, pairs[np.isin(pairs[:, 1], owners), 0])
         return numbers

@@ -191,6 +191,10 @@ class MemoryCustomers:
         """Return number and owner of everybody whose history became another's: uint32[n, 2]."""
         return self.book().joined()
 
+    def refused(self) -> NDArray[np.uint32]:
+        """Return the numbers of who agreed to less than a profile, ascending."""
+        return self.book().refused()
+
     def passed_over(self) -> NDArray[np.uint32]:
         """Return the numbers of whom nothing is learned, but for erased ones, ascending."""
         return self.book().passed_over()
