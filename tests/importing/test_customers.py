@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -267,6 +268,32 @@ def test_an_erasure_while_a_login_is_imported_brings_nobody_back(tmp_path, write
     import_events(request, EventStore(writer, store), ManualClock(NOW))
     assert store.sessions.find("known") == (NO_NUMBER, None)
     assert store.customers.known_as("cookie") is None
+    store.close()
+
+
+def test_an_erasure_of_the_id_that_a_login_in_an_import_names_leaves_no_mention_of_it(tmp_path, write, make_event):
+    """Though the erasure is done on disk before the import is adopted."""
+    directory = DataDirectory(tmp_path / "data")
+    directory.prepare()
+    store = EmbeddedStore(directory.store, writer=True).open()
+    store.events.append([make_event("cookie", EventType.VIEW, "p")], NOW)
+
+    class ErasesInBetween(DirectWriter):
+        def reserve(self, count):
+            if count:
+                self.erase("cookie")
+                self.finish_erasures()
+            return super().reserve(count)
+
+    writer = ErasesInBetween(directory, store, ManualClock(NOW))
+    request = ImportRequest([write("e.jsonl", [login("known", "cookie", 2)])], directory.root)
+    import_events(request, EventStore(writer, store), ManualClock(NOW))
+    assert store.customers.ids("known") == ["known"]
+    assert store.customers.known_as("known") == "known"
+    assert store.sessions.find("cookie") == (NO_NUMBER, None)
+    rows = [row for part in writer._archive.parts() for row in pq.read_table(part.path).to_pylist()]
+    assert [row["position"] for row in rows] == [1, 3]
+    assert "cookie" not in str(rows)
     store.close()
 
 

@@ -19,6 +19,7 @@ from active_customers.storage.admission import NOT_KEPT, CustomerRules
 from active_customers.storage.embedded import EmbeddedStore
 from active_customers.storage.memory import MemoryStore
 from active_customers.storage.robots import RATE, TIRELESS, USER_AGENT, RobotConfig
+from active_customers.storage.staged import StagedTurn
 
 VIEW, CART_ADD, LOGIN, CONSENT = EventType.VIEW, EventType.CART_ADD, EventType.LOGIN, EventType.CONSENT
 
@@ -225,6 +226,24 @@ def test_an_erasure_takes_what_was_joined_with_it(store, act, log_in):
     left = [entry.event for entry in store.events.read(1, 99)]
     assert [event.customer_id for event in left if event.customer_id] == ["other"]
     assert not any("cookie" in str(event) or "known" in str(event) for event in left)
+
+
+def note_turns(store, turns):
+    if isinstance(store, MemoryStore):
+        store.events.note_turns(turns, NOW)
+    else:
+        store.events.note_turns("import", turns, NOW, len(turns))
+
+
+def test_a_login_of_an_import_joins_nobody_who_was_erased_since_it_was_made(store, act):
+    act("known", VIEW, "p")
+    act("cookie", VIEW, "q")
+    turn = StagedTurn(0, "known", LOGIN, "cookie", NOW, store.sessions.find("cookie")[0])
+    store.erasures.erase("cookie", NOW)
+    note_turns(store, [turn])
+    assert store.customers.ids("known") == ["known"]
+    assert store.customers.known_as("known") == "known"
+    assert store.sessions.find("cookie")[0] == NO_NUMBER
 
 
 def test_an_erasure_leaves_an_id_that_is_somebody_elses_by_now(store, act, log_in):

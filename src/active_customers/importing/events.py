@@ -58,7 +58,7 @@ def import_events(
         with import_folder(imports, imported.now) as folder:
             facts = _staged(imported, folder, store)
             if facts.rows:
-                seal(folder, imported.now)
+                seal(folder, imported.now, imported.since)
                 store.writer.adopt(folder)
             return imported.finished(folder / REJECTS)
 
@@ -93,6 +93,7 @@ class _EventImport:
 
     def __init__(self, request: ImportRequest, now: int, progress: Progress) -> None:
         self.now = now
+        self.since = 1
         self._started = time.perf_counter()
         self.request = request
         self._preset = request.choose_preset("events")
@@ -128,6 +129,7 @@ class _EventImport:
         Returns what it amounts to once rows that their customers do not want kept are gone.
         """
         config, customers = self.request.config, store.store.customers
+        self.since = store.writer.reserve(0)
         stage.number("product", store.writer.number_products)
         stage.number("customer", store.writer.number_customers)
         refused = customers.refused()

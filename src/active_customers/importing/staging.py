@@ -15,11 +15,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from active_customers.core.event import EventType
+from active_customers.core.identifiers import NO_NUMBER
 from active_customers.importing.consents import drop_refused
 from active_customers.importing.event_rows import SCHEMA
 from active_customers.importing.robots import robots_among
 from active_customers.importing.turns import TURNS, Turns
 from active_customers.storage.base import Customers
+from active_customers.storage.customer_book import is_of_a_shop
 from active_customers.storage.robots import RobotConfig
 from active_customers.storage.staged import StagedTurn
 
@@ -167,20 +169,25 @@ class Staging:
         self._register("owner_numbers", (list(numbers), list(numbers.values())), _NUMBERS)
         for step in _WHOSE if turns.spells else ():
             self._connection.execute(step)
-        return self._staged(turns)
+        return self._staged(turns, number)
 
     def _register(self, name: str, columns: Iterable[Sequence[object]], schema: pa.Schema) -> None:
         arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
         self._connection.register(name, pa.table(arrays, schema=schema))
 
-    def _staged(self, turns: Turns) -> list[StagedTurn]:
+    def _staged(self, turns: Turns, number: Callable[[Sequence[str]], list[int]]) -> list[StagedTurn]:
         """Return what turns said with numbers and times."""
         places = {said[0]: said for said in turns.said}
         if not places:
             return []
         self._connection.register("places", pa.table({"place": pa.array(places, pa.int64())}))
         rows = self._connection.execute(_SAID).fetchall()
-        return [StagedTurn(number, *places[place][1:], time) for place, number, time in rows]
+        others = sorted({said for _, _, kind, said in turns.said if kind == EventType.LOGIN and is_of_a_shop(said)})
+        numbers = dict(zip(others, number(others) if others else [], strict=True))
+        return [
+            StagedTurn(customer, *places[place][1:], time, numbers.get(places[place][3], NO_NUMBER))
+            for place, customer, time in rows
+        ]
 
     def robots(self, config: RobotConfig) -> list[StagedTurn]:
         """Return which customers are robots, for the store to note."""

@@ -361,6 +361,11 @@ def newcomer(customer_id: str, place: int) -> str:
     return f"{customer_id}{_NEWCOMER}{place}"
 
 
+def is_of_a_shop(customer_id: str) -> bool:
+    """Tell whether an id may be one of a shop's: neither empty nor a `newcomer`'s."""
+    return customer_id != "" and _NEWCOMER not in customer_id
+
+
 def _before(visit: bytes) -> int:
     return int.from_bytes(visit[:4], "big")
 

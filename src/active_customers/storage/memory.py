@@ -206,8 +206,9 @@ class MemoryLog:
 
     def note_turns(self, turns: Iterable[StagedTurn], arrival: int) -> None:
         """Apply what an import says of logins, consents and robots (see `EmbeddedLog.note_turns`)."""
-        for turn in turns:
-            if self._sessions.customers.text(turn.customer) is None:
+        for staged in turns:
+            turn = staged.without(lambda number: self._sessions.customers.text(number) is None)
+            if turn is None:
                 continue
             if turn.kind == EventType.FORGOTTEN:
                 self._flag(turn.entry(arrival), turn.said)

@@ -285,8 +285,9 @@ class EmbeddedLog:
         """
         with self._appending, self._env.writing() as txn:
             batch = _Batch(self._customers.book(txn), self._env.counter(txn, _NEXT_POSITION), arrival)
-            for turn in turns:
-                if self._sessions.customers.text(txn, turn.customer) is None:
+            for staged in turns:
+                turn = staged.without(lambda number: self._sessions.customers.text(txn, number) is None)
+                if turn is None:
                     continue
                 if turn.kind == EventType.FORGOTTEN:
                     self._flag(txn, batch, turn.entry(arrival), turn.said)
