@@ -486,6 +486,17 @@ def test_who_logs_in_where_a_robot_was_is_one(store, act, log_in):
     assert store.customers.changes() == before + 1
 
 
+def test_whom_a_robot_logs_in_as_the_next_of_is_passed_over_and_that_is_said(store, act, log_in):
+    agent = {"metadata": {"user_agent": "Googlebot"}}
+    act("bot", VIEW, "p", details=agent)
+    act("cookie", VIEW, "q")
+    for other in ("cookie", "never-seen"):
+        before = store.customers.changes(), len(store.customers.passed_over())
+        log_in("bot", other)
+        assert len(store.customers.passed_over()) == before[1] + 1
+        assert store.customers.changes() == before[0] + 1
+
+
 def test_a_robot_without_consent_to_a_profile_is_recognised_all_the_same(store, act):
     details = {"consent": "session", "metadata": {"user_agent": "curl/8.5"}}
     act("bot", VIEW, "p", details=details)
@@ -507,6 +518,8 @@ def test_rates_and_tirelessness_are_recognised_as_events_come(with_rules, make_e
 
 STEPS = st.one_of(
     st.tuples(st.just(VIEW), st.sampled_from("abcd"), st.sampled_from([None, None, "none", "session", "profile"])),
+    st.tuples(st.just("crawl"), st.sampled_from("abcd"), st.none()),
+    st.tuples(st.just("acquit"), st.sampled_from("abcd"), st.none()),
     st.tuples(st.just(CART_ADD), st.sampled_from("abcd"), st.sampled_from([None, None, "session"])),
     st.tuples(st.just(LOGIN), st.sampled_from("abcd"), st.sampled_from("abcd")),
     st.tuples(st.just(LOGIN), st.sampled_from("abcd"), st.none()),
@@ -520,6 +533,8 @@ def event_of(make_event, kind, customer, said, time):
     if kind == LOGIN:
         details = {} if said is None else {"other_customer_id": said}
         return make_event(customer, LOGIN, None, time, details=details, session_id="s")
+    if kind == "crawl":
+        return make_event(customer, VIEW, "p", time, details={"metadata": {"user_agent": "Googlebot"}})
     details = {} if said is None else {"consent": said}
     return make_event(customer, kind, None if kind == CONSENT else f"p{time % 7}", time, details=details)
 
@@ -536,15 +551,14 @@ def test_both_adapters_agree_on_who_is_whom_whatever_happens(tmp_path_factory, m
             now += minutes * MINUTE
             batch = []
             for kind, customer, said in steps:
-                if kind == "erase":
-                    mine, theirs = (store.erasures.erase(customer, now) for store in (memory, embedded))
-                    assert (mine is None) == (theirs is None)
-                    assert mine is None or replace(mine, digest="") == replace(theirs, digest="")
-                elif kind == "end":
-                    assert memory.customers.end_visits(now, 5) == embedded.customers.end_visits(now, 5)
+                if kind in ("erase", "acquit", "end"):
+                    assert_alike(kind, customer, (memory, embedded), now)
                 else:
                     batch.append(event_of(make_event, kind, customer, said, now + len(batch)))
+            before = [passed_over(store) for store in (memory, embedded)]
             assert memory.events.append(batch, now) == embedded.events.append(batch, now)
+            for store, (changes, numbers) in zip((memory, embedded), before, strict=True):
+                assert passed_over(store)[0] > changes or passed_over(store)[1] == numbers
         assert memory.events.read(1, 10_000) == embedded.events.read(1, 10_000)
         for number in range(memory.sessions.n_customers()):
             mine, theirs = (store.sessions.state_of_number(number) for store in (memory, embedded))
@@ -557,6 +571,23 @@ def test_both_adapters_agree_on_who_is_whom_whatever_happens(tmp_path_factory, m
         assert_each_number_has_one_place(embedded)
     finally:
         embedded.close()
+
+
+def assert_alike(kind, customer, stores, now):
+    """Do what is no event, and compare what both answer."""
+    if kind == "erase":
+        mine, theirs = (store.erasures.erase(customer, now) for store in stores)
+        assert (mine and replace(mine, digest="")) == (theirs and replace(theirs, digest=""))
+    elif kind == "acquit":
+        mine, theirs = (store.customers.acquit(customer) for store in stores)
+        assert mine == theirs
+    else:
+        mine, theirs = (store.customers.end_visits(now, 5) for store in stores)
+        assert mine == theirs
+
+
+def passed_over(store):
+    return store.customers.changes(), store.customers.passed_over().tolist()
 
 
 def assert_each_number_has_one_place(store):

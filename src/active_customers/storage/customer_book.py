@@ -117,11 +117,13 @@ class CustomerBook:
         if is_its_own and self._is_refused(before):
             return Login(customer, consent=self._unsaid(before, customer))
         number = before if is_its_own else self._ids.add(other_id)
+        were_robots = self._is_robot(customer), is_its_own and self._is_robot(number)
         self._own(number, customer)
         self._ids.point(other_id, customer)
-        if not is_its_own:
-            return Login(customer)
-        return Login(customer, before, *self._passed_on(before, customer))
+        consent, rule = self._passed_on(number, customer)
+        moved = number if is_its_own else NO_NUMBER
+        passes_over = were_robots != (self._is_robot(customer), self._is_robot(customer))
+        return Login(customer, moved, consent, rule, passes_over)
 
     def _log_out(self, customer_id: str, customer: int, newcomer: int) -> Login | None:
         """Let an id that leads to a customer stand for somebody new, who may have a number already."""
@@ -135,6 +137,9 @@ class CustomerBook:
 
     def _is_refused(self, number: int) -> bool:
         return self._tables.refused.get(_key(number)) is not None
+
+    def _is_robot(self, number: int) -> bool:
+        return (self._tables.robots.get(_key(number)) or b"")[8:] != b""
 
     def _unsaid(self, number: int, owner: int) -> str | None:
         """Return what was said under a number, where its owner never said; else None."""

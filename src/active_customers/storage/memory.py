@@ -242,8 +242,9 @@ class MemoryLog:
             return None
         if self._sessions.merge(login, entry.event.session_id):
             self._store(joined_entry(entry, self._next, login.moved))
-        if login.robot is not None:
+        if login.passes_over:
             self._customers.note_change()
+        if login.robot is not None:
             self._store(forgotten_entry(entry, self._next, {"robot": login.robot}))
         return login.consent
 

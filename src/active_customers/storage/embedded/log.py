@@ -140,8 +140,9 @@ class EmbeddedLog:
             return None
         if self._sessions.merge(txn, login, entry.event.session_id):
             batch.entries.append(joined_entry(entry, batch.next_position, login.moved))
-        if login.robot is not None:
+        if login.passes_over:
             self._customers.note_change(txn)
+        if login.robot is not None:
             batch.entries.append(forgotten_entry(entry, batch.next_position, {"robot": login.robot}))
         return login.consent
 
