@@ -80,10 +80,6 @@ class MemorySessions:
         """Return the state of a customer by number, or None."""
         return self._states.get(customer)
 
-    def number_customers(self, customer_ids: Sequence[str]) -> list[int]:
-        """Return the numbers of customers, giving new ones where needed."""
-        return [self.customers.number(customer_id) for customer_id in customer_ids]
-
     def n_customers(self) -> int:
         """Return how many customer numbers have been given."""
         return len(self.customers.ids)
@@ -166,6 +162,11 @@ class MemoryCustomers:
     def note_change(self) -> None:
         """Note that other customers are to be passed over than before."""
         self._changes += 1
+
+    def number(self, customer_ids: Sequence[str]) -> list[int]:
+        """Return the numbers of customers but for visits under way, giving new ones where needed."""
+        book = self.book()
+        return [book.lasting(customer_id) for customer_id in customer_ids]
 
     def known_as(self, customer_id: str) -> str | None:
         """Return the id of the known customer that an id leads to, or None (see `Customers`)."""
