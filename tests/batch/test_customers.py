@@ -70,6 +70,17 @@ def test_training_sees_one_customer_and_passes_over_robots_and_refusals(history)
     assert history.columns["customer"].tolist() == [1, 1, 1, 1, 2]
 
 
+def test_a_return_after_a_login_takes_back_what_was_bought_before_it(directory, writer, say):
+    say("guest", EventType.PURCHASE, "p", -9)
+    say("known", EventType.LOGIN, other_customer_id="guest")
+    say("known", EventType.REFUND, "p", -1)
+    say("other", EventType.PURCHASE, "p", -9)
+    writer.archive_log()
+    found = read_history(Archive(directory.archive), RefreshConfig(), directory.root / "scratch", WhoIsWho.of(writer))
+    assert found.columns["customer"].tolist() == [1, 2]
+    assert found.columns["event_type"].tolist() == [VIEW, EventType.PURCHASE]
+
+
 def test_features_are_of_one_customer(directory, writer, history):
     job = Refresh(directory, ManualClock(NOW + HOUR), RefreshConfig(), ModelConfigs())
     version = job.run(writer, lambda _done, _total: None).version

@@ -37,7 +37,7 @@ class MemoryShop:
         return self.store.catalog.number_products(product_ids)
 
     def number_customers(self, customer_ids: Sequence[str]) -> list[int]:
-        return self.store.sessions.number_customers(customer_ids)
+        return self.store.customers.number(customer_ids)
 
     def put_products(self, products: Sequence[Product]) -> int:
         return self.store.catalog.put_products(products)

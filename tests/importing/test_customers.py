@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -92,6 +93,13 @@ def test_whoever_logs_in_next_on_a_device_gets_its_later_rows(shop, write):
     assert found == [["p", "q"], ["r"], ["s"]]
 
 
+def test_who_logs_in_in_a_file_without_naming_another_id_is_known(shop, write):
+    rows = [row("victim", "view", 0, "secret"), row("victim", "login", 1), row("victim", "login", 2)]
+    shop.bring_in(write("e.jsonl", [*rows, login("mallory", "victim", 3)]))
+    assert (products(shop.store, "mallory"), products(shop.store, "victim")) == ([], ["secret"])
+    assert shop.store.customers.known_as("victim") == "victim"
+
+
 def test_rows_that_nobody_agreed_to_are_passed_over(shop, write):
     levels = [None, "none", "session", "profile"]
     rows = [row("a", "view", i, f"p{i}", consent=level) for i, level in enumerate(levels)]
@@ -113,6 +121,58 @@ def test_a_consent_in_a_file_counts_from_then_on(shop, write, make_event):
     assert shop.store.customers.consent("a") == "none"
     assert shop.store.sessions.state("a") is None
     assert not shop.store.events.append([make_event("a", EventType.VIEW, "p")], NOW)[0].is_kept
+
+
+NOT_KEPT = {"no consent to a profile": 2}
+
+
+def test_who_refused_in_the_store_is_in_no_archive_by_a_file(shop, write, make_event):
+    agree = make_event("known", EventType.CONSENT, details={"consent": "none"})
+    joins = make_event("known", EventType.LOGIN, details={"other_customer_id": "cookie"})
+    shop.store.events.append([joins, agree], NOW)
+    rows = [row("known", "view", 0, "p"), row("cookie", "view", 1, "p"), row("other", "view", 2, "q")]
+    report = shop.bring_in(write("e.jsonl", [*rows, row("known", "view", 3, "r", consent="profile")]))
+    assert (report.accepted, report.ignored) == (2, NOT_KEPT)
+    kept = [(event["customer"], event["product"]) for event in shop.events() if event["product"]]
+    assert kept == [("other", "q"), ("known", "r")]
+
+
+def test_a_file_of_refused_rows_only_is_imported_as_nothing(shop, write, make_event):
+    shop.store.events.append([make_event("a", EventType.CONSENT, details={"consent": "session"})], NOW)
+    report = shop.bring_in(write("e.jsonl", [row("a", "view", 0, "p"), row("a", "view", 1, "p")]))
+    assert (report.accepted, report.ignored, shop.adopted) == (0, NOT_KEPT, 0)
+
+
+def test_a_consent_in_a_file_counts_for_later_rows_until_another(shop, write):
+    levels = {1: "none", 3: "profile", 5: "session"}
+    rows = [row("a", "view", i, f"p{i}") for i in (0, 2, 4, 6)]
+    rows += [row("a", "consent", minute, consent=level) for minute, level in levels.items()]
+    report = shop.bring_in(write("e.jsonl", rows))
+    assert (report.accepted, report.ignored) == (5, NOT_KEPT)
+    assert [event["product"] for event in shop.events() if event["product"]] == ["p0", "p4"]
+
+
+def test_a_consent_in_a_file_counts_for_whom_its_logins_join(shop, write):
+    rows = [login("known", "cookie", 0), row("known", "consent", 1, consent="none")]
+    report = shop.bring_in(write("e.jsonl", [*rows, row("cookie", "view", 2, "p"), row("known", "view", 3, "q")]))
+    assert (report.accepted, report.ignored) == (2, NOT_KEPT)
+
+
+def test_a_login_in_a_file_joins_nobody_who_refused(shop, write, make_event):
+    shop.store.events.append([make_event("refused", EventType.CONSENT, details={"consent": "none"})], NOW)
+    rows = [
+        row("known", "consent", 0, consent="profile"),
+        row("cookie", "view", 1, "p"),
+        row("cookie", "consent", 2, consent="none"),
+        login("known", "cookie", 3),
+        login("known", "refused", 4),
+        login("refused", "tablet", 5),
+        row("tablet", "view", 6, "q"),
+    ]
+    shop.bring_in(write("e.jsonl", rows))
+    assert (products(shop.store, "known"), products(shop.store, "tablet")) == ([], ["q"])
+    assert shop.store.customers.joined().tolist() == []
+    assert len(shop.store.customers.passed_over()) == 2
 
 
 def test_robots_in_a_file_are_noted(shop, write):
@@ -160,7 +220,7 @@ steps = st.lists(
     st.one_of(
         st.tuples(st.just("view"), st.sampled_from("abcd"), st.sampled_from("pqr")),
         st.tuples(st.just("cart_add"), st.sampled_from("abcd"), st.sampled_from("pqr")),
-        st.tuples(st.just("login"), st.sampled_from("abcd"), st.sampled_from("abcd")),
+        st.tuples(st.just("login"), st.sampled_from("abcd"), st.sampled_from([*"abcd", None])),
     ),
     min_size=1,
     max_size=20,
@@ -175,13 +235,13 @@ def test_an_import_joins_whom_the_same_events_join_when_they_are_posted(history,
         shop, twin = MemoryShop(Path(folder)), MemoryStore()
         events, rows = [], []
         for i, (kind, customer, said) in enumerate(history):
-            details = {"event_id": f"e{i}", **({"other_customer_id": said} if kind == "login" else {})}
+            other = {"other_customer_id": said} if kind == "login" and said is not None else {}
+            details = {"event_id": f"e{i}", **other}
             product = None if kind == "login" else said
             key = bytes([i]) * 16
             events.append(
                 Event(customer, event_type_named(kind), T + i * MINUTE, product, details=details, dedup_key=key)
             )
-            other = {"other_customer_id": said} if kind == "login" else {}
             rows.append(row(customer, kind, i, product, event_id=f"e{i}", **other))
         twin.events.append(events, NOW)
         shop.store.events.append(events[:posted], NOW)
@@ -208,6 +268,32 @@ def test_an_erasure_while_a_login_is_imported_brings_nobody_back(tmp_path, write
     import_events(request, EventStore(writer, store), ManualClock(NOW))
     assert store.sessions.find("known") == (NO_NUMBER, None)
     assert store.customers.known_as("cookie") is None
+    store.close()
+
+
+def test_an_erasure_of_the_id_that_a_login_in_an_import_names_leaves_no_mention_of_it(tmp_path, write, make_event):
+    """Though the erasure is done on disk before the import is adopted."""
+    directory = DataDirectory(tmp_path / "data")
+    directory.prepare()
+    store = EmbeddedStore(directory.store, writer=True).open()
+    store.events.append([make_event("cookie", EventType.VIEW, "p")], NOW)
+
+    class ErasesInBetween(DirectWriter):
+        def reserve(self, count):
+            if count:
+                self.erase("cookie")
+                self.finish_erasures()
+            return super().reserve(count)
+
+    writer = ErasesInBetween(directory, store, ManualClock(NOW))
+    request = ImportRequest([write("e.jsonl", [login("known", "cookie", 2)])], directory.root)
+    import_events(request, EventStore(writer, store), ManualClock(NOW))
+    assert store.customers.ids("known") == ["known"]
+    assert store.customers.known_as("known") == "known"
+    assert store.sessions.find("cookie") == (NO_NUMBER, None)
+    rows = [row for part in writer._archive.parts() for row in pq.read_table(part.path).to_pylist()]
+    assert [row["position"] for row in rows] == [1, 3]
+    assert "cookie" not in str(rows)
     store.close()
 
 

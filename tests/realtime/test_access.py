@@ -99,6 +99,29 @@ def test_the_hot_routes_want_a_key_before_they_look_at_the_request():
         assert reply.status == 400
 
 
+TAKE_OVER = {"customer_id": "mallory", "event_type": "login", "other_customer_id": 67890}
+VIEW = {"customer_id": 67890, "event_type": "view", "product_id": "secret"}
+
+
+def test_a_public_key_joins_nobody():
+    shop = Shop(CONFIG)
+    reply = shop.reply_to_post(orjson.dumps({"events": [VIEW, TAKE_OVER]}), bearer(PUBLIC))
+    assert [each["status"] for each in orjson.loads(reply.body)["results"]] == ["accepted", "rejected"]
+    reply = shop.reply_to_post(orjson.dumps(TAKE_OVER), bearer(PUBLIC))
+    assert (reply.status, orjson.loads(reply.body)["field"]) == (400, "other_customer_id")
+    assert b"server scope" in reply.body
+    assert shop.store.customers.known_as("67890") is None
+    assert shop.reply_to_post(orjson.dumps(TAKE_OVER), bearer(SERVER)).status == 202
+    assert shop.store.customers.known_as("67890") == "mallory"
+
+
+def test_a_public_key_logs_out_and_logs_in_without_a_join():
+    shop = Shop(CONFIG)
+    for other in ({}, {"other_customer_id": "cookie"}):
+        login = {"customer_id": "cookie", "event_type": "login", **other}
+        assert shop.reply_to_post(orjson.dumps(login), bearer(PUBLIC)).status == 202
+
+
 def test_no_answer_holds_a_key():
     shop = Shop(CONFIG)
     assert b"0123456789abcdef" not in shop.reply_to_get("customer_id=1", bearer("wrong-0123456789abcdef")).body

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 
+import numpy as np
 import pytest
 from tests.conftest import NOW
 from tests.serving.conftest import running
@@ -15,7 +16,7 @@ from active_customers.core.event import EventType
 from active_customers.core.product import Product, ProductChange
 from active_customers.importing.events import EventStore, import_events
 from active_customers.importing.request import ImportConfig, ImportRequest
-from active_customers.serving.writer_socket import RemoteWriter, open_for_writing
+from active_customers.serving.writer_socket import RemoteWriter, WriterServer, open_for_writing
 from active_customers.storage.archive import Archive
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore, StorageConfig
@@ -85,6 +86,30 @@ def test_every_call_does_through_the_socket_what_it_does_directly(directory, clo
             return found
 
     assert asyncio.run(run()) == directly
+
+
+def test_replies_are_as_long_as_they_are_and_a_request_beyond_its_limit_is_named(tmp_path):
+    """Ten million logins take 107 MB."""
+    joined = np.arange(20_000_000, dtype=np.uint32).reshape(-1, 2)
+
+    class ManyLogins(DirectWriter):
+        def __init__(self):
+            pass
+
+        def joined(self):
+            return joined
+
+    async def run():
+        server = WriterServer(tmp_path / "socket", ManyLogins())
+        await server.start()
+        remote = await asyncio.to_thread(RemoteWriter.connect, tmp_path / "socket")
+        assert np.array_equal(await asyncio.to_thread(remote.joined), joined)
+        with pytest.raises(StorageError, match=r"number_products has [0-9,]+ bytes, over the limit of 67,108,864"):
+            remote.number_products(["p" * 2**20] * 65)
+        remote.close()
+        await server.stop()
+
+    asyncio.run(run())
 
 
 def history(path):

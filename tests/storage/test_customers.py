@@ -19,6 +19,7 @@ from active_customers.storage.admission import NOT_KEPT, CustomerRules
 from active_customers.storage.embedded import EmbeddedStore
 from active_customers.storage.memory import MemoryStore
 from active_customers.storage.robots import RATE, TIRELESS, USER_AGENT, RobotConfig
+from active_customers.storage.staged import StagedTurn
 
 VIEW, CART_ADD, LOGIN, CONSENT = EventType.VIEW, EventType.CART_ADD, EventType.LOGIN, EventType.CONSENT
 
@@ -167,11 +168,39 @@ def test_nobody_has_to_be_known_before_a_login(store, act, log_in):
     assert store.customers.joined().tolist() == [[1, 0]]
 
 
-def test_a_login_that_names_nobody_joins_nobody(store, act, log_in):
-    act("cookie", LOGIN)
+def test_who_logged_in_naming_nobody_is_known_and_is_joined_to_nobody(store, act, log_in):
+    act("victim", VIEW, "secret")
+    act("victim", LOGIN)
+    assert store.customers.known_as("victim") == "victim"
+    log_in("mallory", "victim")
+    assert (products(store, "mallory"), products(store, "victim")) == ([], ["secret"])
+    assert store.customers.ids("victim") == ["victim"]
+
+
+def test_who_tried_to_join_a_known_customer_is_known_themselves(store, act, log_in):
+    act("victim", LOGIN)
+    log_in("mallory", "victim")
+    log_in("third", "mallory")
+    assert store.customers.known_as("mallory") == "mallory"
+
+
+def test_a_login_without_a_profile_makes_nobody_known(store, act):
+    act("a", LOGIN, details={"consent": "session"})
+    store.customers.end_visits(NOW + HOUR, 10)
+    act("a", VIEW, "p")
+    assert store.customers.known_as("a") is None
+
+
+def test_a_login_under_a_joined_id_that_names_nobody_changes_nothing(store, act, log_in):
     act("cookie", VIEW, "p")
     log_in("known", "cookie")
-    assert products(store, "known") == ["p"]
+    act("cookie", LOGIN)
+    assert store.customers.ids("cookie") == ["cookie", "known"]
+
+
+def test_a_consent_of_a_login_counts_for_that_login_only(store, act):
+    act("a", LOGIN, details={"consent": "profile"})
+    assert store.customers.consent("a") is None
 
 
 def test_the_first_of_a_customers_ids_stays_the_first(store, act, log_in):
@@ -197,6 +226,24 @@ def test_an_erasure_takes_what_was_joined_with_it(store, act, log_in):
     left = [entry.event for entry in store.events.read(1, 99)]
     assert [event.customer_id for event in left if event.customer_id] == ["other"]
     assert not any("cookie" in str(event) or "known" in str(event) for event in left)
+
+
+def note_turns(store, turns):
+    if isinstance(store, MemoryStore):
+        store.events.note_turns(turns, NOW)
+    else:
+        store.events.note_turns("import", turns, NOW, len(turns))
+
+
+def test_a_login_of_an_import_joins_nobody_who_was_erased_since_it_was_made(store, act):
+    act("known", VIEW, "p")
+    act("cookie", VIEW, "q")
+    turn = StagedTurn(0, "known", LOGIN, "cookie", NOW, store.sessions.find("cookie")[0])
+    store.erasures.erase("cookie", NOW)
+    note_turns(store, [turn])
+    assert store.customers.ids("known") == ["known"]
+    assert store.customers.known_as("known") == "known"
+    assert store.sessions.find("cookie")[0] == NO_NUMBER
 
 
 def test_an_erasure_leaves_an_id_that_is_somebody_elses_by_now(store, act, log_in):
@@ -332,6 +379,34 @@ def test_no_history_is_joined_by_who_wants_no_profile(store, act, log_in):
     assert store.customers.known_as("cookie") is None
 
 
+def test_what_was_refused_before_a_login_teaches_nothing_after_it(store, act, log_in):
+    agree(act, "known", "profile")
+    act("cookie", VIEW, "p")
+    agree(act, "cookie", "none")
+    passed_over = store.customers.passed_over().tolist()
+    assert passed_over == [1]
+    log_in("known", "cookie")
+    assert (store.customers.passed_over().tolist(), store.customers.joined().tolist()) == (passed_over, [])
+    assert (store.customers.consent("cookie"), store.customers.known_as("cookie")) == ("none", None)
+
+
+def test_who_refused_is_joined_with_nobody_by_a_login_that_agrees_for_itself(store, act, log_in):
+    agree(act, "known", "none")
+    act("cookie", VIEW, "p")
+    act("known", LOGIN, details={"other_customer_id": "cookie", "consent": "profile"})
+    assert (store.customers.joined().tolist(), products(store, "cookie")) == ([], ["p"])
+
+
+def test_who_agrees_again_can_be_joined_again(store, act, log_in):
+    agree(act, "cookie", "none")
+    log_in("known", "cookie")
+    for customer in ("cookie", "known"):
+        agree(act, customer, "profile")
+    act("cookie", VIEW, "p")
+    log_in("known", "cookie")
+    assert products(store, "known") == ["p"]
+
+
 def test_what_a_cookie_refused_is_refused_by_who_logs_in_and_never_said(store, act, log_in):
     agree(act, "cookie", "none")
     act("known", VIEW, "p")
@@ -342,6 +417,8 @@ def test_what_a_cookie_refused_is_refused_by_who_logs_in_and_never_said(store, a
     agree(act, "second", "profile")
     log_in("second", "tablet")
     assert store.customers.consent("second") == "profile"
+    assert store.customers.joined().tolist() == []
+    assert store.customers.passed_over().tolist() == [0, 1, 2]
 
 
 def test_an_erasure_in_the_middle_of_a_visit_takes_both(store, act):
@@ -409,6 +486,17 @@ def test_who_logs_in_where_a_robot_was_is_one(store, act, log_in):
     assert store.customers.changes() == before + 1
 
 
+def test_whom_a_robot_logs_in_as_the_next_of_is_passed_over_and_that_is_said(store, act, log_in):
+    agent = {"metadata": {"user_agent": "Googlebot"}}
+    act("bot", VIEW, "p", details=agent)
+    act("cookie", VIEW, "q")
+    for other in ("cookie", "never-seen"):
+        before = store.customers.changes(), len(store.customers.passed_over())
+        log_in("bot", other)
+        assert len(store.customers.passed_over()) == before[1] + 1
+        assert store.customers.changes() == before[0] + 1
+
+
 def test_a_robot_without_consent_to_a_profile_is_recognised_all_the_same(store, act):
     details = {"consent": "session", "metadata": {"user_agent": "curl/8.5"}}
     act("bot", VIEW, "p", details=details)
@@ -430,8 +518,11 @@ def test_rates_and_tirelessness_are_recognised_as_events_come(with_rules, make_e
 
 STEPS = st.one_of(
     st.tuples(st.just(VIEW), st.sampled_from("abcd"), st.sampled_from([None, None, "none", "session", "profile"])),
+    st.tuples(st.just("crawl"), st.sampled_from("abcd"), st.none()),
+    st.tuples(st.just("acquit"), st.sampled_from("abcd"), st.none()),
     st.tuples(st.just(CART_ADD), st.sampled_from("abcd"), st.sampled_from([None, None, "session"])),
     st.tuples(st.just(LOGIN), st.sampled_from("abcd"), st.sampled_from("abcd")),
+    st.tuples(st.just(LOGIN), st.sampled_from("abcd"), st.none()),
     st.tuples(st.just(CONSENT), st.sampled_from("abcd"), st.sampled_from(["none", "session", "profile"])),
     st.tuples(st.just("erase"), st.sampled_from("abcd"), st.none()),
     st.tuples(st.just("end"), st.just("a"), st.none()),
@@ -440,7 +531,10 @@ STEPS = st.one_of(
 
 def event_of(make_event, kind, customer, said, time):
     if kind == LOGIN:
-        return make_event(customer, LOGIN, None, time, details={"other_customer_id": said}, session_id="s")
+        details = {} if said is None else {"other_customer_id": said}
+        return make_event(customer, LOGIN, None, time, details=details, session_id="s")
+    if kind == "crawl":
+        return make_event(customer, VIEW, "p", time, details={"metadata": {"user_agent": "Googlebot"}})
     details = {} if said is None else {"consent": said}
     return make_event(customer, kind, None if kind == CONSENT else f"p{time % 7}", time, details=details)
 
@@ -457,15 +551,14 @@ def test_both_adapters_agree_on_who_is_whom_whatever_happens(tmp_path_factory, m
             now += minutes * MINUTE
             batch = []
             for kind, customer, said in steps:
-                if kind == "erase":
-                    mine, theirs = (store.erasures.erase(customer, now) for store in (memory, embedded))
-                    assert (mine is None) == (theirs is None)
-                    assert mine is None or replace(mine, digest="") == replace(theirs, digest="")
-                elif kind == "end":
-                    assert memory.customers.end_visits(now, 5) == embedded.customers.end_visits(now, 5)
+                if kind in ("erase", "acquit", "end"):
+                    assert_alike(kind, customer, (memory, embedded), now)
                 else:
                     batch.append(event_of(make_event, kind, customer, said, now + len(batch)))
+            before = [passed_over(store) for store in (memory, embedded)]
             assert memory.events.append(batch, now) == embedded.events.append(batch, now)
+            for store, (changes, numbers) in zip((memory, embedded), before, strict=True):
+                assert passed_over(store)[0] > changes or passed_over(store)[1] == numbers
         assert memory.events.read(1, 10_000) == embedded.events.read(1, 10_000)
         for number in range(memory.sessions.n_customers()):
             mine, theirs = (store.sessions.state_of_number(number) for store in (memory, embedded))
@@ -478,6 +571,23 @@ def test_both_adapters_agree_on_who_is_whom_whatever_happens(tmp_path_factory, m
         assert_each_number_has_one_place(embedded)
     finally:
         embedded.close()
+
+
+def assert_alike(kind, customer, stores, now):
+    """Do what is no event, and compare what both answer."""
+    if kind == "erase":
+        mine, theirs = (store.erasures.erase(customer, now) for store in stores)
+        assert (mine and replace(mine, digest="")) == (theirs and replace(theirs, digest=""))
+    elif kind == "acquit":
+        mine, theirs = (store.customers.acquit(customer) for store in stores)
+        assert mine == theirs
+    else:
+        mine, theirs = (store.customers.end_visits(now, 5) for store in stores)
+        assert mine == theirs
+
+
+def passed_over(store):
+    return store.customers.changes(), store.customers.passed_over().tolist()
 
 
 def assert_each_number_has_one_place(store):

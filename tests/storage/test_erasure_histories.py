@@ -118,7 +118,7 @@ class Histories(RuleBasedStateMachine):
     def stage(self, customers) -> None:
         """Stage an import of one view each, as the import command would: numbers first, then files."""
         numbers = self.writer.number_customers(customers)
-        assert numbers == self.twin.sessions.number_customers(customers)
+        assert numbers == self.twin.customers.number(customers)
         product = self.writer.number_products(["p"])
         assert product == self.twin.catalog.number_products(["p"])
         first = self.writer.reserve(len(customers))

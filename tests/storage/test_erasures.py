@@ -43,7 +43,7 @@ def test_who_comes_back_is_a_new_customer_with_a_number_of_their_own(visited, ma
     visited.erasures.erase("a", NOW)
     visited.events.append([make_event("a", EventType.VIEW, "p")], NOW + 9)
     assert visited.events.read(5, 1)[0].customer == 2
-    assert visited.sessions.number_customers(["a", "b", "c"]) == [2, 1, 3]
+    assert visited.customers.number(["a", "b", "c"]) == [2, 1, 3]
     assert visited.sessions.n_customers() == 4
 
 
@@ -94,10 +94,10 @@ def test_a_retry_of_an_erased_event_does_not_bring_it_back(store, make_event):
 
 def test_a_customer_who_has_only_a_number_can_be_erased(store):
     """An import numbers customers before it brings their acts."""
-    store.sessions.number_customers(["a"])
+    store.customers.number(["a"])
     erasure = store.erasures.erase("a", NOW)
     assert (erasure.log_entries, erasure.had_state) == (0, False)
-    assert store.sessions.number_customers(["a"]) == [1]
+    assert store.customers.number(["a"]) == [1]
 
 
 def test_erasing_many_entries_leaves_none(store, make_event):

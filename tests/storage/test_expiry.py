@@ -41,7 +41,7 @@ def test_who_is_anonymous_and_old_is_forgotten(store, make_event):
         store.events.append([make_event(customer, kind, "p", time)], NOW)
     assert sweep(store, NOW) == 2
     assert known(store, "abcde") == "bce"
-    assert store.sessions.number_customers(["a", "b"]) == [5, 1]
+    assert store.customers.number(["a", "b"]) == [5, 1]
 
 
 def test_who_was_logged_in_as_is_never_forgotten_as_anonymous(store, make_event):
@@ -75,7 +75,7 @@ def test_a_visit_ends_nowhere_when_its_customer_was_forgotten_meanwhile(store, m
     store.events.append([make_event("new", EventType.VIEW, "p")], NOW)
     assert sweep(store, NOW) == 1
     assert store.customers.end_visits(NOW + DAY, 10) == 1
-    assert store.sessions.number_customers(["a"]) == [3]
+    assert store.customers.number(["a"]) == [3]
 
 
 def test_age_counts_from_the_newest_act_of_the_shop(store, make_event):

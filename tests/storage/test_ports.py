@@ -105,7 +105,7 @@ def test_numbers_are_given_once_for_life(store, make_event):
     store.events.append([make_event("a", EventType.VIEW, "r"), make_event("a", EventType.VIEW, "q")], NOW)
     assert [store.catalog.product_number(product) for product in ("p", "q", "r", "s")] == [0, 1, 2, NO_NUMBER]
     assert [store.catalog.product_id(number) for number in (0, 1, 2, 3)] == ["p", "q", "r", None]
-    assert store.sessions.number_customers(["b", "a"]) == [1, 0]
+    assert store.customers.number(["b", "a"]) == [1, 0]
     assert (store.catalog.n_products(), store.sessions.n_customers()) == (3, 2)
 
 

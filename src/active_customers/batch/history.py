@@ -39,14 +39,18 @@ COLUMNS = ("session", "product", "event_type", "time", "customer")
 _KINDS = ", ".join(str(int(kind)) for kind in TASTE_TYPES)
 _OF_TASTE = f"product IS NOT NULL AND event_type IN ({_KINDS}) AND customer NOT IN (SELECT unnest(?))"
 _GIVEN_BACK = f"""
+WITH acts AS (
+    SELECT position, coalesce(joined.owner, customer) AS customer, product, event_type, quantity, time
+    FROM read_parquet($1, hive_partitioning = false) LEFT JOIN joined ON joined.number = customer
+    WHERE event_type IN ({int(EventType.PURCHASE)}, {int(EventType.REFUND)}) AND product IS NOT NULL
+)
 SELECT position FROM (
     SELECT bought.position, refunded.pieces, sum(bought.quantity) OVER (
         PARTITION BY bought.customer, bought.product ORDER BY bought.time DESC, bought.position DESC
     ) AS pieces_since
-    FROM read_parquet($1, hive_partitioning = false) bought JOIN (
+    FROM acts bought JOIN (
         SELECT customer, product, sum(quantity) AS pieces, max(time) AS latest
-        FROM read_parquet($1, hive_partitioning = false)
-        WHERE event_type = {int(EventType.REFUND)} AND product IS NOT NULL GROUP BY customer, product
+        FROM acts WHERE event_type = {int(EventType.REFUND)} GROUP BY customer, product
     ) refunded ON bought.customer = refunded.customer AND bought.product = refunded.product
     WHERE bought.event_type = {int(EventType.PURCHASE)} AND bought.time <= refunded.latest
 ) WHERE pieces_since <= pieces
@@ -141,7 +145,7 @@ def read_history(
     parts = archive.parts()
     if not parts:
         return History(dict.fromkeys(COLUMNS, np.empty(0, np.int64)), 1, [])
-    wanted = _Wanted([str(part.path) for part in parts], who.passed_over, config.newest_acts, seen)
+    wanted = _Wanted([str(part.path) for part in parts], who, config.newest_acts, seen)
     columns, n_unseen = _newest_acts(parts, config, scratch, wanted)
     columns["customer"] = who.owners(columns["customer"])
     positions = columns.pop("position")[:1].tolist()
@@ -167,7 +171,7 @@ class _Wanted(NamedTuple):
     """What is asked of the archive."""
 
     files: list[str]
-    passed_over: NDArray[np.uint32]
+    who: WhoIsWho
     newest_acts: int
     seen: int
 
@@ -185,9 +189,14 @@ def _newest_acts(
         check_part(part.path, ("position", "quantity", *COLUMNS))
     try:
         with duckdb.connect(config=settings) as connection:
-            found = connection.execute(_NEWEST, [wanted.files, wanted.passed_over, wanted.newest_acts]).fetchnumpy()
+            found = connection.execute(_NEWEST, [wanted.files, wanted.who.passed_over, wanted.newest_acts]).fetchnumpy()
+            connection.register(
+                "joined", dict(zip(("number", "owner"), np.ascontiguousarray(wanted.who.joined.T), strict=True))
+            )
             given_back = connection.execute(_GIVEN_BACK, [wanted.files]).fetchnumpy()["position"]
-            [(n_unseen,)] = connection.execute(_COUNT_SINCE, [wanted.files, wanted.passed_over, wanted.seen]).fetchall()
+            [(n_unseen,)] = connection.execute(
+                _COUNT_SINCE, [wanted.files, wanted.who.passed_over, wanted.seen]
+            ).fetchall()
     except duckdb.Error as error:
         remedy = "see that the archive can be read and the disk has room, then refresh again"
         raise StorageError(f"the archive cannot be read ({error}): {remedy}") from error

@@ -58,6 +58,9 @@ SCHEMA: pa.Schema = pa.schema(
     ]
 )
 
+NO_CONSENT = "no consent to a profile"
+"""The name under which rows are counted that their customers do not want kept."""
+
 _SHORTER = "give at most {} characters"
 
 _IGNORED, _UNKNOWN = -2, -3
@@ -145,7 +148,7 @@ class EventRows:
         refused = mask_of(pc.not_equal(pc.fill_null(consents, self._consent), PROFILE)) & check.good
         refused &= kinds != EventType.CONSENT
         check.drop(refused)
-        return Counter({"no consent to a profile": int(refused.sum())}) if refused.any() else Counter()
+        return Counter({NO_CONSENT: int(refused.sum())}) if refused.any() else Counter()
 
     def _signed_quantities(
         self, fields: RawFields, check: RowCheck, kinds: NDArray[np.uint8]

@@ -20,7 +20,7 @@ from active_customers.core.clock import DAY, Clock
 from active_customers.core.event import MAX_AHEAD
 from active_customers.importing.acts import ActsWriter
 from active_customers.importing.event_files import EventFiles
-from active_customers.importing.event_rows import Wanted
+from active_customers.importing.event_rows import NO_CONSENT, Wanted
 from active_customers.importing.folder import REJECTS, clear_leftovers, import_folder, import_lock
 from active_customers.importing.parts import grouped, write_keys, write_parts
 from active_customers.importing.rejects import RejectsFile
@@ -58,7 +58,7 @@ def import_events(
         with import_folder(imports, imported.now) as folder:
             facts = _staged(imported, folder, store)
             if facts.rows:
-                seal(folder, imported.now)
+                seal(folder, imported.now, imported.since)
                 store.writer.adopt(folder)
             return imported.finished(folder / REJECTS)
 
@@ -70,7 +70,7 @@ def _staged(imported: _EventImport, folder: Path, store: EventStore) -> Facts:
         stage = Staging(scratch)
         facts = imported.stage(stage, RejectsFile(folder / REJECTS, config.rejects_kept))
         if facts.rows:
-            imported.write(stage, folder, facts, store)
+            facts = imported.write(stage, folder, store)
     return facts
 
 
@@ -93,6 +93,7 @@ class _EventImport:
 
     def __init__(self, request: ImportRequest, now: int, progress: Progress) -> None:
         self.now = now
+        self.since = 1
         self._started = time.perf_counter()
         self.request = request
         self._preset = request.choose_preset("events")
@@ -113,17 +114,33 @@ class _EventImport:
                 stage.add(number, batch.events, event_keys(self._preset.name, batch.events))
                 staged += len(batch.events)
         facts = stage.settle([part.path for part in Archive(self.request.directory.archive).parts()])
-        report.accepted, report.duplicates = facts.rows, staged - facts.rows
-        report.customers, report.products = facts.customers, facts.products
+        report.duplicates = staged - facts.rows
+        return self._noted(facts)
+
+    def _noted(self, facts: Facts) -> Facts:
+        report = self._report
+        report.accepted, report.customers, report.products = facts.rows, facts.customers, facts.products
         report.first_time, report.last_time = facts.first_time, facts.last_time
         return facts
 
-    def write(self, stage: Staging, folder: Path, facts: Facts, store: EventStore) -> None:
-        """Give numbers, positions and sessions, and write all that the store needs to adopt the import."""
-        config = self.request.config
+    def write(self, stage: Staging, folder: Path, store: EventStore) -> Facts:
+        """Give numbers, positions and sessions, and write all that the store needs to adopt the import.
+
+        Returns what it amounts to once rows that their customers do not want kept are gone.
+        """
+        config, customers = self.request.config, store.store.customers
+        self.since = store.writer.reserve(0)
         stage.number("product", store.writer.number_products)
         stage.number("customer", store.writer.number_customers)
-        turns = stage.turns(store.store.customers.known_as, store.writer.number_customers)
+        refused = customers.refused()
+        dropped = stage.drop_refused(refused)  # logins among them join nobody
+        turns = stage.turns(customers, store.writer.number_customers)
+        dropped += stage.drop_refused(refused)  # by whom logins of the file gave them to
+        facts = self._noted(stage.facts())
+        if dropped:
+            self._report.ignored[NO_CONSENT] += dropped
+        if not facts.rows:
+            return facts
         write_turns(folder, turns + stage.robots(self.request.rules.robots))
         first = store.writer.reserve(facts.rows)
         acts = ActsWriter(folder, facts.rows, first, store.store.sessions.state_of_number)
@@ -134,6 +151,7 @@ class _EventImport:
         write_parts(folder, tables, acts.placed, (first, self.now))
         acts.discard_placed()
         write_keys(folder, stage.keys(self.now - DAYS_REMEMBERED * DAY, config.batch_rows))
+        return facts
 
     def finished(self, rejects: Path | None) -> ImportReport:
         """Return the report."""

@@ -11,12 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from active_customers.core.event import EventType
+from active_customers.core.identifiers import NO_NUMBER
+from active_customers.importing.consents import drop_refused
 from active_customers.importing.event_rows import SCHEMA
 from active_customers.importing.robots import robots_among
-from active_customers.importing.turns import TURNS, KnownAs, Turns
+from active_customers.importing.turns import TURNS, Turns
+from active_customers.storage.base import Customers
+from active_customers.storage.customer_book import is_of_a_shop
 from active_customers.storage.robots import RobotConfig
 from active_customers.storage.staged import StagedTurn
 
@@ -128,7 +134,7 @@ class Staging:
         quoted = ", ".join("'" + str(path).replace("'", "''") + "'" for path in parts)
         self._connection.execute(_FRESH.format(unknown=_UNKNOWN.format(parts=quoted) if parts else ""))
         self._connection.execute("DROP TABLE staged")
-        return Facts(*self._connection.execute(_FACTS).fetchall()[0])
+        return self.facts()
 
     def number(self, what: str, number: Callable[[Sequence[str]], list[int]]) -> None:
         """Ask for the numbers of all "customer" or "product" ids, each once, in the order of their first event."""
@@ -142,12 +148,20 @@ class Staging:
             cursor.unregister("batch")
         cursor.close()
 
-    def turns(self, known_as: KnownAs, number: Callable[[Sequence[str]], list[int]]) -> list[StagedTurn]:
+    def drop_refused(self, refused: NDArray[np.uint32]) -> int:
+        """Drop rows of who agreed to less than a profile (see `consents.drop_refused`); return how many."""
+        return drop_refused(self._connection, refused)
+
+    def facts(self) -> Facts:
+        """Return what the rows amount to."""
+        return Facts(*self._connection.execute(_FACTS).fetchall()[0])
+
+    def turns(self, customers: Customers, number: Callable[[Sequence[str]], list[int]]) -> list[StagedTurn]:
         """Give rows to the customers whose they are by the logins among them; call it when customers have numbers.
 
         Returns what the store is to note of logins and consents when it adopts the import.
         """
-        turns = Turns(known_as)
+        turns = Turns(customers.known_as, customers.consent)
         for batch in self._read(TURNS, _IDS_PER_CALL):
             turns.read(batch.to_pylist())
         owners = list(dict.fromkeys(owner for _, _, owner in turns.spells))
@@ -156,20 +170,25 @@ class Staging:
         self._register("owner_numbers", (list(numbers), list(numbers.values())), _NUMBERS)
         for step in _WHOSE if turns.spells else ():
             self._connection.execute(step)
-        return self._staged(turns)
+        return self._staged(turns, number)
 
     def _register(self, name: str, columns: Iterable[Sequence[object]], schema: pa.Schema) -> None:
         arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
         self._connection.register(name, pa.table(arrays, schema=schema))
 
-    def _staged(self, turns: Turns) -> list[StagedTurn]:
+    def _staged(self, turns: Turns, number: Callable[[Sequence[str]], list[int]]) -> list[StagedTurn]:
         """Return what turns said with numbers and times."""
         places = {said[0]: said for said in turns.said}
         if not places:
             return []
         self._connection.register("places", pa.table({"place": pa.array(places, pa.int64())}))
         rows = self._connection.execute(_SAID).fetchall()
-        return [StagedTurn(number, *places[place][1:], time) for place, number, time in rows]
+        others = sorted({said for _, _, kind, said in turns.said if kind == EventType.LOGIN and is_of_a_shop(said)})
+        numbers = dict(zip(others, number(others) if others else [], strict=True))
+        return [
+            StagedTurn(customer, *places[place][1:], time, numbers.get(places[place][3], NO_NUMBER))
+            for place, customer, time in rows
+        ]
 
     def robots(self, config: RobotConfig) -> list[StagedTurn]:
         """Return which customers are robots, for the store to note."""

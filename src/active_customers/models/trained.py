@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,21 @@ def without_erased(
 def versions_holding(models: Path, customers: Sequence[int]) -> list[str]:
     """Return the published versions that hold sessions or features of a customer (all their numbers), oldest first."""
     arrays, tables = models.glob(f"v*/{SESSIONS}.{CUSTOMERS}.npy"), models.glob(f"v*/{FEATURES}.parquet")
-    holding = [path for path in arrays if np.isin(np.load(path, mmap_mode="r", allow_pickle=False), customers).any()]
     asked = [("customer", "in", list(customers))]
-    holding += [path for path in tables if len(pq.read_table(path, columns=["customer"], filters=asked))]
-    return sorted({path.parent.name for path in holding})
+
+    def in_array(path: Path) -> bool:
+        return bool(np.isin(np.load(path, mmap_mode="r", allow_pickle=False), customers).any())
+
+    def in_table(path: Path) -> bool:
+        return len(pq.read_table(path, columns=["customer"], filters=asked)) > 0
+
+    looks = [(path, in_array) for path in arrays] + [(path, in_table) for path in tables]
+    return sorted({path.parent.name for path, holds in looks if _while_there(path, holds)})
+
+
+def _while_there(path: Path, holds: Callable[[Path], bool]) -> bool:
+    """Tell what a look at a file says; a version that a refresh prunes meanwhile holds nothing."""
+    try:
+        return holds(path)
+    except FileNotFoundError:
+        return False

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 from pydantic import ValidationError
 
 from active_customers.core.clock import MINUTE, format_time
+from active_customers.core.erasure import NAMES_ANOTHER
 from active_customers.core.errors import BatchRejectedError, InvalidValueError
-from active_customers.core.event import DETAIL_FIELDS, MAX_AHEAD, Event, Receipt, key_of_event_id
+from active_customers.core.event import DETAIL_FIELDS, MAX_AHEAD, Event, EventType, Receipt, key_of_event_id
 from active_customers.core.identifiers import json_id
 from active_customers.realtime.schemas import MAX_BATCH, EventIn, first_error
 
@@ -72,6 +73,28 @@ def parse_body(body: bytes, now: int) -> Posted:
         raise InvalidValueError("events", size, f"send a list of 1 to {MAX_BATCH} events, and more in further requests")
     outcomes = [_checked(item, f"events[{i}].", now, body, i) for i, item in enumerate(items)]
     return Posted(outcomes, [_event_id(item) for item in items], is_batch=True)
+
+
+def without_joins(posted: Posted) -> Posted:
+    """Return what a request brought that may join nobody: logins that name another id than their own are refused."""
+    if not any(map(_joins, posted.outcomes)):
+        return posted
+    outcomes = [
+        _refused(outcome, f"events[{place}]." if posted.is_batch else "") if _joins(outcome) else outcome
+        for place, outcome in enumerate(posted.outcomes)
+    ]
+    return replace(posted, outcomes=outcomes)
+
+
+def _joins(outcome: Event | InvalidValueError) -> TypeGuard[Event]:
+    if not isinstance(outcome, Event) or outcome.event_type != EventType.LOGIN:
+        return False
+    return outcome.details.get(NAMES_ANOTHER, outcome.customer_id) != outcome.customer_id
+
+
+def _refused(login: Event, at: str) -> InvalidValueError:
+    remedy = "a public key joins nobody: have the shop's server post this login, with a key of the server scope"
+    return InvalidValueError(f"{at}{NAMES_ANOTHER}", login.details[NAMES_ANOTHER], remedy)
 
 
 def _json(body: bytes) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -31,7 +32,10 @@ from active_customers.storage.embedded import EmbeddedStore, StorageConfig
 from active_customers.storage.simulated_clock import clock_of
 from active_customers.storage.writer import DirectWriter
 
-_MAX_MESSAGE = 64 << 20
+MAX_REQUEST = 64 << 20
+"""Bytes of one request."""
+MAX_REPLY = 1 << 30
+"""Bytes of one reply: that of `joined` for 100 million logins."""
 
 
 class WriterServer:
@@ -54,8 +58,8 @@ class WriterServer:
             "adopt": lambda folder: writer.adopt(Path(folder)),
             "erase": writer.erase,
             "finish_erasures": writer.finish_erasures,
-            "passed_over": writer.passed_over,
-            "joined": writer.joined,
+            "passed_over": lambda: _packed(writer.passed_over()),
+            "joined": lambda: _packed(writer.joined()),
             "acquit": writer.acquit,
         }
 
@@ -76,8 +80,14 @@ class WriterServer:
     async def _serve(self, reader: asyncio.StreamReader, stream: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, ConnectionError, orjson.JSONDecodeError):
             while not self._stopping:
-                request = orjson.loads(await reader.readexactly(_length(await reader.readexactly(LENGTH_BYTES))))
-                body = orjson.dumps(await self._answered(request), option=orjson.OPT_SERIALIZE_NUMPY)
+                request = orjson.loads(
+                    await reader.readexactly(_length(await reader.readexactly(LENGTH_BYTES), MAX_REQUEST))
+                )
+                body = orjson.dumps(await self._answered(request))
+                if len(body) > MAX_REPLY:
+                    body = orjson.dumps(
+                        {"error": ["StorageError", _too_long("the answer to", request, body, MAX_REPLY)]}
+                    )
                 stream.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
                 await stream.drain()
         stream.close()
@@ -99,9 +109,25 @@ class WriterServer:
             return {"error": ["StorageError", f"{type(error).__name__}: {error}"]}
 
 
-def _length(prefix: bytes) -> int:
+def _packed(numbers: NDArray[np.uint32]) -> str:
+    """Return numbers as text, which takes 5.3 bytes for each."""
+    return b64encode(numbers.astype("<u4").tobytes()).decode()
+
+
+def _unpacked(text: str) -> NDArray[np.uint32]:
+    return np.frombuffer(b64decode(text), "<u4").astype(np.uint32)
+
+
+def _too_long(what: str, request: Mapping[str, Any], body: bytes, limit: int) -> str:
+    return (
+        f"{what} {request['call']} has {len(body):,} bytes, over the limit of {limit:,}: "
+        "stop the service and run this again without it"
+    )
+
+
+def _length(prefix: bytes, limit: int) -> int:
     length = int.from_bytes(prefix, "big")
-    if length > _MAX_MESSAGE:
+    if length > limit:
         raise ConnectionError("message too long")
     return length
 
@@ -180,11 +206,11 @@ class RemoteWriter:
 
     def passed_over(self) -> NDArray[np.uint32]:
         """Return the numbers of whom nothing is to be learned, ascending."""
-        return np.array(self._call("passed_over"), np.uint32)
+        return _unpacked(self._call("passed_over"))
 
     def joined(self) -> NDArray[np.uint32]:
         """Return number and owner's number of everybody whose history became another customer's: uint32[n, 2]."""
-        return np.array(self._call("joined"), np.uint32).reshape(-1, 2)
+        return _unpacked(self._call("joined")).reshape(-1, 2)
 
     def acquit(self, customer_id: str) -> bool:
         """Have a customer taken for a person."""
@@ -192,10 +218,13 @@ class RemoteWriter:
         return found
 
     def _call(self, name: str, *args: object) -> Any:
-        body = orjson.dumps({"call": name, "args": args})
+        request = {"call": name, "args": args}
+        body = orjson.dumps(request)
+        if len(body) > MAX_REQUEST:
+            raise StorageError(_too_long("the call of", request, body, MAX_REQUEST))
         try:
             self._connection.sendall(len(body).to_bytes(LENGTH_BYTES, "big") + body)
-            answer = orjson.loads(self._stream.read(_length(self._stream.read(LENGTH_BYTES))))
+            answer = orjson.loads(self._stream.read(_length(self._stream.read(LENGTH_BYTES), MAX_REPLY)))
         except (OSError, ValueError) as error:
             raise StorageError(
                 f"the running service hung up during {name}: see its log, then run this again"

@@ -76,10 +76,6 @@ class SessionStore(Protocol):
         """Return the state of a customer by number (read-only), or None."""
         ...
 
-    def number_customers(self, customer_ids: Sequence[str]) -> list[int]:
-        """Return the numbers of customers, giving new ones where needed (writer only)."""
-        ...
-
     def n_customers(self) -> int:
         """Return how many customer numbers have been given."""
         ...
@@ -177,10 +173,14 @@ class Customers(Protocol):
     All of it changes as events are appended, in the same transaction.
     """
 
+    def number(self, customer_ids: Sequence[str]) -> list[int]:
+        """Return the numbers of customers but for visits under way, giving new ones where needed (writer only)."""
+        ...
+
     def names(self, customer_id: str) -> dict[int, str]:
         """Return all numbers of the customer that an id leads to, their own first, with the ids they were given for.
 
-        None when they are unknown.
+        Empty when they are unknown.
         """
         ...
 
@@ -211,6 +211,10 @@ class Customers(Protocol):
 
         By number.
         """
+        ...
+
+    def refused(self) -> NDArray[np.uint32]:
+        """Return the numbers, ascending, of who agreed to less than a profile; of joined customers the owner's."""
         ...
 
     def passed_over(self) -> NDArray[np.uint32]:

@@ -2,10 +2,12 @@
 
 An id leads to one number, that of the customer whose acts the next ones are. A number has at most one owner, for life:
 
-* Who was logged in as is *known* and owns themselves; known customers are never joined to each other.
+* Who was logged in as, whether or not the login named another id, is *known* and owns themselves; known customers are
+  never joined to each other.
 * A `login` that names another id lets that id lead to the customer from then on. What was done under it before, as
   somebody of its own, becomes the customer's: their number gets an owner. That happens once; who logs in on the same
   device next gets what is done there from then on, and nothing of before.
+* Who agreed to less than a profile is joined with nobody; a customer who never said agrees to what the other id did.
 * A `login` that names the customer's own id is a logout where the id leads to another: it is somebody new from then on.
 
 A *visit* is what is done under an id that agreed to no more than the session: somebody of their own for as long as it
@@ -93,6 +95,11 @@ class CustomerBook:
         self._ids.drop_state(customer)
         return not was_refused
 
+    def know(self, customer: int) -> None:
+        """Note that somebody logged in as a customer, unless that number is a visit's or another's by now."""
+        if self._tables.visits.get(_key(customer)) is None and self.owner(customer) == NO_NUMBER:
+            self._own(customer, customer)
+
     def log_in(self, customer_id: str, other_id: str) -> Login | None:
         """Apply the rules to a login that names another id; None where it changes nothing."""
         for each in (customer_id, other_id):
@@ -100,17 +107,23 @@ class CustomerBook:
         customer = self._ids.number(customer_id)
         if other_id.partition(_NEWCOMER)[0] == customer_id:
             return self._log_out(customer_id, customer, self._ids.find(other_id))
+        self.know(customer)
         before = self._ids.find(other_id)
         is_its_own = before != NO_NUMBER and self._ids.text(before) == other_id
         if before == customer or (is_its_own and self.owner(before) == before):
             return None
-        self._own(customer, customer)
+        if self._is_refused(customer):
+            return None
+        if is_its_own and self._is_refused(before):
+            return Login(customer, consent=self._unsaid(before, customer))
         number = before if is_its_own else self._ids.add(other_id)
+        were_robots = self._is_robot(customer), is_its_own and self._is_robot(number)
         self._own(number, customer)
         self._ids.point(other_id, customer)
-        if not is_its_own:
-            return Login(customer)
-        return Login(customer, before, *self._passed_on(before, customer))
+        consent, rule = self._passed_on(number, customer)
+        moved = number if is_its_own else NO_NUMBER
+        passes_over = were_robots != (self._is_robot(customer), self._is_robot(customer))
+        return Login(customer, moved, consent, rule, passes_over)
 
     def _log_out(self, customer_id: str, customer: int, newcomer: int) -> Login | None:
         """Let an id that leads to a customer stand for somebody new, who may have a number already."""
@@ -122,13 +135,23 @@ class CustomerBook:
             self._ids.rename(newcomer, customer_id)
         return Login(customer)
 
+    def _is_refused(self, number: int) -> bool:
+        return self._tables.refused.get(_key(number)) is not None
+
+    def _is_robot(self, number: int) -> bool:
+        return (self._tables.robots.get(_key(number)) or b"")[8:] != b""
+
+    def _unsaid(self, number: int, owner: int) -> str | None:
+        """Return what was said under a number, where its owner never said; else None."""
+        said, consents = self._tables.consents.get(_key(number)), self._tables.consents
+        return CONSENTS[said[0]] if said is not None and consents.get(_key(owner)) is None else None
+
     def _passed_on(self, number: int, owner: int) -> tuple[str | None, str | None]:
         """Return the consent that is to be an owner's, and the rule by which they are a robot now, if any."""
-        consents, robots = self._tables.consents, self._tables.robots
-        said, robot = consents.get(_key(number)), robots.get(_key(number))
-        for table in (consents, robots, self._tables.refused):
+        consent, robots = self._unsaid(number, owner), self._tables.robots
+        robot = robots.get(_key(number))
+        for table in (self._tables.consents, robots):
             table.delete(_key(number))
-        consent = CONSENTS[said[0]] if said is not None and consents.get(_key(owner)) is None else None
         if robot is None or robots.get(_key(owner)) is not None:
             return consent, None
         robots.put(_key(owner), robot)
@@ -148,7 +171,7 @@ class CustomerBook:
             return NO_NUMBER
         owner = self.owner(number)
         customer = number if owner == NO_NUMBER else owner
-        return customer if self._tables.refused.get(_key(customer)) is None else NO_NUMBER
+        return NO_NUMBER if self._is_refused(customer) else customer
 
     def numbers(self, customer_id: str) -> list[int]:
         """Return all numbers of the customer that an id leads to, their own first; none when they are unknown."""
@@ -211,11 +234,15 @@ class CustomerBook:
             found.append(Robot(number, rule, since, self._ids.text(number) or ""))
         return [robot for robot in found if robot.rule]
 
+    def refused(self) -> NDArray[np.uint32]:
+        """Return the numbers, ascending, of who agreed to less than a profile."""
+        keys = b"".join(key for key, _ in self._tables.refused.items())
+        return np.frombuffer(keys, ">u4").astype(np.uint32)
+
     def passed_over(self) -> NDArray[np.uint32]:
         """Return the numbers, ascending, of robots and of who agreed to less than a profile."""
         robots = [key for key, record in self._tables.robots.items() if record[8:]]
-        refused = [key for key, _ in self._tables.refused.items()]
-        owners = np.frombuffer(b"".join(robots + refused), ">u4").astype(np.uint32)
+        owners = np.union1d(np.frombuffer(b"".join(robots), ">u4").astype(np.uint32), self.refused())
         pairs = self._pairs()
         numbers: NDArray[np.uint32] = np.union1d(owners, pairs[np.isin(pairs[:, 1], owners), 0])
         return numbers
@@ -337,6 +364,11 @@ class CustomerBook:
 def newcomer(customer_id: str, place: int) -> str:
     """Return the id under which an import numbers who is new under an id after a logout; no shop's id looks like it."""
     return f"{customer_id}{_NEWCOMER}{place}"
+
+
+def is_of_a_shop(customer_id: str) -> bool:
+    """Tell whether an id may be one of a shop's: neither empty nor a `newcomer`'s."""
+    return customer_id != "" and _NEWCOMER not in customer_id
 
 
 def _before(visit: bytes) -> int:

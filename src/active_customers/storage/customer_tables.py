@@ -106,6 +106,8 @@ class Login(NamedTuple):
     moved: int = NO_NUMBER
     consent: str | None = None
     robot: str | None = None
+    passes_over: bool = False
+    """Whether others are to be passed over than before."""
 
 
 class Forgotten(NamedTuple):

@@ -206,8 +206,9 @@ class MemoryLog:
 
     def note_turns(self, turns: Iterable[StagedTurn], arrival: int) -> None:
         """Apply what an import says of logins, consents and robots (see `EmbeddedLog.note_turns`)."""
-        for turn in turns:
-            if self._sessions.customers.text(turn.customer) is None:
+        for staged in turns:
+            turn = staged.without(lambda number: self._sessions.customers.text(number) is None)
+            if turn is None:
                 continue
             if turn.kind == EventType.FORGOTTEN:
                 self._flag(turn.entry(arrival), turn.said)
@@ -222,20 +223,30 @@ class MemoryLog:
 
     def _turn(self, entry: LogEntry) -> None:
         """Join customers, or note a consent, as an event says that was just stored."""
-        book, details, consent = self._customers.book(), entry.event.details, said_in(entry.event.details)
-        customer_id = entry.event.customer_id
-        if entry.event.event_type == EventType.LOGIN:
-            login = book.log_in(customer_id, details[NAMES_ANOTHER])
-            consent = None if login is None else login.consent
-            if login is not None and self._sessions.merge(login, entry.event.session_id):
-                self._store(joined_entry(entry, self._next, login.moved))
-            if login is not None and login.robot is not None:
-                self._customers.note_change()
-                self._store(forgotten_entry(entry, self._next, {"robot": login.robot}))
-        if consent is not None and book.agree((customer_id, entry.customer), consent):
+        is_login = entry.event.event_type == EventType.LOGIN
+        consent = self._log_in(entry) if is_login else said_in(entry.event.details)
+        who = entry.event.customer_id, entry.customer
+        if consent is not None and self._customers.book().agree(who, consent):
             self._customers.note_change()
             if consent != PROFILE:
                 self._store(forgotten_entry(entry, self._next, {"consent": consent}))
+
+    def _log_in(self, entry: LogEntry) -> str | None:
+        """Note that a customer logged in, and join whom that joins; return the consent that passes to them, if any."""
+        book, details = self._customers.book(), entry.event.details
+        if NAMES_ANOTHER not in details:
+            book.know(entry.customer)
+            return None
+        login = book.log_in(entry.event.customer_id, details[NAMES_ANOTHER])
+        if login is None:
+            return None
+        if self._sessions.merge(login, entry.event.session_id):
+            self._store(joined_entry(entry, self._next, login.moved))
+        if login.passes_over:
+            self._customers.note_change()
+        if login.robot is not None:
+            self._store(forgotten_entry(entry, self._next, {"robot": login.robot}))
+        return login.consent
 
     def erase(
         self, customers: Sequence[int], now: int, unnamed: Callable[[Event], Event]

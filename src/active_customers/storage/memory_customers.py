@@ -80,10 +80,6 @@ class MemorySessions:
         """Return the state of a customer by number, or None."""
         return self._states.get(customer)
 
-    def number_customers(self, customer_ids: Sequence[str]) -> list[int]:
-        """Return the numbers of customers, giving new ones where needed."""
-        return [self.customers.number(customer_id) for customer_id in customer_ids]
-
     def n_customers(self) -> int:
         """Return how many customer numbers have been given."""
         return len(self.customers.ids)
@@ -167,6 +163,11 @@ class MemoryCustomers:
         """Note that other customers are to be passed over than before."""
         self._changes += 1
 
+    def number(self, customer_ids: Sequence[str]) -> list[int]:
+        """Return the numbers of customers but for visits under way, giving new ones where needed."""
+        book = self.book()
+        return [book.lasting(customer_id) for customer_id in customer_ids]
+
     def known_as(self, customer_id: str) -> str | None:
         """Return the id of the known customer that an id leads to, or None (see `Customers`)."""
         return self.book().known_as(customer_id)
@@ -190,6 +191,10 @@ class MemoryCustomers:
     def joined(self) -> NDArray[np.uint32]:
         """Return number and owner of everybody whose history became another's: uint32[n, 2]."""
         return self.book().joined()
+
+    def refused(self) -> NDArray[np.uint32]:
+        """Return the numbers of who agreed to less than a profile, ascending."""
+        return self.book().refused()
 
     def passed_over(self) -> NDArray[np.uint32]:
         """Return the numbers of whom nothing is learned, but for erased ones, ascending."""

@@ -4,12 +4,12 @@ Files: `part-*.parquet` (rows of `archive.SCHEMA`, named by their range), `custo
 ascending), `starts.npy` int64[c + 1], `acts.npy` int64[n, 6] (columns ACT_* of `core.session`, sessions assigned; the
 acts of customer `i` are rows `starts[i]:starts[i + 1]`, by time), `keys.npy` uint8[k, 16] (the retry keys of events
 that a shop may still post: those with an id of their own, not older than the log remembers keys), and `staged.json`
-with the time of arrival, written last. `turns.jsonl`, where there is one, holds a `StagedTurn` a line.
+with the time of arrival and `since`, written last. `turns.jsonl`, where there is one, holds a `StagedTurn` a line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -30,8 +30,8 @@ TURNS = "turns.jsonl"
 class StagedTurn(NamedTuple):
     """What an imported row says of a customer beyond their acts, in the order of the rows.
 
-    `said` is the other id of a login, the level of a consent, the rule by which a robot was recognised (a `kind` of
-    FORGOTTEN). `customer` is the number that `customer_id` had when the import was made.
+    `said` is the other id of a login (empty where it names none), the level of a consent, the rule by which a robot was
+    recognised (a `kind` of FORGOTTEN). `customer` is the number that `customer_id` had when the import was made.
     """
 
     customer: int
@@ -39,11 +39,19 @@ class StagedTurn(NamedTuple):
     kind: EventType
     said: str
     time: int
+    other: int = NO_NUMBER
+    """Of a login that names another id: the number that this one had when the import was made."""
+
+    def without(self, is_forgotten: Callable[[int], bool]) -> StagedTurn | None:
+        """Return what is left of it where customers were erased or forgotten since they were numbered."""
+        if is_forgotten(self.customer):
+            return None
+        return self._replace(said="") if self.other != NO_NUMBER and is_forgotten(self.other) else self
 
     def entry(self, arrival: int) -> LogEntry:
         """Return it as the log's entries are that say such things."""
         name = "consent" if self.kind == EventType.CONSENT else NAMES_ANOTHER
-        event = Event(self.customer_id, self.kind, self.time, details={name: self.said})
+        event = Event(self.customer_id, self.kind, self.time, details={name: self.said} if self.said else {})
         return LogEntry(0, arrival, self.customer, NO_NUMBER, 0, event)
 
 
@@ -64,6 +72,8 @@ class StagedImport:
     acts: NDArray[np.int64]
     keys: NDArray[np.uint8]
     turns: Sequence[StagedTurn] = ()
+    since: int = 1
+    """The log's next position when its customers were numbered: who was erased from there on is not to come back."""
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -77,7 +87,7 @@ class StagedImport:
             turns = _read_turns(folder / TURNS)
         except (OSError, ValueError) as error:
             raise StorageError(f"{folder} holds no complete staged import ({error}): run the import again") from error
-        return cls(folder, int(facts["arrival"]), customers, starts, acts, keys, turns)
+        return cls(folder, int(facts["arrival"]), customers, starts, acts, keys, turns, int(facts.get("since", 1)))
 
     def parts(self) -> list[Path]:
         """Return the archive parts that have not been moved into the archive yet."""
@@ -88,9 +98,9 @@ def _read_turns(path: Path) -> list[StagedTurn]:
     if not path.exists():
         return []
     rows = (orjson.loads(line) for line in path.read_bytes().splitlines())
-    return [StagedTurn(customer, name, EventType(kind), said, time) for customer, name, kind, said, time in rows]
+    return [StagedTurn(customer, name, EventType(kind), *said) for customer, name, kind, *said in rows]
 
 
-def seal(folder: Path, arrival: int) -> None:
+def seal(folder: Path, arrival: int, since: int = 1) -> None:
     """Mark a staged import as complete; call it when every other file is written."""
-    write_whole(folder / "staged.json", orjson.dumps({"arrival": arrival}))
+    write_whole(folder / "staged.json", orjson.dumps({"arrival": arrival, "since": since}))

@@ -6,6 +6,7 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -258,12 +259,13 @@ class DirectWriter:
         _clear(folder)
 
     def _take_parts(self, staged: StagedImport) -> None:
-        """Move the parts into the archive, without the rows of customers who were erased since they were numbered."""
-        gone = np.intersect1d(staged.customers, self._store.erasures.customers())
+        """Move the parts into the archive, without rows and mentions of who was erased since the import was made."""
+        gone = self._store.erasures.since(staged.since)
         for path in staged.parts():
-            if len(gone):
-                overwrite(path, ErasedCustomers(gone))
             first, last = (int(text) for text in path.stem.split("-")[1:])
+            if gone:  # after they were numbered, though perhaps before the rows had positions
+                later = [replace(erasure, position=max(erasure.position, last + 1)) for erasure in gone]
+                overwrite(path, self._store.erasures.among(later))
             target = self._archive.path_for(first, last, staged.arrival)
             make_folder(target.parent)
             path.replace(target)

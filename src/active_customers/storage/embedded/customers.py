@@ -144,6 +144,10 @@ class EmbeddedCustomers:
         """Return number and owner of everybody whose history became another's: uint32[n, 2]."""
         return self._read(lambda book: book.joined())
 
+    def refused(self) -> NDArray[np.uint32]:
+        """Return the numbers of who agreed to less than a profile, ascending."""
+        return self._read(lambda book: book.refused())
+
     def passed_over(self) -> NDArray[np.uint32]:
         """Return the numbers of whom nothing is learned, but for erased ones, ascending."""
         return self._read(lambda book: book.passed_over())

@@ -97,6 +97,12 @@ class EmbeddedErasures:
             keys = list(txn.cursor(db=self._pending).iternext(values=False))
             return [_receipt(txn.get(key, db=self._receipts)) for key in keys]
 
+    def since(self, position: int) -> list[Erasure]:
+        """Return the erasures from a position of the log on."""
+        with self._env.reading() as txn:
+            found = [_receipt(record) for _, record in txn.cursor(db=self._receipts)]
+        return [erasure for erasure in found if erasure.position >= position]
+
     def among(self, erasures: Sequence[Erasure]) -> ErasedCustomers:
         """Return these erased customers as what rows and mentions are compared with."""
         with self._env.reading() as txn:

@@ -123,19 +123,28 @@ class EmbeddedLog:
 
     def _turn(self, txn: lmdb.Transaction, batch: _Batch, entry: LogEntry) -> None:
         """Join customers, or note a consent, as an event says that was just added."""
-        details, consent = entry.event.details, said_in(entry.event.details)
-        if entry.event.event_type == EventType.LOGIN:
-            login = batch.book.log_in(entry.event.customer_id, details[NAMES_ANOTHER])
-            consent = None if login is None else login.consent
-            if login is not None and self._sessions.merge(txn, login, entry.event.session_id):
-                batch.entries.append(joined_entry(entry, batch.next_position, login.moved))
-            if login is not None and login.robot is not None:
-                self._customers.note_change(txn)
-                batch.entries.append(forgotten_entry(entry, batch.next_position, {"robot": login.robot}))
+        is_login = entry.event.event_type == EventType.LOGIN
+        consent = self._log_in(txn, batch, entry) if is_login else said_in(entry.event.details)
         if consent is not None and batch.book.agree((entry.event.customer_id, entry.customer), consent):
             self._customers.note_change(txn)
             if consent != PROFILE:
                 batch.entries.append(forgotten_entry(entry, batch.next_position, {"consent": consent}))
+
+    def _log_in(self, txn: lmdb.Transaction, batch: _Batch, entry: LogEntry) -> str | None:
+        """Note that a customer logged in, and join whom that joins; return the consent that passes to them, if any."""
+        if NAMES_ANOTHER not in entry.event.details:
+            batch.book.know(entry.customer)
+            return None
+        login = batch.book.log_in(entry.event.customer_id, entry.event.details[NAMES_ANOTHER])
+        if login is None:
+            return None
+        if self._sessions.merge(txn, login, entry.event.session_id):
+            batch.entries.append(joined_entry(entry, batch.next_position, login.moved))
+        if login.passes_over:
+            self._customers.note_change(txn)
+        if login.robot is not None:
+            batch.entries.append(forgotten_entry(entry, batch.next_position, {"robot": login.robot}))
+        return login.consent
 
     def _flag(self, txn: lmdb.Transaction, batch: _Batch, entry: LogEntry, rule: str) -> None:
         """Note that the customer of an entry is a robot, unless that is known."""
@@ -277,8 +286,9 @@ class EmbeddedLog:
         """
         with self._appending, self._env.writing() as txn:
             batch = _Batch(self._customers.book(txn), self._env.counter(txn, _NEXT_POSITION), arrival)
-            for turn in turns:
-                if self._sessions.customers.text(txn, turn.customer) is None:
+            for staged in turns:
+                turn = staged.without(lambda number: self._sessions.customers.text(txn, number) is None)
+                if turn is None:
                     continue
                 if turn.kind == EventType.FORGOTTEN:
                     self._flag(txn, batch, turn.entry(arrival), turn.said)

@@ -42,11 +42,6 @@ class EmbeddedSessions:
         with self._env.reading() as txn:
             return self.stored(txn, customer)
 
-    def number_customers(self, customer_ids: Sequence[str]) -> list[int]:
-        """Return the numbers of customers, giving new ones where needed."""
-        with self._env.writing() as txn:
-            return [self.customers.number(txn, customer_id) for customer_id in customer_ids]
-
     def n_customers(self) -> int:
         """Return how many customer numbers have been given."""
         with self._env.reading() as txn:
