@@ -143,7 +143,7 @@ class HotRoutes:
                 return TOO_LONG
             posted = parse_body(body, self._clock.now())
             events = posted.events()
-            self.counts.rejected.add(len(posted.outcomes) - len(events))
+            self.counts.rejected.add(posted.n_rejected())
             receipts = await self._appender.append(events) if events else []
             answer = posted.answer(receipts)
         except ActiveCustomersError as error:
