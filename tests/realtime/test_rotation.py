@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from active_customers.catalog.rule_schema import RuleIn
 from active_customers.core.clock import DAY
 from active_customers.core.product import Product
 from active_customers.realtime.rotation import Rotation, RotationConfig
@@ -84,6 +85,15 @@ def test_what_comes_back_is_still_nothing_that_may_not_be_shown(empty_shop):
     show(empty_shop, "anna", ["pan", "pot", "lid", "jug"])
     empty_shop.act("anna", "hide", "lid")
     assert empty_shop.products("anna", n=4, exclude=["jug"]) == ["pan"]
+
+
+def test_what_comes_back_keeps_the_limits_of_the_page(empty_shop):
+    empty_shop.sell(*(Product(name, brand="Mare") for name in ("pan", "pot", "lid")), Product("jug", brand="Oak"))
+    record = RuleIn.read({"name": "page", "kind": "page", "max_per_brand": 2}).record()
+    empty_shop.store.rules.change_rules({"page": record})
+    empty_shop.engine.rules.follow()
+    show(empty_shop, "anna", ["pan", "pot"])
+    assert empty_shop.products("anna", n=4) == ["jug", "lid", "pan"]
 
 
 def test_a_category_with_nothing_else_still_shows_what_was_shown_too_often(empty_shop):

@@ -18,14 +18,14 @@ from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import REASON_MASK, Goal, ReasonCode, Recommendation
 from active_customers.core.session import H_BOUGHT, H_CART, CustomerState, State, empty_state
 from active_customers.kernels.answer_rows import Rows
-from active_customers.kernels.arrange import POOL_BEYOND, Arranging, arrange, fill_up
+from active_customers.kernels.arrange import POOL_BEYOND, Arranging, add_fitting, arrange, fill_up
 from active_customers.kernels.retrieval import Asked, kept_out
 from active_customers.kernels.state_sections import Numbers
 from active_customers.models.base import NO_PRODUCTS
 from active_customers.models.kernel_arguments import Prepared
 from active_customers.realtime.free_delivery import FreeDelivery, Gap
 from active_customers.realtime.product_cards import ProductCards
-from active_customers.realtime.rotation import Rotation, brought_back, copied
+from active_customers.realtime.rotation import Rotation, copied, only_resting
 from active_customers.realtime.rules import Applied, Rulebook
 from active_customers.realtime.ruling import NO_FACTORS
 from active_customers.realtime.schemas import MAX_N, Query
@@ -109,6 +109,7 @@ class Engine:
         self._timer = timer
         self._arrange = Prepared(arrange)
         self._fill_up = Prepared(fill_up)
+        self._add_fitting = Prepared(add_fitting)
         self.rules = rules or Rulebook(store, cards.table, clock)
         self.recommender = SessionRecommender()
         self.standing: Sequence[str] = ()
@@ -137,7 +138,9 @@ class Engine:
     def rehearse(self, query: Query) -> Answer:
         """Answer a query on the way that most answers take, once a page was made of another and a cart looked at."""
         self.storefront.stand_ins(self.recommender, _NOTHING_DONE, self._clock.now())
-        self._answer(query, self.rules.nothing()._replace(beyond=POOL_BEYOND, pins=True))
+        applied = self.rules.nothing()._replace(beyond=POOL_BEYOND, pins=True)
+        self.rotation.rehearse(_NOTHING_DONE)
+        self._with_resting(query, applied, (self._answer(query, applied), NO_PRODUCTS), NO_PRODUCTS)
         return self.recommend(query)
 
     def trace(self, query: Query, products: Sequence[int] = ()) -> list[Traced]:
@@ -174,10 +177,10 @@ class Engine:
         others = np.concatenate((passed_over, kept.products.astype(np.uint32)))
         wider = query._replace(n=min(max(query.n, len(resting)), MAX_N))
         again = self._found(wider, applied, others, rotates=False)
-        filled = brought_back(kept, copied(again.rows, again.size), resting, query.n)
-        size = len(filled.products)
-        for column, values in zip(answer.rows, filled, strict=True):
-            column[:size] = values
+        more = only_resting(copied(again.rows, again.size), resting)
+        for column, values in zip(answer.rows, kept, strict=True):
+            column[: answer.size] = values
+        size = self._add_fitting(applied.handed, answer.rows, answer.size, more, query.n)
         lacking = {"no_products", "no_match"} if size else set()
         return answer._replace(size=size, degraded=[word for word in answer.degraded if word not in lacking])
 

@@ -10,7 +10,6 @@ from pydantic import Field
 from active_customers.core.config import Config
 from active_customers.core.session import H_VERSION, LAYOUT_VERSION, SHOWN_DAYS, State
 from active_customers.kernels.answer_rows import Rows
-from active_customers.kernels.retrieval import STEP_DOWN
 from active_customers.kernels.shown import shown_counts, shown_too_often
 from active_customers.kernels.state_sections import Numbers
 from active_customers.models.base import NO_PRODUCTS
@@ -41,6 +40,11 @@ class Rotation:
             return NO_PRODUCTS
         return self._too_often(state, now, self._config.after, self._config.forget_days)
 
+    def rehearse(self, state: State) -> None:
+        """Ask of a state what no answer asked yet, so that none waits for what is loaded on its first use."""
+        self._too_often(state, 0, 1, 1)
+        self.times(state, 0, 0)
+
     def times(self, state: State, product: int, now: int) -> int:
         """Return how often a product was shown since the customer last acted on it."""
         products, times = self._counts(state, now, self._config.forget_days)
@@ -52,15 +56,8 @@ def copied(rows: Rows, size: int) -> Rows:
     return Rows._make(column[:size].copy() for column in rows)
 
 
-def brought_back(kept: Rows, found: Rows, resting: Numbers, n: int) -> Rows:
-    """Return `kept` filled up to `n` rows with those of `found` that are `resting`, in the order of `resting`.
-
-    Each has a score below all before it.
-    """
-    size = len(kept.products)
+def only_resting(found: Rows, resting: Numbers) -> Rows:
+    """Return the rows of products that are `resting`, in the order of `resting`."""
     row_of = {product: row for row, product in enumerate(found.products.tolist())}
-    chosen = [row_of[product] for product in resting.tolist() if product in row_of][: n - size]
-    first = float(kept.scores[-1]) * STEP_DOWN if size else 1.0
-    scores = first * STEP_DOWN ** np.arange(len(chosen))
-    more = Rows._make(column[chosen] for column in found)._replace(scores=scores)
-    return Rows._make(np.concatenate(pair) for pair in zip(kept, more, strict=True))
+    chosen = np.array([row_of[product] for product in resting.tolist() if product in row_of], np.int64)
+    return Rows._make(column[chosen] for column in found)
