@@ -33,6 +33,7 @@ from active_customers.realtime.live_index import LiveIndex
 from active_customers.realtime.live_reader import LiveReader
 from active_customers.realtime.placements import Placements
 from active_customers.realtime.product_cards import ProductCards
+from active_customers.realtime.rotation import Rotation
 from active_customers.realtime.rule_changes import ChangeRules, RuleChanges
 from active_customers.realtime.rules import Rulebook
 from active_customers.realtime.session_recommender import SessionRecommender
@@ -316,6 +317,7 @@ def _answering(
     rules = Rulebook(store, cards.table, clock, settings.rules)
     engine = Engine(store, cards, clock, rules=rules)
     engine.storefront = Storefront(store.catalog, cards.table, settings.storefront)
+    engine.rotation = Rotation(settings.rotation)
     if settings.shop.free_delivery_from:
         engine.delivery = FreeDelivery(settings.shop, cards.prices_of)
     signer = TokenSigner(load_keys(directory.keys))

@@ -69,3 +69,12 @@ def test_who_is_unknown_or_erased_has_nothing_to_export(directory, store, make_e
     for customer in "ax":
         with pytest.raises(UnknownCustomerError, match=customer):
             list(export.rows(customer))
+
+
+def test_what_a_customer_was_shown_is_exported_with_how_often_and_when(directory, store, make_event):
+    store.events.append([make_event("a", EventType.IMPRESSION, product) for product in ("p", "q", "p")], NOW)
+    _, state, *_ = CustomerExport(store, Archive(directory.archive)).rows("a")
+    assert state["shown"] == [
+        {"product_id": "q", "times": 1, "day": "2025-01-15"},
+        {"product_id": "p", "times": 2, "day": "2025-01-15"},
+    ]

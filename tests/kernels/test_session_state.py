@@ -25,6 +25,9 @@ from active_customers.core.session import (
     MOST_DAY,
     SESSION_GAP,
     SESSIONS_KEPT,
+    SHOWN_BITS,
+    SHOWN_DAYS,
+    SHOWN_KEPT,
     CustomerState,
     empty_state,
 )
@@ -43,11 +46,13 @@ class Twin:
     days: dict[int, tuple[int, int]] = field(default_factory=dict)
     hidden: list[int] = field(default_factory=list)
     sessions: list[list[int]] = field(default_factory=list)
+    shown: dict[int, dict[int, int]] = field(default_factory=dict)
 
     def act(self, kind, product, time, quantity, given, position):
         session = self._session(time, given, position)
         if product == NO_NUMBER:
             return session
+        self._note_shown(kind, product, time)
         if kind in TASTE_TYPES:
             self._remember(time, session, product, kind)
         if kind == EventType.CART_ADD:
@@ -65,6 +70,30 @@ class Twin:
         elif kind == EventType.HIDE and product not in self.hidden:
             self.hidden = [*self.hidden, product][-HIDDEN_KEPT:]
         return session
+
+    def _note_shown(self, kind, product, time):
+        if kind == EventType.IMPRESSION:
+            if not any(seen == product and then > time for then, _, seen, _ in self.events):
+                self._show(product, {time // DAY: 1})
+        elif kind in (*TASTE_TYPES, EventType.CART_REMOVE, EventType.HIDE):
+            self._set_back(product, time // DAY)
+
+    def _set_back(self, product, day):
+        """Only what was shown on later days than an act counts on."""
+        left = {each: n for each, n in self.shown.get(product, {}).items() if each > day}
+        if left:
+            self.shown[product] = left
+        elif product in self.shown and max(self.shown[product]) <= day:
+            del self.shown[product]
+
+    def _show(self, product, days):
+        """Add impressions by day; a product lies where its latest day puts it, the one longest ago goes."""
+        before = self.shown.pop(product, {})
+        both = {day: min(before.get(day, 0) + days.get(day, 0), 15) for day in {*before, *days}}
+        latest = max(both)
+        self.shown[product] = {day: n for day, n in both.items() if latest - day < SHOWN_DAYS}
+        ordered = sorted(self.shown.items(), key=lambda row: max(row[1]))
+        self.shown = dict(ordered[-SHOWN_KEPT:])
 
     def _count_day(self, product, day):
         """A purchase is on a day of its own, unless that is the first or the latest one."""
@@ -129,6 +158,7 @@ class Twin:
         other._rename(old, new)
         for session in other.sessions:
             self._meet(other, session)
+        self._join_shown(other)
         for time, number, product, kind in list(other.events):
             self._remember(time, number, product, kind)
         for product, (_, time) in other.bought.items():
@@ -142,6 +172,14 @@ class Twin:
             self._add(self.bought, BOUGHT_KEPT, product, quantity, time)
         new = [product for product in other.hidden if product not in self.hidden]
         self.hidden = [*self.hidden, *new][-HIDDEN_KEPT:]
+
+    def _join_shown(self, other: Twin) -> None:
+        """The acts of each set back what the other was shown; the rest adds up."""
+        for one, acts in ((self, other.events), (other, self.events)):
+            for time, _, product, _ in acts:
+                one._set_back(product, time // DAY)
+        for product, days in other.shown.items():
+            self._show(product, days)
 
     def _rename(self, old: int, new: int) -> None:
         self.events = [(time, new if each == old else each, *rest) for time, each, *rest in self.events]
@@ -176,7 +214,7 @@ acts = st.lists(
     st.tuples(
         kinds,
         st.one_of(st.integers(0, 12), st.just(NO_NUMBER)),
-        st.integers(0, 400).map(lambda minutes: minutes * MINUTE),
+        st.one_of(st.integers(0, 400), st.integers(0, 40_000)).map(lambda minutes: minutes * MINUTE),
         st.integers(1, 3),
         st.one_of(st.just(0), st.integers(1, 3).map(lambda name: GIVEN_SESSION | name)),
     ),
@@ -209,6 +247,13 @@ def assert_equal(state, twin):
     ]
     assert seen.hidden.tolist() == twin.hidden
     assert seen.sessions.tolist() == twin.sessions
+    shown = [(word & NO_NUMBER, days_of(word >> 32, counts)) for word, counts in seen.shown.tolist()]
+    assert shown == list(twin.shown.items())
+
+
+def days_of(latest, counts):
+    found = {latest - ago: counts >> SHOWN_BITS * ago & (1 << SHOWN_BITS) - 1 for ago in range(SHOWN_DAYS)}
+    return {day: n for day, n in found.items() if n}
 
 
 @given(acts)
@@ -265,9 +310,11 @@ def test_every_section_is_bounded_and_the_oldest_rows_leave():
     rows += [(EventType.PURCHASE, product, product, 1, 0) for product in range(700)]
     rows += [(EventType.HIDE, product, product, 1, GIVEN_SESSION | product) for product in range(700)]
     rows += [(EventType.CART_ADD, product, 700 + product, 1, 0) for product in range(700)]
+    rows += [(EventType.IMPRESSION, 1_000 + product, 1_400, 1, GIVEN_SESSION | 699) for product in range(700)]
     state = folded(numbered(rows))
     seen = CustomerState.of(state)
     assert len(state) == MAX_WORDS
+    assert (seen.shown[:, 0] & NO_NUMBER).tolist() == list(range(1_700 - SHOWN_KEPT, 1_700))
     assert seen.cart[:, 0].tolist() == list(range(700 - CART_KEPT, 700))
     assert seen.bought[:, 0].tolist() == list(range(700 - BOUGHT_KEPT, 700))
     assert seen.hidden.tolist() == list(range(700 - HIDDEN_KEPT, 700))

@@ -298,3 +298,11 @@ def test_the_catalogues_entries_are_counted_without_the_deleted_and_those_that_o
     assert store.catalog.n_entries() == 2
     store.catalog.change_products([ProductChange("a", None)])
     assert (store.catalog.n_entries(), store.catalog.n_products()) == (1, 3)
+
+
+def test_impressions_are_counted_in_the_state_until_an_act_on_the_product(store, make_event):
+    shown = [make_event("a", EventType.IMPRESSION, product) for product in ("p", "q", "p")]
+    store.events.append(shown, NOW)
+    assert CustomerState.of(store.sessions.state("a")).shown[:, 1].tolist() == [1, 2]
+    store.events.append([make_event("a", EventType.VIEW, "p")], NOW)
+    assert CustomerState.of(store.sessions.state("a")).shown[:, 1].tolist() == [1]

@@ -94,3 +94,9 @@ def test_only_the_newest_customers_are_watched_when_there_are_too_many(make_even
         watch.rule_for(customer, make_event("a", EventType.VIEW, "p", NOW))
     watch.rule_for(3, make_event("a", EventType.VIEW, "p", NOW + HOUR))
     assert len(watch._watched) == 1
+
+
+def test_impressions_are_no_acts_however_many_a_page_shows(make_event):
+    watch = RobotWatch(RobotConfig(events_per_minute=5, minutes=1))
+    shown = [make_event("a", EventType.IMPRESSION, f"p{i}", NOW + i) for i in range(100)]
+    assert set(rules(watch, shown)) == {None}

@@ -10,11 +10,11 @@ import numpy as np
 import orjson
 from pydantic import BaseModel
 
-from active_customers.core.clock import format_time
+from active_customers.core.clock import DAY, format_time
 from active_customers.core.errors import StorageError, UnknownCustomerError
 from active_customers.core.event import Channel, Context, EventType, LogEntry
 from active_customers.core.identifiers import NO_NUMBER, json_id
-from active_customers.core.session import CustomerState, State
+from active_customers.core.session import SHOWN_BITS, SHOWN_DAY_AT, SHOWN_DAYS, CustomerState, State
 from active_customers.storage.archive import PART_REMEDY, Archive, table_of
 from active_customers.storage.embedded import EmbeddedStore
 
@@ -148,6 +148,14 @@ class CustomerExport:
             "cart": self._lines(view.cart),
             "bought": self._lines(view.bought),
             "hidden": [self._product(product) for product in view.hidden.tolist()],
+            "shown": [
+                {
+                    "product_id": self._product(word & NO_NUMBER),
+                    "times": _times(counts),
+                    "day": format_time((word >> SHOWN_DAY_AT) * DAY)[:10],
+                }
+                for word, counts in view.shown.tolist()
+            ],
         }
 
     def _lines(self, rows: State) -> list[Row]:
@@ -159,6 +167,11 @@ class CustomerExport:
     def _product(self, number: int | None) -> int | str | None:
         found = None if number is None or number == NO_NUMBER else self._store.catalog.product_id(number)
         return None if found is None else json_id(found)
+
+
+def _times(counts: int) -> int:
+    """Return how many impressions a word of counts by day holds."""
+    return sum(counts >> bit & (1 << SHOWN_BITS) - 1 for bit in range(0, SHOWN_BITS * SHOWN_DAYS, SHOWN_BITS))
 
 
 def _without_kind(row: Row) -> Row:

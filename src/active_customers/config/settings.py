@@ -19,6 +19,7 @@ from active_customers.realtime.access import AccessConfig
 from active_customers.realtime.context_engine import ShopConfig
 from active_customers.realtime.languages import TextsConfig
 from active_customers.realtime.live_index import LiveIndexConfig
+from active_customers.realtime.rotation import RotationConfig
 from active_customers.realtime.rules import RulesConfig
 from active_customers.realtime.shelves import ShelvesConfig
 from active_customers.realtime.storefront import StorefrontConfig
@@ -72,6 +73,7 @@ class Settings(Config):
     live_updater: LiveUpdaterConfig = LiveUpdaterConfig()
     live_index: LiveIndexConfig = LiveIndexConfig()
     rules: RulesConfig = RulesConfig()
+    rotation: RotationConfig = RotationConfig()
     storefront: StorefrontConfig = StorefrontConfig()
     shelves: ShelvesConfig = ShelvesConfig()
     retention: RetentionConfig = RetentionConfig()

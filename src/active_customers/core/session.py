@@ -2,13 +2,14 @@
 
 Layout (words)::
 
-    header   [HEADER]                 see the H_ constants
+    header   [HEADER]                 see the H_ constants; the upper half of H_VERSION is n_shown
     events   [n_events, 3]            time, session, product | event type << 32; oldest first
     cart     [n_cart, 3]              product, quantity, time of the latest add; oldest first
     bought   [n_bought, 3]            product | first day << 32 | days << 48, quantity, time of the latest purchase;
                                       oldest first
     hidden   [n_hidden]               product
     sessions [n_sessions, 3]          session, first time, last time; in the order they were opened
+    shown    [n_shown, 2]             product | latest day << 32, impressions by day; the day longest ago first
 
 Each section is bounded; when it is full its oldest row leaves, and an act that would be older than all is not kept:
 oldest by the shop's own time (of sessions: their last time), except for `hidden`, which goes by arrival. The fold that
@@ -16,6 +17,9 @@ changes it is `kernels.session_state`.
 
 Of what was bought the first day (days since 1970) and the number of days with a purchase stand beside the product, so
 that its interval is known: 0 days where the state was written before they were counted.
+
+Of what was shown and not acted on since, impressions are counted by day, `SHOWN_BITS` bits each, the latest day (days
+since 1970) in the lowest ones. A state written before they were counted has none.
 """
 
 from __future__ import annotations
@@ -37,13 +41,15 @@ LAYOUT_VERSION = 2
 H_VERSION, H_EVENTS, H_CART, H_BOUGHT, H_HIDDEN, H_SESSIONS, H_NEWEST = range(7)
 HEADER = 7
 
-EVENT_WORDS, CART_WORDS, BOUGHT_WORDS, HIDDEN_WORDS, SESSION_WORDS = 3, 3, 3, 1, 3
+EVENT_WORDS, CART_WORDS, BOUGHT_WORDS, HIDDEN_WORDS, SESSION_WORDS, SHOWN_WORDS = 3, 3, 3, 1, 3, 2
+N_SHOWN_AT = 32
+"""Bits of the word H_VERSION above which the number of rows of `shown` stands."""
 
 FIRST_DAY_AT, DAYS_AT = 32, 48
 """Bits of a bought product's word where the first day and the number of days with a purchase stand."""
 MOST_DAY, MOST_DAYS = 0xFFFF, 0x7FFF
 
-# Bounds of the sections. An active customer's state is about 1.2 kB; the largest possible one is 22 kB.
+# Bounds of the sections. An active customer's state is about 1.2 kB; the largest possible one is 24 kB.
 EVENTS_KEPT = 40
 """Acts of taste that models see; longer sessions gain nothing (accuracy peaks below 20)."""
 CART_KEPT = 200
@@ -51,6 +57,12 @@ BOUGHT_KEPT = 500
 HIDDEN_KEPT = 500
 SESSIONS_KEPT = 8
 """Open and recent sessions that a late event can still join."""
+SHOWN_KEPT = 128
+"""Products whose impressions are counted: 2 kB."""
+SHOWN_DAY_AT = 32
+"""Bit of a shown product's word where its latest day stands."""
+SHOWN_DAYS, SHOWN_BITS = 15, 4
+"""Days that impressions are counted for, and the bits of each: at most 15 of a product on one day count."""
 
 MAX_WORDS = (
     HEADER
@@ -59,6 +71,7 @@ MAX_WORDS = (
     + BOUGHT_KEPT * BOUGHT_WORDS
     + HIDDEN_KEPT * HIDDEN_WORDS
     + SESSIONS_KEPT * SESSION_WORDS
+    + SHOWN_KEPT * SHOWN_WORDS
 )
 
 SESSION_GAP = 30 * MINUTE
@@ -103,8 +116,8 @@ def empty_state() -> State:
 class CustomerState:
     """A readable view of a `State`; the hot path reads the array itself.
 
-    Shapes: events [n, 3], cart [n, 3], bought [n, 3], hidden [n], sessions [n, 3], all int64, columns as in the layout,
-    but that the products of `bought` stand alone.
+    Shapes: events [n, 3], cart [n, 3], bought [n, 3], hidden [n], sessions [n, 3], shown [n, 2], all int64, columns as
+    in the layout, but that the products of `bought` stand alone.
     """
 
     events: State
@@ -112,6 +125,7 @@ class CustomerState:
     bought: State
     hidden: State
     sessions: State
+    shown: State
     newest: int
 
     @classmethod
@@ -125,15 +139,16 @@ class CustomerState:
             (state[H_BOUGHT], BOUGHT_WORDS),
             (state[H_HIDDEN], HIDDEN_WORDS),
             (state[H_SESSIONS], SESSION_WORDS),
+            (state[H_VERSION] >> N_SHOWN_AT, SHOWN_WORDS),
         ):
             end = start + int(count) * words
             section = state[start:end]
             sections.append(section.reshape(-1, words) if words > 1 else section)
             start = end
-        events, cart, bought, hidden, sessions = sections
+        events, cart, bought, hidden, sessions, shown = sections
         bought = bought.copy()
         bought[:, 0] &= NO_NUMBER
-        return cls(events, cart, bought, hidden, sessions, int(state[H_NEWEST]))
+        return cls(events, cart, bought, hidden, sessions, shown, int(state[H_NEWEST]))
 
 
 class SessionQuery(NamedTuple):

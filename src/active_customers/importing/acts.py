@@ -35,7 +35,7 @@ PLACED = np.dtype([("session", np.uint64), ("customer", np.uint32), ("product", 
 """What the archive's rows are still without, by place."""
 
 _CUSTOMERS_PER_FOLD = 1_000
-"""Bounds the states worked on at a time to some 22 MB."""
+"""Bounds the states worked on at a time to some 24 MB."""
 
 
 class ActsWriter:

@@ -145,6 +145,23 @@ def fill_up(handed: Any, asked: Arranging, size: int, n_products: int) -> int:
 
 
 @kernel
+def add_fitting(handed: Any, rows: Rows, size: int, more: Rows, n: int) -> int:
+    """Add rows found apart, in their order, until there are `n`, within the page's limits; return how many there are.
+
+    Each has a score below all before it.
+    """
+    ruled = handed.content
+    limits = _limits(ruled.page, n)
+    for row in range(len(more.products)):
+        if size < n and _fits(ruled.table, rows.products[:size], more.products[row], limits):
+            _append(rows, size, more.products[row], True)
+            rows.reasons[size] = more.reasons[row]
+            rows.evidence[size] = more.evidence[row]
+            size += 1
+    return size
+
+
+@kernel
 def _append(rows: Rows, size: int, product: int, is_entry: bool) -> None:
     rows.products[size] = product
     rows.scores[size] = rows.scores[size - 1] * STEP_DOWN if size > 0 else 1.0

@@ -38,25 +38,34 @@ from active_customers.core.session import (
     LAYOUT_VERSION,
     MOST_DAY,
     MOST_DAYS,
+    N_SHOWN_AT,
     SESSION_GAP,
     SESSION_WORDS,
     SESSIONS_KEPT,
+    SHOWN_KEPT,
+    SHOWN_WORDS,
 )
 from active_customers.kernels.jit import kernel
+from active_customers.kernels.shown import acted_on, count_shown, merge_shown
 
 Words = NDArray[np.int64]
 
 _TASTE = np.zeros(256, np.bool_)
 _TASTE[[int(kind) for kind in TASTE_TYPES]] = True
 
+_IS_ACT = _TASTE.copy()
+_IS_ACT[[int(EventType.CART_REMOVE), int(EventType.HIDE)]] = True
+
 # Places of the sections, in the order of the layout and of the counts in the header.
-_EVENTS, _CART, _BOUGHT, _HIDDEN, _SESSIONS = range(5)
+_EVENTS, _CART, _BOUGHT, _HIDDEN, _SESSIONS, _SHOWN = range(6)
+_N_SECTIONS = 6
 
 _CART_ADD = int(EventType.CART_ADD)
 _CART_REMOVE = int(EventType.CART_REMOVE)
 _PURCHASE = int(EventType.PURCHASE)
 _REFUND = int(EventType.REFUND)
 _HIDE = int(EventType.HIDE)
+_IMPRESSION = int(EventType.IMPRESSION)
 
 
 @kernel
@@ -277,6 +286,28 @@ def _apply(act: Words, session: int, sections: tuple[Words, ...], counts: Words)
 
 
 @kernel
+def _note_shown(act: Words, sections: tuple[Words, ...], counts: Words) -> None:
+    """Count an impression, but one that came late and lies before an act on the product; an act sets the count back."""
+    kind, product, time = act[ACT_TYPE], act[ACT_PRODUCT], act[ACT_TIME]
+    if kind == _IMPRESSION:
+        if not _acted_after(sections[_EVENTS], counts[_EVENTS], product, time):
+            counts[_SHOWN] = count_shown(sections[_SHOWN], counts[_SHOWN], product, (time // DAY, 1))
+    elif _IS_ACT[kind]:
+        counts[_SHOWN] = acted_on(sections[_SHOWN], counts[_SHOWN], product, time // DAY)
+
+
+@kernel
+def _acted_after(events: Words, count: int, product: int, time: int) -> bool:
+    """Tell whether one of the acts of taste is on a product and lies after a time."""
+    i = count - 1
+    while i >= 0 and events[i, 0] > time:
+        if events[i, 2] & NO_NUMBER == product:
+            return True
+        i -= 1
+    return False
+
+
+@kernel
 def _taken_apart(state: Words) -> tuple[tuple[Words, ...], Words]:
     """Return copies of a state's sections, each with room for all that it may hold, and how many rows they have."""
     sections = (
@@ -285,8 +316,11 @@ def _taken_apart(state: Words) -> tuple[tuple[Words, ...], Words]:
         np.empty((BOUGHT_KEPT, BOUGHT_WORDS), np.int64),
         np.empty((HIDDEN_KEPT, HIDDEN_WORDS), np.int64),
         np.empty((SESSIONS_KEPT, SESSION_WORDS), np.int64),
+        np.empty((SHOWN_KEPT, SHOWN_WORDS), np.int64),
     )
-    counts = state[H_EVENTS : H_SESSIONS + 1].copy()
+    counts = np.empty(_N_SECTIONS, np.int64)
+    counts[:_SHOWN] = state[H_EVENTS : H_SESSIONS + 1]
+    counts[_SHOWN] = state[H_VERSION] >> N_SHOWN_AT
     at = HEADER
     for s in range(len(sections)):
         rows = sections[s]
@@ -300,8 +334,8 @@ def _taken_apart(state: Words) -> tuple[tuple[Words, ...], Words]:
 @kernel
 def _put_together(sections: tuple[Words, ...], counts: Words, newest: int, out: Words) -> int:
     """Write a state; return its length."""
-    out[H_VERSION], out[H_NEWEST] = LAYOUT_VERSION, newest
-    out[H_EVENTS : H_SESSIONS + 1] = counts
+    out[H_VERSION], out[H_NEWEST] = LAYOUT_VERSION | counts[_SHOWN] << N_SHOWN_AT, newest
+    out[H_EVENTS : H_SESSIONS + 1] = counts[:_SHOWN]
     at = HEADER
     for s in range(len(sections)):
         rows = sections[s]
@@ -329,6 +363,7 @@ def fold(state: Words, acts: Words, out: Words) -> int:
         newest = max(newest, act[ACT_TIME])
         if act[ACT_PRODUCT] != NO_NUMBER:
             _apply(act, act[ACT_SESSION], sections, counts)
+            _note_shown(act, sections, counts)
     return _put_together(sections, counts, newest, out)
 
 
@@ -387,11 +422,26 @@ def _merge_sessions(mine: tuple[Words, ...], n_mine: Words, theirs: tuple[Words,
 
 
 @kernel
+def _merge_shown(mine: tuple[Words, ...], n_mine: Words, theirs: tuple[Words, ...], n_theirs: Words) -> None:
+    """Add their impressions, while the acts are still apart: those of each set the count of the other back."""
+    _set_back(mine[_SHOWN], n_mine, theirs[_EVENTS][: n_theirs[_EVENTS]])
+    _set_back(theirs[_SHOWN], n_theirs, mine[_EVENTS][: n_mine[_EVENTS]])
+    n_mine[_SHOWN] = merge_shown(mine[_SHOWN], n_mine[_SHOWN], theirs[_SHOWN], n_theirs[_SHOWN])
+
+
+@kernel
+def _set_back(shown: Words, counts: Words, acts: Words) -> None:
+    for i in range(len(acts)):
+        counts[_SHOWN] = acted_on(shown, counts[_SHOWN], acts[i, 2] & NO_NUMBER, acts[i, 0] // DAY)
+
+
+@kernel
 def merge(state: Words, other: Words, renamed: tuple[int, int], out: Words) -> int:
     """Merge the state of somebody who turned out to be the same customer; return the length of what `out` holds then.
 
     Acts are put in order of time, quantities in cart and purchases add up, and what one had put into the cart before
-    the other bought it was bought with it. `renamed` (old, new) is a session of the other's that goes on under another
+    the other bought it was bought with it. So do impressions, but of what one of them acted on since: those are
+    forgotten. `renamed` (old, new) is a session of the other's that goes on under another
     number, (0, 0) for none. Shapes: state, other int64[words]; out int64[MAX_WORDS].
     """
     mine, n_mine = _taken_apart(state)
@@ -399,6 +449,7 @@ def merge(state: Words, other: Words, renamed: tuple[int, int], out: Words) -> i
     if renamed[0] != 0:
         _rename_session(theirs, n_theirs, renamed[0], renamed[1])
     _merge_sessions(mine, n_mine, theirs, n_theirs)
+    _merge_shown(mine, n_mine, theirs, n_theirs)
     for i in range(n_theirs[_EVENTS]):
         act = theirs[_EVENTS][i]
         n_mine[_EVENTS] = _insert_event(mine[_EVENTS], n_mine[_EVENTS], act[0], act[1], act[2])

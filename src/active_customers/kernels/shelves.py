@@ -97,7 +97,8 @@ class PageAsked(NamedTuple):
 
     Acts count half after `half_life`; nothing older than `lately` is continued. `interval` is taken where a customer
     bought a product on one day only, and `due_from` of an interval must have passed until it is due again. For
-    `new` since its release a product is new. Times in microseconds, as floats but for `now`.
+    `new` since its release a product is new. Times in microseconds, as floats but for `now`. What is `resting` stands
+    on no shelf but those of what the customer did with it themselves.
     """
 
     now: int
@@ -109,12 +110,14 @@ class PageAsked(NamedTuple):
     new: float
     nearness: Nearness
     nothing: Numbers
+    resting: Numbers
 
 
 class _Known(NamedTuple):
     """What is known of the customer: distinct products acted on, the newest first, with the time of the newest act.
 
-    `barred` (in the cart, or hidden) and `done` (that, or bought for good) must not be shown; both are ascending.
+    `barred` (in the cart, or hidden) and `done` (that, resting, or bought for good) must not be shown; both are
+    ascending.
     """
 
     looked: Numbers
@@ -137,7 +140,7 @@ def gather(handed: Any, table: Any, state: State, asked: PageAsked) -> None:
     page.about[:] = NO_NUMBER
     page.other[:] = 0
     sections = read_sections(state, asked.nothing, asked.now, True)
-    known = _known(sections, columns)
+    known = _known(sections, columns, asked.resting)
     _continue(page, known, state, asked)
     _dropped(page, known, columns, asked)
     _buy_again(page, known, state, columns, asked)
@@ -214,7 +217,7 @@ def looked_at(state: State, nothing: Numbers, standing: NDArray[np.uint8], n: in
 
 
 @kernel
-def _known(sections: StateSections, columns: TableColumns) -> _Known:
+def _known(sections: StateSections, columns: TableColumns, resting: Numbers) -> _Known:
     n_acts = len(sections.products)
     looked, times = np.empty(n_acts, np.uint32), np.empty(n_acts, np.int64)
     size = 0
@@ -230,7 +233,7 @@ def _known(sections: StateSections, columns: TableColumns) -> _Known:
         if not _is_replenishable(columns, product):
             for_good[n_for_good] = product
             n_for_good += 1
-    done = np.concatenate((barred, for_good[:n_for_good]))
+    done = np.concatenate((barred, resting, for_good[:n_for_good]))
     done.sort()
     return _Known(looked[:size], times[:size], barred, done)
 

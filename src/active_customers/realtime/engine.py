@@ -18,13 +18,14 @@ from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import REASON_MASK, Goal, ReasonCode, Recommendation
 from active_customers.core.session import H_BOUGHT, H_CART, CustomerState, State, empty_state
 from active_customers.kernels.answer_rows import Rows
-from active_customers.kernels.arrange import POOL_BEYOND, Arranging, arrange, fill_up
+from active_customers.kernels.arrange import POOL_BEYOND, Arranging, add_fitting, arrange, fill_up
 from active_customers.kernels.retrieval import Asked, kept_out
 from active_customers.kernels.state_sections import Numbers
 from active_customers.models.base import NO_PRODUCTS
 from active_customers.models.kernel_arguments import Prepared
 from active_customers.realtime.free_delivery import FreeDelivery, Gap
 from active_customers.realtime.product_cards import ProductCards
+from active_customers.realtime.rotation import Rotation, copied, only_resting
 from active_customers.realtime.rules import Applied, Rulebook
 from active_customers.realtime.ruling import NO_FACTORS
 from active_customers.realtime.schemas import Query
@@ -96,11 +97,13 @@ class Engine:
         self._timer = timer
         self._arrange = Prepared(arrange)
         self._fill_up = Prepared(fill_up)
+        self._add_fitting = Prepared(add_fitting)
         self.rules = rules or Rulebook(store, cards.table, clock)
         self.recommender = SessionRecommender()
         self.standing: Sequence[str] = ()
         self.factors: NDArray[np.float32] = NO_FACTORS
         self.delivery: FreeDelivery | None = None
+        self.rotation = Rotation()
         self.storefront = Storefront(store.catalog, cards.table)
 
     @property
@@ -123,17 +126,45 @@ class Engine:
     def rehearse(self, query: Query) -> Answer:
         """Answer a query on the way that most answers take, once a page was made of another and a cart looked at."""
         self.storefront.stand_ins(self.recommender, _NOTHING_DONE, self._clock.now())
-        self._answer(query, self.rules.nothing()._replace(beyond=POOL_BEYOND, pins=True))
+        applied = self.rules.nothing()._replace(beyond=POOL_BEYOND, pins=True)
+        self.rotation.rehearse(_NOTHING_DONE)
+        self._with_resting(query, applied, (self._answer(query, applied), NO_PRODUCTS), NO_PRODUCTS)
         return self.recommend(query)
 
     def _answer(self, query: Query, applied: Applied, passed_over: Numbers = NO_PRODUCTS) -> Answer:
+        """Answer without what the customer was shown too often, but where that leaves too few."""
+        answer = self._found(query, applied, passed_over)
+        if answer.size < query.n:
+            resting = self.rotation.resting(self._store.sessions.find(query.customer_id)[1], answer.now)
+            if len(resting):
+                return self._with_resting(query, applied, (answer, passed_over), resting)
+        return answer
+
+    def _with_resting(self, query: Query, applied: Applied, so_far: tuple[Answer, Numbers], resting: Numbers) -> Answer:
+        """Fill an answer up with what was shown too often, the least shown first: better again than nothing."""
+        answer, passed_over = so_far
+        kept = copied(answer.rows, answer.size)
+        others = np.concatenate((passed_over, kept.products.astype(np.uint32)))
+        wider = query._replace(n=min(max(query.n, len(resting)), MAX_N))
+        again = self._found(wider, applied, others, rotates=False)
+        more = only_resting(copied(again.rows, again.size), resting)
+        for column, values in zip(answer.rows, kept, strict=True):
+            column[: answer.size] = values
+        size = self._add_fitting(applied.handed, answer.rows, answer.size, more, query.n)
+        lacking = {"no_products", "no_match"} if size else set()
+        return answer._replace(size=size, degraded=[word for word in answer.degraded if word not in lacking])
+
+    def _found(
+        self, query: Query, applied: Applied, passed_over: Numbers = NO_PRODUCTS, *, rotates: bool = True
+    ) -> Answer:
         deadline = self._timer() + query.deadline_ms * 1_000_000
         now = self._clock.now()
         recommender = self.recommender
         customer, state = self._store.sessions.find(query.customer_id)
         asked = self._asked(query, (customer, state), now, deadline)
-        if passed_over is not NO_PRODUCTS:
-            asked = asked._replace(excluded=np.concatenate((asked.excluded, passed_over)))
+        resting = self.rotation.resting(state, now) if rotates else NO_PRODUCTS
+        if passed_over is not NO_PRODUCTS or resting is not NO_PRODUCTS:
+            asked = asked._replace(excluded=np.concatenate((asked.excluded, passed_over, resting)))
         delivery = self.delivery if asked.is_cart else None
         gap = None if delivery is None or state is None else delivery.gap(state, now)
         beyond = applied.beyond or (POOL_BEYOND if len(self.factors) or gap is not None else 0)
@@ -162,8 +193,11 @@ class Engine:
 
     def question(self, query: Query) -> tuple[State, Asked]:
         """Return the customer's state and what is asked beside it, for an answer that takes as long as it needs."""
-        known = self._store.sessions.find(query.customer_id)
-        asked = self._asked(query, known, self._clock.now(), self._timer() + HOUR * 1000)
+        known, now = self._store.sessions.find(query.customer_id), self._clock.now()
+        asked = self._asked(query, known, now, self._timer() + HOUR * 1000)
+        resting = self.rotation.resting(known[1], now)
+        if resting is not NO_PRODUCTS:
+            asked = asked._replace(excluded=np.concatenate((asked.excluded, resting)))
         ruled = self.rules.applied(query.context, query.channel, query.filter).standing
         state = _NOTHING_DONE if known[1] is None else known[1]
         return state, asked if ruled is None else asked._replace(standing=ruled)

@@ -14,6 +14,7 @@ from active_customers.core.clock import format_time
 from active_customers.core.identifiers import NO_NUMBER, json_id
 from active_customers.core.product import Standing
 from active_customers.core.recommendation import Goal, ReasonCode
+from active_customers.core.session import State
 from active_customers.kernels.answer_rows import Rows
 from active_customers.kernels.explanation import NUMBERS, Findings
 from active_customers.kernels.hybrid import FIRST_NEWEST, FIRST_SUM, GUESS, KNN, KNN_AFTER, OWN, STRONGEST
@@ -176,6 +177,8 @@ class Explainer:
         if number != NO_NUMBER:
             applied = [*self._of_context(number, now, findings), *self._of_rules(query, number)]
         why_not = [] if place >= 0 else list(_why_not(number, asked, findings, sources, applied))
+        if place < 0 and number in self._engine.rotation.resting(state, now):
+            why_not = self._rotated(state, number, now, why_not, by_request=product_id in query.exclude)
         return Account(
             customer_id=json_id(query.customer_id),
             product_id=json_id(product_id),
@@ -192,6 +195,15 @@ class Explainer:
             ranking=_ranking(number, findings),
             applied=applied,
         )
+
+    def _rotated(
+        self, state: State, number: int, now: int, others: list[Because], *, by_request: bool
+    ) -> list[Because]:
+        """Say that a product was shown too often, which keeps it out as what a request excludes is kept out."""
+        times = self._engine.rotation.times(state, number, now)
+        text = f"it was shown {times} times without an act of the customer on it"
+        others = [because for because in others if by_request or because.code != "excluded"]
+        return [*others, Because(code="rotated", text=text)]
 
     def _row(self, answer: Answer, place: int, language: int) -> RecommendedProduct:
         products, scores, reasons, evidence = answer.rows

@@ -145,7 +145,7 @@ class HotRoutes:
             if granted < Scope.SERVER:
                 posted = without_joins(posted)
             events = posted.events()
-            self.counts.rejected.add(len(posted.outcomes) - len(events))
+            self.counts.rejected.add(posted.n_rejected())
             receipts = await self._appender.append(events) if events else []
             answer = posted.answer(receipts)
         except ActiveCustomersError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from itertools import islice
 from typing import Any, TypeGuard
 
 import orjson
@@ -23,15 +24,25 @@ BODY_RETRY_WINDOW = 10 * MINUTE
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """What one request brought: per event the event or what is wrong with it."""
+    """What one request brought: per event the event, those that it stands for, or what is wrong with it."""
 
-    outcomes: Sequence[Event | InvalidValueError]
+    outcomes: Sequence[Event | Sequence[Event] | InvalidValueError]
     event_ids: Sequence[str | None]
     is_batch: bool
 
     def events(self) -> list[Event]:
         """Return the events that can be stored."""
-        return [outcome for outcome in self.outcomes if isinstance(outcome, Event)]
+        events: list[Event] = []
+        for outcome in self.outcomes:
+            if isinstance(outcome, Event):
+                events.append(outcome)
+            elif not isinstance(outcome, InvalidValueError):
+                events.extend(outcome)
+        return events
+
+    def n_rejected(self) -> int:
+        """Return how many of the events cannot be stored."""
+        return sum(isinstance(outcome, InvalidValueError) for outcome in self.outcomes)
 
     def answer(self, receipts: Sequence[Receipt]) -> dict[str, object]:
         """Return the body of the answer, given the receipts of `events()`.
@@ -47,7 +58,9 @@ class Posted:
                     raise outcome
                 results.append({"event_id": shown_id, "status": "rejected", "error": str(outcome)})
             else:
-                status = "duplicate" if next(remaining).is_duplicate else "accepted"
+                n = 1 if isinstance(outcome, Event) else len(outcome)
+                are_known = [receipt.is_duplicate for receipt in islice(remaining, n)]
+                status = "duplicate" if all(are_known) else "accepted"
                 results.append({"event_id": shown_id, "status": status})
         if not self.is_batch:
             return results[0]
@@ -116,7 +129,7 @@ def _event_id(item: object) -> str | None:
     return str(event_id)[:128] if isinstance(event_id, str | int) and not isinstance(event_id, bool) else None
 
 
-def _checked(item: object, at: str, now: int, body: bytes, index: int = 0) -> Event | InvalidValueError:
+def _checked(item: object, at: str, now: int, body: bytes, index: int = 0) -> Event | list[Event] | InvalidValueError:
     try:
         fields = EventIn.model_validate(item)
     except ValidationError as error:
@@ -125,7 +138,17 @@ def _checked(item: object, at: str, now: int, body: bytes, index: int = 0) -> Ev
     if time > now + MAX_AHEAD:
         ahead = f"it is over 5 minutes ahead of {format_time(now)}: check the clock"
         return InvalidValueError(f"{at}timestamp", _field(item, "timestamp"), ahead)
-    return _event(fields, time, body, index)
+    event = _event(fields, time, body, index)
+    return event if fields.product_ids is None else _each_shown(event, fields.product_ids)
+
+
+def _each_shown(event: Event, product_ids: Sequence[str]) -> list[Event]:
+    """Return an impression of each product, once; a retry of the list is one of each."""
+
+    def key(product_id: str) -> bytes:
+        return blake2b(product_id.encode(), digest_size=16, key=event.dedup_key).digest()
+
+    return [replace(event, product_id=each, dedup_key=key(each)) for each in dict.fromkeys(product_ids)]
 
 
 def _event(fields: EventIn, time: int, body: bytes, index: int) -> Event:

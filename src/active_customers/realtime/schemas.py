@@ -39,6 +39,8 @@ from active_customers.core.identifiers import MAX_ID_LENGTH, MAX_JSON_INTEGER, c
 
 MAX_BATCH = 1000
 """Events in one request."""
+MAX_SHOWN = 100
+"""Products in one impression event."""
 MAX_N = 100
 """Products in one answer."""
 MAX_PRODUCTS = 1000
@@ -152,6 +154,8 @@ class EventIn(BaseModel):
     """What they did. The event names of Google Analytics 4 and of other systems are understood as well."""
     product_id: Id | None = None
     """The product it was done to; not needed for search, login, consent, unsubscribe, checkout and opens."""
+    product_ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_SHOWN)] | None = None
+    """For impression, in place of `product_id`: all products of a list that was seen."""
     timestamp: (
         Annotated[int, BeforeValidator(parsed_time), WithJsonSchema({"type": "string", "format": "date-time"})] | None
     ) = None
@@ -189,7 +193,10 @@ class EventIn(BaseModel):
 
     @model_validator(mode="after")
     def _has_its_product(self) -> EventIn:
-        if self.product_id is None and self.event_type not in NO_PRODUCT_NEEDED:
+        if self.product_ids is not None:
+            if self.event_type != EventType.IMPRESSION or self.product_id is not None:
+                raise PydanticCustomError("product_ids", "it is for impression events, in place of product_id")
+        elif self.product_id is None and self.event_type not in NO_PRODUCT_NEEDED:
             raise PydanticCustomError(
                 "product_id", "a {word} event needs the product it was done to", {"word": self.event_type.word}
             )
@@ -386,7 +393,7 @@ def first_error(error: ValidationError, model: type[BaseModel], at: str = "") ->
     }
     if details["type"] == "missing":
         value = None
-    if details["type"] in NEEDED.values():
+    if details["type"] in (*NEEDED.values(), "product_ids"):
         return InvalidValueError(f"{at}{details['type']}", None, details["msg"])
     remedy = remedies.get(details["type"]) or details["msg"].removeprefix("Value error, ").replace(
         "Input should", "it should"

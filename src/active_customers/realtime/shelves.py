@@ -36,6 +36,7 @@ from active_customers.kernels.shelves import (
     gather,
     looked_at,
 )
+from active_customers.kernels.state_sections import Numbers
 from active_customers.kernels.top_n import Wanted, first_n
 from active_customers.models.base import NO_PRODUCTS
 from active_customers.models.kernel_arguments import PerThread, Prepared
@@ -123,7 +124,7 @@ class Shelves:
         recommender, kinds = self._engine.recommender, self._engine.storefront.kinds
         table = kinds.handed()
         sources = desk.handed(recommender, max(recommender.n_products, kinds.n_products))
-        asked = self._asked(now, channel)
+        asked = self._asked(now, channel, self._engine.rotation.resting(state, now))
         self._gather(sources, table, _NOTHING_DONE if state is None else state, asked)
         if state is not None and state[H_EVENTS]:
             self._add_hybrid(desk.page, (customer_id, channel), wanted[1])
@@ -188,7 +189,7 @@ class Shelves:
         ruled = self._engine.rules.applied(context, channel).standing
         return self._cards.standing if ruled is None else ruled
 
-    def _asked(self, now: int, channel: Channel) -> PageAsked:
+    def _asked(self, now: int, channel: Channel, resting: Numbers) -> PageAsked:
         config = self._config
         newest = self._engine.recommender.newest
         return PageAsked(
@@ -201,6 +202,7 @@ class Shelves:
             config.new_days * DAY,
             self._engine.storefront.nearness,
             NO_PRODUCTS,
+            resting,
         )
 
     def _add_hybrid(self, page: Page, asker: tuple[str, Channel], n: int) -> None:

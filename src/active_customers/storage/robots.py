@@ -57,7 +57,8 @@ class RobotConfig(Config):
     """Who is taken for a robot; docs/privacy.md says how many customers of real shops each rule would hit."""
 
     events_per_minute: Annotated[int, Field(ge=0)] = 60
-    """More events of one customer in a minute are no person's, if it goes on; 0 switches it off."""
+    """More events of one customer in a minute are no person's, if it goes on; impressions do not count, 0 switches it
+    off."""
     minutes: Annotated[int, Field(ge=1)] = 5
     """For so many minutes in a row it has to go on."""
     products_without_pause: Annotated[int, Field(ge=0)] = 500
@@ -101,6 +102,8 @@ class RobotWatch:
         metadata = event.details.get("metadata")
         if metadata and self.names_robot(metadata.get("user_agent")):
             return USER_AGENT
+        if event.event_type == EventType.IMPRESSION:  # a page shows dozens, and none of them is an act
+            return None
         watched = self._watched.get(customer) or self._begin(customer, event.time)
         minute = event.time // MINUTE
         if minute == watched.minute:
