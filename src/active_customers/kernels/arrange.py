@@ -151,9 +151,13 @@ def add_fitting(handed: Any, rows: Rows, size: int, more: Rows, n: int) -> int:
     Each has a score below all before it.
     """
     ruled = handed.content
-    limits = _limits(ruled.page, n)
+    limits, shown = _limits(ruled.page, n), _kinds(ruled.table, rows.products[:size], n)
+    coming = _kinds(ruled.table, more.products, len(more.products))
     for row in range(len(more.products)):
-        if size < n and _fits(ruled.table, rows.products[:size], more.products[row], limits):
+        if size >= n:
+            break
+        shown[:, size] = coming[:, row]
+        if _fits(shown, size, limits):
             _append(rows, size, more.products[row], True)
             rows.reasons[size] = more.reasons[row]
             rows.evidence[size] = more.evidence[row]

@@ -28,7 +28,7 @@ from active_customers.realtime.product_cards import ProductCards
 from active_customers.realtime.rotation import Rotation, copied, only_resting
 from active_customers.realtime.rules import Applied, Rulebook
 from active_customers.realtime.ruling import NO_FACTORS
-from active_customers.realtime.schemas import Query
+from active_customers.realtime.schemas import MAX_N, Query
 from active_customers.realtime.session_recommender import SessionRecommender
 from active_customers.realtime.storefront import NARROW, Storefront
 from active_customers.storage.base import Store

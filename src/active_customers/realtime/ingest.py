@@ -22,11 +22,15 @@ BODY_RETRY_WINDOW = 10 * MINUTE
 """For so long a byte-identical body without event ids counts as a retry."""
 
 
+Outcome = Event | Sequence[Event] | InvalidValueError
+"""What became of one event of a request: the event, those that it stands for, or what is wrong with it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """What one request brought: per event the event, those that it stands for, or what is wrong with it."""
+    """What one request brought."""
 
-    outcomes: Sequence[Event | Sequence[Event] | InvalidValueError]
+    outcomes: Sequence[Outcome]
     event_ids: Sequence[str | None]
     is_batch: bool
 
@@ -99,10 +103,10 @@ def without_joins(posted: Posted) -> Posted:
     return replace(posted, outcomes=outcomes)
 
 
-def _joins(outcome: Event | InvalidValueError) -> TypeGuard[Event]:
+def _joins(outcome: Outcome) -> TypeGuard[Event]:
     if not isinstance(outcome, Event) or outcome.event_type != EventType.LOGIN:
         return False
-    return outcome.details.get(NAMES_ANOTHER, outcome.customer_id) != outcome.customer_id
+    return bool(outcome.details.get(NAMES_ANOTHER, outcome.customer_id) != outcome.customer_id)
 
 
 def _refused(login: Event, at: str) -> InvalidValueError:
