@@ -306,3 +306,11 @@ def test_impressions_are_counted_in_the_state_until_an_act_on_the_product(store,
     assert CustomerState.of(store.sessions.state("a")).shown[:, 1].tolist() == [1, 2]
     store.events.append([make_event("a", EventType.VIEW, "p")], NOW)
     assert CustomerState.of(store.sessions.state("a")).shown[:, 1].tolist() == [1]
+
+
+def test_a_login_adds_up_what_was_shown_before_and_after(store, make_event):
+    store.events.append([make_event("cookie", EventType.IMPRESSION, "p") for _ in range(2)], NOW)
+    store.events.append([make_event("a", EventType.IMPRESSION, "p")], NOW)
+    login = make_event("a", EventType.LOGIN, details={"other_customer_id": "cookie"})
+    store.events.append([login], NOW)
+    assert CustomerState.of(store.sessions.state("a")).shown[:, 1].tolist() == [3]
