@@ -103,5 +103,5 @@ def build_app(services: Services, cors_origins: Sequence[str]) -> ASGIApp:
         app,
         allow_origins=cors_origins,
         allow_methods=["GET", "POST"],
-        allow_headers=["authorization", "content-type", "x-api-key"],
+        allow_headers=["authorization", "content-type", "x-api-key", "x-customer-token"],
     )

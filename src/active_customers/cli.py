@@ -45,7 +45,7 @@ from active_customers.importing.report import ImportReport
 from active_customers.importing.request import ImportRequest
 from active_customers.models.artifacts import ArtifactStore
 from active_customers.processes import log_to_stderr, serve_alone, serve_together
-from active_customers.realtime.access import Access
+from active_customers.realtime.access import Access, token_of
 from active_customers.realtime.explain_routes import parse_explain
 from active_customers.serving.server import listen
 from active_customers.serving.writer_socket import OpenStore, open_for_writing
@@ -363,13 +363,16 @@ def export(
 def customers(
     robots: Annotated[bool, typer.Option("--robots", help="List who is taken for a robot, and by which rule.")] = False,
     person: Annotated[str | None, typer.Option(help="Take this customer for a person, for good.")] = None,
+    token: Annotated[str | None, typer.Option(help="Print this customer's X-Customer-Token.")] = None,
     data_dir: DataDir = DEFAULT_DATA,
     config: ConfigFile = None,
 ) -> None:
-    """List customers who are taken for robots, as JSON lines, or take one of them for a person."""
+    """List customers who are taken for robots, as JSON lines, take one of them for a person, or print a token."""
     settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
-    if not robots and person is None:
-        raise typer.BadParameter("give --robots or --person ID")
+    if not robots and person is None and token is None:
+        raise typer.BadParameter("give --robots, --person ID or --token ID")
+    if token is not None:
+        say(token_of(settings.access, token))
     if person is not None:
         with _opened(directory, settings) as opened:
             if not opened.writer.acquit(person):

@@ -107,6 +107,7 @@ def test_replies_are_as_long_as_they_are_and_a_request_beyond_its_limit_is_named
         with pytest.raises(StorageError, match=r"number_products has [0-9,]+ bytes, over the limit of 67,108,864"):
             remote.number_products(["p" * 2**20] * 65)
         remote.close()
+        await asyncio.sleep(0.1)  # the server hangs up, too
         await server.stop()
 
     asyncio.run(run())

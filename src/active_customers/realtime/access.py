@@ -11,9 +11,10 @@ from typing import Annotated
 from pydantic import BeforeValidator, StringConstraints
 
 from active_customers.core.config import Config, split_list
-from active_customers.core.errors import ForbiddenError, UnauthorizedError
+from active_customers.core.errors import ForbiddenError, SettingsError, UnauthorizedError
 
 Key = Annotated[str, StringConstraints(min_length=16, max_length=256, pattern=r"^[!-~]+$")]
+Secret = Annotated[str, StringConstraints(pattern=r"^([!-~]{16,256})?$")]
 Keys = Annotated[tuple[Key, ...], BeforeValidator(split_list)]
 
 
@@ -26,6 +27,25 @@ class AccessConfig(Config):
     """May also change products, read hidden ones, metrics and everything about customers: for the shop's servers."""
     admin_keys: Keys = ()
     """May do everything."""
+    customer_secret: Secret = ""
+    """Signs tokens that prove to a page with a public key which customer it shows; empty for none."""
+
+
+def customer_token(secret: str, customer_id: str) -> str:
+    """Return the token of a customer: HMAC-SHA256 of their id with the secret, in hexadecimal.
+
+    >>> customer_token("shop-secret-0123456789", "12345")[:8]
+    'cb10e1b7'
+    """
+    return hmac.new(secret.encode(), customer_id.encode(), sha256).hexdigest()
+
+
+def token_of(config: AccessConfig, customer_id: str) -> str:
+    """Return a customer's token; raises `SettingsError` where no secret is set."""
+    if not config.customer_secret:
+        remedy = "set 16 to 256 characters without spaces that nobody can guess"
+        raise SettingsError("access.customer_secret", "", remedy)
+    return customer_token(config.customer_secret, customer_id)
 
 
 class Scope(IntEnum):
@@ -40,6 +60,7 @@ class Access:
     """Checks API keys in constant time: every key is compared, by its hash, whatever was presented."""
 
     def __init__(self, config: AccessConfig) -> None:
+        self._customer_secret = config.customer_secret
         self._hashes = [
             (sha256(key.encode()).digest(), scope)
             for scope, keys in (
@@ -49,6 +70,13 @@ class Access:
             )
             for key in keys
         ]
+
+    def is_token_of(self, customer_id: str, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Tell whether a request's `X-Customer-Token` is that of a customer."""
+        given = next((value for name, value in headers if name == b"x-customer-token"), b"")
+        if not given or not self._customer_secret:
+            return False
+        return hmac.compare_digest(given, customer_token(self._customer_secret, customer_id).encode())
 
     @property
     def is_open(self) -> bool:

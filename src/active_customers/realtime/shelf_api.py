@@ -36,6 +36,7 @@ def shelf_router(access: Access, routes: ShelfRoutes) -> APIRouter:
     async def homepage(request: Request) -> Response:
         """Return titled shelves of products, chosen and ordered for this customer; no product stands there twice.
 
+        Shelves that tell what a known customer did need a key of the server scope or `X-Customer-Token`.
         Reading stores nothing. Send the `recommendation_id` of a shelf back with the events that follow from it.
         """
         return response_of(await routes.homepage(request.scope, request.receive))
@@ -76,8 +77,14 @@ def _add_rows(router: APIRouter, access: Access, routes: ShelfRoutes) -> None:
 
     @router.get("/api/v1/recently-viewed", summary="What a customer looked at", openapi_extra=_row())
     async def recently_viewed(request: Request, wanted: Annotated[RecentQuery, Query()]) -> Response:
-        """Return what a customer acted on last, the newest first, as far as it may be shown."""
-        return row(request, shelves.recently_viewed, wanted.customer_id, wanted)
+        """Return what a customer acted on last, the newest first, as far as it may be shown.
+
+        Of a customer who logged in or bought something: with a key of the server scope or `X-Customer-Token`; else
+        nothing, and `degraded` says `history`.
+        """
+        is_told = routes.tells(wanted.customer_id, request.headers.raw)
+        answer = shelves.recently_viewed if is_told else shelves.nothing_told
+        return row(request, answer, wanted.customer_id, wanted)
 
 
 def _row(*more: tuple[str, str]) -> dict[str, Any]:

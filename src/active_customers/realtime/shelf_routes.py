@@ -33,7 +33,7 @@ from active_customers.realtime.schemas import (
     first_error,
     one_of,
 )
-from active_customers.realtime.shelves import MAX_ON_SHELF, ShelfRow, Shelves, ShownPage
+from active_customers.realtime.shelves import HISTORY, MAX_ON_SHELF, NOT_TOLD, ShelfRow, Shelves, ShownPage
 
 _CHANNEL = Annotated[Channel, one_of(Channel), channel_words()]
 
@@ -121,6 +121,10 @@ class ShelfAnswer(BaseModel):
     metadata: ShelfMetadata
 
 
+_STRANGER = ""
+"""An id that nobody has."""
+
+
 class _Wishes(NamedTuple):
     channel: Channel
     shelves: int
@@ -164,14 +168,14 @@ class ShelfRoutes:
         """Answer a query from a request's headers and query string; it waits for nothing."""
         started = time.perf_counter()
         try:
-            self._access.check(headers, Scope.PUBLIC)
+            granted = self._access.check(headers, Scope.PUBLIC)
             customer, rest = split_customer(query_string)
             if customer is None:
                 checked = _checked(query_fields(query_string))
                 customer, wishes = checked.customer_id, _wishes_of(checked)
             else:
                 wishes = _wishes(rest)
-            page = self.shelves.page(customer, wishes.channel, (wishes.shelves, wishes.n))
+            page = self._page_for(customer, wishes, is_told=self._tells(granted, customer, headers))
             language = self._languages.asked(wishes.lang, headers)
             body = self._page(customer, page, wishes.channel, language)
         except ActiveCustomersError as error:
@@ -183,6 +187,30 @@ class ShelfRoutes:
         self.counts.ok.add()
         self.counts.seconds.add(time.perf_counter() - started)
         return Reply(200, self.headers(language), body)
+
+    def tells(self, customer: str, headers: Headers) -> bool:
+        """Tell whether a request may know what a customer did.
+
+        A key of the server scope may, and who has the customer's token; of a visitor whom nobody knows everybody who
+        has the id. Raises as `Access.check` does.
+        """
+        return self._tells(self._access.check(headers, Scope.PUBLIC), customer, headers)
+
+    def _tells(self, granted: Scope, customer: str, headers: Headers) -> bool:
+        if granted >= Scope.SERVER or self._access.is_token_of(customer, headers):
+            return True
+        return not self.shelves.is_known(customer)
+
+    def _page_for(self, customer: str, wishes: _Wishes, *, is_told: bool) -> ShownPage:
+        """Return a page, without the shelves of a history that is not to be told; others come up for them."""
+        if is_told:
+            return self.shelves.page(customer, wishes.channel, (wishes.shelves, wishes.n))
+        page = self.shelves.page(customer, wishes.channel, (len(Shelf), wishes.n))
+        shelves = [row for row in page.shelves if row.shelf not in HISTORY]
+        if not shelves:
+            page = self.shelves.page(_STRANGER, wishes.channel, (wishes.shelves, wishes.n))
+            shelves = list(page.shelves)
+        return page._replace(shelves=shelves[: wishes.shelves], degraded=[*page.degraded, NOT_TOLD])
 
     def headers(self, language: int) -> Headers:
         """Return the headers of an answer in a language."""

@@ -20,7 +20,7 @@ from active_customers.core.event import Channel, Context
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.product import Standing
 from active_customers.core.recommendation import REASON_MASK, ReasonCode
-from active_customers.core.session import H_EVENTS, empty_state
+from active_customers.core.session import H_BOUGHT, H_EVENTS, empty_state
 from active_customers.core.shelf import Shelf
 from active_customers.kernels.answer_rows import Rows
 from active_customers.kernels.candidate_set import Room, candidate_set, make_room
@@ -50,6 +50,12 @@ from active_customers.storage.base import Store
 
 MAX_ON_SHELF = 20
 """Products of one shelf."""
+
+NOT_TOLD = "history"
+"""What an answer lacks in which the history of a known customer is not told."""
+
+HISTORY = frozenset({Shelf.CONTINUE, Shelf.BUY_AGAIN, Shelf.PRICE_DROP, Shelf.BECAUSE_YOU_VIEWED})
+"""Shelves that tell what a customer looked at or bought."""
 
 _OTHER_TITLES = {Shelf.TRENDING: TRENDING_ANYWHERE, Shelf.BECAUSE_YOU_VIEWED: BECAUSE_YOU_BOUGHT}
 """Titles for trends of the whole shop, and where the product was bought."""
@@ -183,6 +189,16 @@ class Shelves:
         _write(rows, products, 0.99 ** np.arange(len(products)))
         rows.reasons[: len(products)], rows.evidence[: len(products)] = ReasonCode.REVISIT, products
         return self._answer(rows, len(products))
+
+    def nothing_told(self, _customer_id: str, _n: int) -> Answer:
+        """Return what is answered about a customer's history to who may not know it."""
+        return self._answer(self._desk.get().rows, 0, [NOT_TOLD])
+
+    def is_known(self, customer_id: str) -> bool:
+        """Tell whether an id is somebody's who logged in or bought something, and no visitor's whom nobody knows."""
+        state = self._store.sessions.state(customer_id)
+        has_bought = state is not None and state[H_BOUGHT] > 0
+        return has_bought or self._store.customers.known_as(customer_id) is not None
 
     def _standing(self, context: Context = Context.BROWSE, channel: Channel = Channel.WEB) -> NDArray[np.uint8]:
         """Return what is closed, by rules too: the one place where all shelves ask for it."""
