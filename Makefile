@@ -32,14 +32,14 @@ $(VENV)/.compiled: $(VENV)/.installed $(wildcard src/active_customers/kernels/*.
 demo: setup
 	@exec $(BIN)/active-customers demo --data-dir "$(DATA_DIR)" --port $(PORT)
 
-# First what shares the cores: each of its processes starts one BLAS thread, for those wait for each other without rest. Then, alone,
+# First what shares the cores: each of its processes starts one BLAS thread, for those wait for each other without rest. Then, two at a time,
 # what starts services, kills processes and waits for deadlines. TESTS="tests/core -x" runs those, in one process.
 test: setup $(VENV)/.installed-dev
 ifdef TESTS
 	@$(BIN)/python -m pytest $(TESTS)
 else
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --ignore tests/e2e --numprocesses auto --maxprocesses 4 --dist loadfile
-	@$(BIN)/python -m pytest tests/e2e
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest tests/e2e --numprocesses 2 --dist loadfile
 endif
 
 lint: $(VENV)/.installed-dev
