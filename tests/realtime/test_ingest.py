@@ -291,3 +291,10 @@ def test_equal_events_within_one_batch_all_count_and_its_retry_none(empty_shop):
 def test_a_body_that_differs_by_a_space_is_an_event_of_its_own(empty_shop):
     assert empty_shop.post(orjson.dumps(VIEW))[1]["status"] == "accepted"
     assert empty_shop.post(orjson.dumps(VIEW) + b" ")[1]["status"] == "accepted"
+
+
+def test_a_request_shows_at_most_ten_thousand_products():
+    seen = [{"customer_id": 1, "event_type": "impression", "product_ids": list(range(100))}] * 100
+    assert len(parse_body(orjson.dumps({"events": seen}), NOW).events()) == 10_000
+    with pytest.raises(InvalidValueError, match=r"events: .*101 events.*more than 10000 products.*further requests"):
+        parse_body(orjson.dumps({"events": [*seen, VIEW]}), NOW)

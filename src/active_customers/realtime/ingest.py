@@ -16,7 +16,7 @@ from active_customers.core.erasure import NAMES_ANOTHER
 from active_customers.core.errors import BatchRejectedError, InvalidValueError
 from active_customers.core.event import DETAIL_FIELDS, MAX_AHEAD, Event, EventType, Receipt, key_of_event_id
 from active_customers.core.identifiers import json_id
-from active_customers.realtime.schemas import MAX_BATCH, EventIn, first_error
+from active_customers.realtime.schemas import MAX_BATCH, MAX_STORED, EventIn, first_error
 
 BODY_RETRY_WINDOW = 10 * MINUTE
 """For so long a byte-identical body without event ids counts as a retry."""
@@ -89,6 +89,10 @@ def parse_body(body: bytes, now: int) -> Posted:
         size = len(items) if isinstance(items, list) else items
         raise InvalidValueError("events", size, f"send a list of 1 to {MAX_BATCH} events, and more in further requests")
     outcomes = [_checked(item, f"events[{i}].", now, body, i) for i, item in enumerate(items)]
+    n_stored = sum(len(outcome) if isinstance(outcome, list) else 1 for outcome in outcomes)
+    if n_stored > MAX_STORED:
+        remedy = f"these show more than {MAX_STORED} products: send the rest in further requests"
+        raise InvalidValueError("events", f"{len(items)} events", remedy)
     return Posted(outcomes, [_event_id(item) for item in items], is_batch=True)
 
 

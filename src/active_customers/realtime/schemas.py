@@ -41,6 +41,8 @@ MAX_BATCH = 1000
 """Events in one request."""
 MAX_SHOWN = 100
 """Products in one impression event."""
+MAX_STORED = 10_000
+"""Events that one request may store, each product of a list that was seen being one."""
 MAX_N = 100
 """Products in one answer."""
 MAX_PRODUCTS = 1000
