@@ -45,7 +45,7 @@ def post(app, clock):
         made += 1
         event = {"customer_id": customer, "event_type": kind, "event_id": f"e{made}", **fields}
         body = orjson.dumps(event | ({} if product is None else {"product_id": product}))
-        reply = call(app, "POST", EVENTS, content=body, headers={"x-api-key": PUBLIC})
+        reply = call(app, "POST", EVENTS, content=body, headers={"x-api-key": SERVER})
         assert (reply.status_code, reply.json()["status"]) == (202, "accepted")
 
     return post_one

@@ -13,6 +13,7 @@ from active_customers.core.event import Channel, Context, EventType
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.product import Changed, Product, ProductChange, ProductSearch
 from active_customers.core.session import GIVEN_SESSION, CustomerState
+from active_customers.realtime.shelf_routes import STRANGER
 from active_customers.storage.embedded import EmbeddedStore
 from active_customers.storage.memory import MemoryStore
 
@@ -107,6 +108,10 @@ def test_numbers_are_given_once_for_life(store, make_event):
     assert [store.catalog.product_id(number) for number in (0, 1, 2, 3)] == ["p", "q", "r", None]
     assert store.customers.number(["b", "a"]) == [1, 0]
     assert (store.catalog.n_products(), store.sessions.n_customers()) == (3, 2)
+
+
+def test_every_store_can_be_asked_for_a_stranger(store):
+    assert store.sessions.find(STRANGER) == (NO_NUMBER, None)
 
 
 def test_ids_of_any_length_and_script_have_numbers(store):

@@ -186,7 +186,11 @@ def explain(loaded: LoadedSettings) -> Iterator[tuple[str, object, str]]:
     for key, value in _flat_all(loaded.settings.model_dump(mode="json")):
         origin = next((where for name, where in loaded.origins.items() if key == name), "default")
         secret = key.startswith("access.") and value
-        yield key, f"({len(value)} keys)" if secret else value, origin
+        yield key, _hidden(value) if secret else value, origin
+
+
+def _hidden(secret: str | list[str]) -> str:
+    return "(set)" if isinstance(secret, str) else f"({len(secret)} keys)"
 
 
 def _flat_all(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

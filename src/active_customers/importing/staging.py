@@ -165,7 +165,7 @@ class Staging:
         for batch in self._read(TURNS, _IDS_PER_CALL):
             turns.read(batch.to_pylist())
         owners = list(dict.fromkeys(owner for _, _, owner in turns.spells))
-        numbers = dict(zip(owners, number(owners) if owners else [], strict=True))
+        numbers = _numbered(owners, number)
         self._register("spells", zip(*turns.spells, strict=True) if turns.spells else ([], [], []), _SPELLS)
         self._register("owner_numbers", (list(numbers), list(numbers.values())), _NUMBERS)
         for step in _WHOSE if turns.spells else ():
@@ -184,7 +184,7 @@ class Staging:
         self._connection.register("places", pa.table({"place": pa.array(places, pa.int64())}))
         rows = self._connection.execute(_SAID).fetchall()
         others = sorted({said for _, _, kind, said in turns.said if kind == EventType.LOGIN and is_of_a_shop(said)})
-        numbers = dict(zip(others, number(others) if others else [], strict=True))
+        numbers = _numbered(others, number)
         return [
             StagedTurn(customer, *places[place][1:], time, numbers.get(places[place][3], NO_NUMBER))
             for place, customer, time in rows
@@ -216,3 +216,12 @@ class Staging:
 
     def _read(self, query: str, batch_rows: int) -> Iterator[pa.RecordBatch]:
         yield from self._connection.sql(query).to_arrow_reader(batch_rows)
+
+
+def _numbered(ids: Sequence[str], number: Callable[[Sequence[str]], list[int]]) -> dict[str, int]:
+    """Return the numbers of ids, asked for in calls of bounded length."""
+    numbers: dict[str, int] = {}
+    for first in range(0, len(ids), _IDS_PER_CALL):
+        asked = ids[first : first + _IDS_PER_CALL]
+        numbers |= zip(asked, number(asked), strict=True)
+    return numbers

@@ -110,7 +110,7 @@ def without_joins(posted: Posted) -> Posted:
 def _joins(outcome: Outcome) -> TypeGuard[Event]:
     if not isinstance(outcome, Event) or outcome.event_type != EventType.LOGIN:
         return False
-    return bool(outcome.details.get(NAMES_ANOTHER, outcome.customer_id) != outcome.customer_id)
+    return outcome.details.get(NAMES_ANOTHER) not in (None, outcome.customer_id)
 
 
 def _refused(login: Event, at: str) -> InvalidValueError:

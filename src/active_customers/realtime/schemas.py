@@ -191,7 +191,7 @@ class EventIn(BaseModel):
     consent: Annotated[str, BeforeValidator(_consent), _words(CONSENTS)] | None = None
     """What may be kept: of a consent event from then on, of any other this once; none, session or profile."""
     other_customer_id: Id | None = None
-    """For login: the id under which the customer acted before; what was done under it becomes theirs."""
+    """For login: the id under which the customer acted before, whose acts become theirs; needs the server scope."""
 
     @model_validator(mode="after")
     def _has_its_product(self) -> EventIn:

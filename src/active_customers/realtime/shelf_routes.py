@@ -121,8 +121,8 @@ class ShelfAnswer(BaseModel):
     metadata: ShelfMetadata
 
 
-_STRANGER = ""
-"""An id that nobody has."""
+STRANGER = "\0"
+"""An id that no shop can send."""
 
 
 class _Wishes(NamedTuple):
@@ -208,7 +208,7 @@ class ShelfRoutes:
         page = self.shelves.page(customer, wishes.channel, (len(Shelf), wishes.n))
         shelves = [row for row in page.shelves if row.shelf not in HISTORY]
         if not shelves:
-            page = self.shelves.page(_STRANGER, wishes.channel, (wishes.shelves, wishes.n))
+            page = self.shelves.page(STRANGER, wishes.channel, (wishes.shelves, wishes.n))
             shelves = list(page.shelves)
         return page._replace(shelves=shelves[: wishes.shelves], degraded=[*page.degraded, NOT_TOLD])
 
