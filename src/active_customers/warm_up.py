@@ -13,7 +13,7 @@ import orjson
 from active_customers.batch.daily_refresh import Refresh
 from active_customers.config.settings import Settings
 from active_customers.core.clock import SystemClock
-from active_customers.core.event import Context
+from active_customers.core.event import Channel, Context
 from active_customers.core.product import Product
 from active_customers.evaluation.simulator import SimulatorConfig, simulate
 from active_customers.importing.events import EventStore, import_events
@@ -83,9 +83,9 @@ async def _answer(settings: Settings, directory: DataDirectory) -> None:
         await services.shelves.homepage({"headers": [], "query_string": b"customer_id=warm-up"}, _receive(b""))
         shelves = services.shelves.shelves
         for answer in (shelves.similar, shelves.bought_together):
-            answer(entry.product_id, 1)
-        shelves.trending(None, 1)
-        shelves.recently_viewed("warm-up", 1)
+            answer(entry.product_id, 1, Channel.WEB)
+        shelves.trending(None, 1, Channel.WEB)
+        shelves.recently_viewed("warm-up", 1, Channel.WEB)
     finally:
         await services.parts.stop()
 

@@ -400,7 +400,7 @@ def _services(
     rules = RuleChanges(store.rules, change_rules, engine.rules)
     explainer = Explainer(engine, store.catalog, encoder.cards)
     placements = Placements(access, (engine, encoder))
-    streams = Streams(access, (engine, encoder), store.events, settings.stream)
+    streams = Streams(access, (engine, encoder), store, settings.stream)
     return Services(
         hot,
         access,

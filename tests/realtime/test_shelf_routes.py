@@ -10,7 +10,7 @@ from tests.realtime.test_api import PUBLIC, Running, call, trained
 from active_customers.asgi import build_app
 from active_customers.config.settings import Settings
 from active_customers.core.errors import UnknownProductError
-from active_customers.core.event import Event, EventType
+from active_customers.core.event import Channel, Event, EventType
 from active_customers.core.product import Product, ProductChange
 from active_customers.realtime.access import AccessConfig
 from active_customers.realtime.api import build_api
@@ -98,13 +98,13 @@ def test_hidden_and_deleted_products_are_not_found_and_sold_out_ones_are():
     shop.table.update(["k2"])
     for product in ("k0", "k2"):
         with pytest.raises(UnknownProductError):
-            shop.shelves.similar(product, 3)
-    assert shop.shelves.similar("k1", 3).size == 2
+            shop.shelves.similar(product, 3, Channel.WEB)
+    assert shop.shelves.similar("k1", 3, Channel.WEB).size == 2
 
 
 def test_what_is_bought_together_is_what_two_baskets_hold_and_never_what_is_closed():
     shop = two_worlds()
-    numbers = [row.product for row in shop.shelves.bought_together("k0", 5).recommendations()]
+    numbers = [row.product for row in shop.shelves.bought_together("k0", 5, Channel.WEB).recommendations()]
     assert [shop.store.catalog.product_id(number) for number in numbers] == ["k4"]
     shop.sell(Product("k4", stock=0))
-    assert shop.shelves.bought_together("k0", 5).size == 0
+    assert shop.shelves.bought_together("k0", 5, Channel.WEB).size == 0

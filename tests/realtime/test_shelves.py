@@ -10,6 +10,7 @@ from tests.conftest import NOW
 from tests.realtime.conftest import GARDEN, KITCHEN, SIGNER, Shop, two_worlds
 
 from active_customers.core.clock import DAY, HOUR, MINUTE, SECOND, format_time
+from active_customers.core.event import Channel
 from active_customers.core.product import Product
 from active_customers.core.shelf import Shelf
 from active_customers.kernels.shelves import WORTH
@@ -305,6 +306,6 @@ def test_whatever_was_done_a_page_shows_nothing_twice_and_nothing_that_is_closed
 def test_recently_viewed_products_are_the_newest_first(shop):
     for day, product in ((3, "k1"), (2, "g1"), (1, "k1"), (0.5, "k2")):
         shop.act("anna", "view", product, timestamp=at(day))
-    answer = shop.shelves.recently_viewed("anna", 2)
+    answer = shop.shelves.recently_viewed("anna", 2, Channel.WEB)
     assert [shop.store.catalog.product_id(row.product) for row in answer.recommendations()] == ["k2", "k1"]
-    assert shop.shelves.recently_viewed("nobody", 2).size == 0
+    assert shop.shelves.recently_viewed("nobody", 2, Channel.WEB).size == 0

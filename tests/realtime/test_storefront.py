@@ -8,6 +8,7 @@ from tests.conftest import NOW
 from tests.realtime.conftest import GARDEN, KITCHEN, Shop
 
 from active_customers.core.clock import HOUR, format_time
+from active_customers.core.event import Channel
 from active_customers.core.product import Product
 from active_customers.realtime.schemas import MAX_N
 
@@ -188,7 +189,7 @@ def test_a_changed_name_or_category_is_found_by_what_it_says_now(shop):
 def test_what_is_like_a_product_leaves_out_its_variants(shop):
     shop.sell(Product("k0", category="Kitchen > Pans", variant_group="one"))
     shop.sell(Product("k4", category="Kitchen > Pans", variant_group="one"))
-    found = shop.shelves.similar("k0", 20).recommendations()
+    found = shop.shelves.similar("k0", 20, Channel.WEB).recommendations()
     shown = {shop.store.catalog.product_id(row.product) for row in found}
     assert shown == {"k1", "k2", "k3"}
     assert {row.evidence for row in found} == {shop.store.catalog.product_number("k0")}

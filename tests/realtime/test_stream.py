@@ -8,9 +8,10 @@ from urllib.parse import urlencode
 
 import orjson
 import pytest
+from tests.conftest import NOW
 from tests.realtime.conftest import Shop
 
-from active_customers.core.event import Event, EventType
+from active_customers.core.event import Event, EventType, LogEntry
 from active_customers.core.product import Product
 from active_customers.realtime.access import Access, AccessConfig
 from active_customers.realtime.stream import TRANSPORT, StreamConfig, Streams
@@ -88,7 +89,7 @@ async def until(condition, what="it") -> None:
 def streams_of(shop: Shop, access: AccessConfig | None = None, **config) -> Streams:
     answering = (shop.engine, shop.hot._encoder)
     settings = StreamConfig(**{"poll_ms": 1, "heartbeat_seconds": 60} | config)
-    return Streams(Access(access or AccessConfig()), answering, shop.store.events, settings)
+    return Streams(Access(access or AccessConfig()), answering, shop.store, settings)
 
 
 async def act(shop: Shop, customer: str, product: str, kind: EventType = EventType.VIEW) -> None:
@@ -338,5 +339,96 @@ def test_any_key_may_come_in_a_header(shop):
         await until(lambda: client.events)
         client.leave()
         await client.task
+
+    run(story)
+
+
+async def log_in(shop: Shop, customer: str, other: str) -> None:
+    key = shop.store.events.next_position().to_bytes(16, "big")
+    login = Event(customer, EventType.LOGIN, shop.clock.now(), details={"other_customer_id": other}, dedup_key=key)
+    await shop.append([login])
+
+
+@pytest.mark.parametrize("acting", ["cookie", "12345"])
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_streams_of_joined_ids_get_the_list_whichever_id_acts(shop, acting, when):
+    """Joined before they were opened, and while they are open."""
+
+    async def story():
+        await act(shop, "cookie", "k2")
+        streams = streams_of(shop)
+        if when == "before":
+            await log_in(shop, "12345", "cookie")
+        clients = [Client(streams, f"customer_id={customer}&n=3") for customer in ("cookie", "12345")]
+        await until(lambda: all(client.events for client in clients))
+        if when == "while":
+            await log_in(shop, "12345", "cookie")
+            await until(lambda: clients[1].lists()[-1] == clients[0].lists()[-1])
+        before = clients[0].lists()[-1]
+        await act(shop, acting, "g1")
+        await until(lambda: all(client.lists()[-1] != before for client in clients), "the list of both")
+        assert clients[0].lists()[-1] == clients[1].lists()[-1]
+        for client in clients:
+            client.leave()
+            await client.task
+
+    run(story)
+
+
+class EndlessLog:
+    """A log that has a new act of nobody in particular at each look at its end: events that come steadily."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._shop = shop
+        self._log = shop.store.events
+
+    def read(self, start: int, limit: int) -> list[LogEntry]:
+        return self._log.read(start, limit)
+
+    def next_position(self) -> int:
+        at = self._log.next_position()
+        key = at.to_bytes(16, "big")
+        self._log.append([Event("passer-by", EventType.VIEW, self._shop.clock.now(), "k0", dedup_key=key)], NOW)
+        return self._log.next_position()
+
+
+def test_heartbeats_come_and_streams_end_while_events_never_stop_coming(shop):
+    async def story():
+        streams = streams_of(shop, heartbeat_seconds=0.02)
+        streams._log = EndlessLog(shop)
+        client = Client(streams)
+        await until(lambda: client.comments >= 3, "a heartbeat")
+        streams.end()
+        await until(lambda: client.is_over, "the end")
+        await client.task
+
+    run(story)
+
+
+def test_many_streams_of_one_customer_let_others_have_their_turn(shop):
+    """Between two turns of another task no more of them are renewed than are seen to at once."""
+
+    async def story():
+        streams = streams_of(shop)
+        clients = [Client(streams) for _ in range(100)]
+        await until(lambda: all(client.events for client in clients))
+        asked = shop.engine.recommend
+        renewed = 0
+
+        def counted(query):
+            nonlocal renewed
+            renewed += 1
+            return asked(query)
+
+        shop.engine.recommend = counted
+        await act(shop, "ann", "g1")
+        most, before = 0, 0
+        while renewed < 100:
+            await asyncio.sleep(0)
+            most, before = max(most, renewed - before), renewed
+        assert most <= 64
+        for client in clients:
+            client.leave()
+            await client.task
 
     run(story)

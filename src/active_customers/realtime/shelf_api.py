@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
+from active_customers.core.event import Channel
 from active_customers.realtime.access import Access, Scope
 from active_customers.realtime.engine import Answer
 from active_customers.realtime.openapi import json_of, parameters_of, problems, ref, response_of
@@ -48,18 +51,16 @@ def shelf_router(access: Access, routes: ShelfRoutes) -> APIRouter:
 def _add_rows(router: APIRouter, access: Access, routes: ShelfRoutes) -> None:
     shelves = routes.shelves
 
-    def row(request: Request, answer: Any, *arguments: object) -> Response:
+    def row(request: Request, wanted: ProductShelfQuery, answer: Callable[[int, Channel], Answer]) -> Response:
         access.check(request.headers.raw, Scope.PUBLIC)
-        *_, wanted = arguments
-        found: Answer = answer(*arguments[:-1], wanted.n)  # type: ignore[attr-defined]
-        return response_of(routes.row(found, wanted, request.headers.raw))  # type: ignore[arg-type]
+        return response_of(routes.row(answer(wanted.n, wanted.channel), wanted, request.headers.raw))
 
     # On the loop's thread, whose texts they share with the hot routes; none of them waits for anything.
 
     @router.get("/api/v1/similar/{product_id:path}", summary="What is like a product", openapi_extra=_row(_UNKNOWN))
     async def similar(request: Request, product_id: str, wanted: Annotated[ProductShelfQuery, Query()]) -> Response:
         """Return what is looked at together with a product, described alike, or of its category; no variants of it."""
-        return row(request, shelves.similar, product_id, wanted)
+        return row(request, wanted, partial(shelves.similar, product_id))
 
     @router.get(
         "/api/v1/bought-together/{product_id:path}", summary="What goes with a product", openapi_extra=_row(_UNKNOWN)
@@ -68,12 +69,12 @@ def _add_rows(router: APIRouter, access: Access, routes: ShelfRoutes) -> None:
         request: Request, product_id: str, wanted: Annotated[ProductShelfQuery, Query()]
     ) -> Response:
         """Return what at least two sessions bought together with a product; what was given back does not count."""
-        return row(request, shelves.bought_together, product_id, wanted)
+        return row(request, wanted, partial(shelves.bought_together, product_id))
 
     @router.get("/api/v1/trending", summary="What more and more customers look at", openapi_extra=_row())
     async def trending(request: Request, wanted: Annotated[TrendingQuery, Query()]) -> Response:
         """Return trends of the shop or a category; where there are none, what is popular, and `no_trend` is said."""
-        return row(request, shelves.trending, wanted.category, wanted)
+        return row(request, wanted, partial(shelves.trending, wanted.category))
 
     @router.get("/api/v1/recently-viewed", summary="What a customer looked at", openapi_extra=_row())
     async def recently_viewed(request: Request, wanted: Annotated[RecentQuery, Query()]) -> Response:
@@ -83,8 +84,9 @@ def _add_rows(router: APIRouter, access: Access, routes: ShelfRoutes) -> None:
         nothing, and `degraded` says `history`.
         """
         is_told = routes.tells(wanted.customer_id, request.headers.raw)
-        answer = shelves.recently_viewed if is_told else shelves.nothing_told
-        return row(request, answer, wanted.customer_id, wanted)
+        if not is_told:
+            return row(request, wanted, shelves.nothing_told)
+        return row(request, wanted, partial(shelves.recently_viewed, wanted.customer_id))
 
 
 def _row(*more: tuple[str, str]) -> dict[str, Any]:

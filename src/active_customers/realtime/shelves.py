@@ -43,6 +43,7 @@ from active_customers.models.kernel_arguments import PerThread, Prepared
 from active_customers.realtime.engine import NO_MODEL, Answer, Engine
 from active_customers.realtime.languages import BECAUSE_YOU_BOUGHT, TRENDING_ANYWHERE
 from active_customers.realtime.product_cards import ProductCards
+from active_customers.realtime.ruling import RULED_OUT
 from active_customers.realtime.schemas import MAX_N, Query
 from active_customers.realtime.session_recommender import SessionRecommender
 from active_customers.realtime.storefront import Storefront
@@ -140,17 +141,17 @@ class Shelves:
         shelves = list(self._shelves(desk, n_shelves))
         return ShownPage(shelves, self._lacking([] if n_shelves else ["no_products"]), self._version(), now)
 
-    def similar(self, product_id: str, n: int) -> Answer:
+    def similar(self, product_id: str, n: int, channel: Channel) -> Answer:
         """Return what is nearest to a product; raises `UnknownProductError`."""
-        product, standing = self._number(product_id), self._standing()
+        product, standing = self._number(product_id), self._standing(Context.BROWSE, channel)
         recommender = self._engine.recommender
         wanted = Wanted(n, np.array([product], np.uint32), standing)
         found = self._engine.storefront.nearest(recommender, product, wanted, by_price=False)
         return self._answer(*(found or (self._desk.get().rows, 0)))
 
-    def bought_together(self, product_id: str, n: int) -> Answer:
+    def bought_together(self, product_id: str, n: int, channel: Channel) -> Answer:
         """Return what is bought together with a product; raises `UnknownProductError`."""
-        product, standing = self._number(product_id), self._standing()
+        product, standing = self._number(product_id), self._standing(Context.BROWSE, channel)
         items, rows = self._engine.recommender.items, self._desk.get().rows
         related = items.bought_with(np.array([product]), len(rows.products))
         is_open = [not self._is_closed(number, standing) for number in related.products.tolist()]
@@ -159,12 +160,12 @@ class Shelves:
         rows.reasons[: len(products)], rows.evidence[: len(products)] = ReasonCode.BOUGHT_TOGETHER, product
         return self._answer(rows, len(products))
 
-    def trending(self, category: str | None, n: int) -> Answer:
+    def trending(self, category: str | None, n: int, channel: Channel) -> Answer:
         """Return what more and more customers look at, in a category and below it, where one is given.
 
         Where nothing is trending, what is popular there; `degraded` says `no_trend` then.
         """
-        standing, rows = self._standing(), self._desk.get().rows
+        standing, rows = self._standing(Context.BROWSE, channel), self._desk.get().rows
         sources = self._engine.recommender.shelf_sources
         members = None if category is None else self._engine.storefront.members(category)
         size, degraded = 0, []
@@ -181,16 +182,16 @@ class Shelves:
             degraded = ["no_trend"]
         return self._answer(rows, size, degraded)
 
-    def recently_viewed(self, customer_id: str, n: int) -> Answer:
+    def recently_viewed(self, customer_id: str, n: int, channel: Channel) -> Answer:
         """Return what a customer acted on last and may be shown, the newest first; of a stranger nothing."""
-        standing, rows = self._standing(), self._desk.get().rows
+        standing, rows = self._standing(Context.BROWSE, channel), self._desk.get().rows
         state = self._store.sessions.state(customer_id)
         products = NO_PRODUCTS if state is None else looked_at(state, NO_PRODUCTS, standing, n)
         _write(rows, products, 0.99 ** np.arange(len(products)))
         rows.reasons[: len(products)], rows.evidence[: len(products)] = ReasonCode.REVISIT, products
         return self._answer(rows, len(products))
 
-    def nothing_told(self, _customer_id: str, _n: int) -> Answer:
+    def nothing_told(self, _n: int, _channel: Channel) -> Answer:
         """Return what is answered about a customer's history to who may not know it."""
         return self._answer(self._desk.get().rows, 0, [NOT_TOLD])
 
@@ -200,10 +201,20 @@ class Shelves:
         has_bought = state is not None and state[H_BOUGHT] > 0
         return has_bought or self._store.customers.known_as(customer_id) is not None
 
-    def _standing(self, context: Context = Context.BROWSE, channel: Channel = Channel.WEB) -> NDArray[np.uint8]:
-        """Return what is closed, by rules too: the one place where all shelves ask for it."""
-        ruled = self._engine.rules.applied(context, channel).standing
-        return self._cards.standing if ruled is None else ruled
+    def _standing(self, context: Context, channel: Channel) -> NDArray[np.uint8]:
+        """Return what is closed, by the table of this moment or by rules: the one place where all shelves ask for it.
+
+        What a rule closed stays so until rules are looked after again; what the table closes counts at once.
+        """
+        applied, standing = self._engine.rules.applied(context, channel), self._cards.standing
+        if applied.standing is None:
+            return standing
+        n_known = self._store.catalog.n_products() if applied.ruling.known_only else 0
+        both = np.full(max(len(standing), len(applied.standing), n_known), RULED_OUT if n_known else 0, np.uint8)
+        both[: len(applied.standing)] = applied.standing
+        np.maximum(both[: len(standing)], standing, out=both[: len(standing)])
+        both.flags.writeable = False  # like the table's own, so that kernels see one type
+        return both
 
     def _asked(self, now: int, channel: Channel, resting: Numbers) -> PageAsked:
         config = self._config

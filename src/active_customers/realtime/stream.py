@@ -10,7 +10,7 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from typing import Annotated, Any, NamedTuple
@@ -22,7 +22,8 @@ from pydantic import Field
 
 from active_customers.core.config import Config
 from active_customers.core.errors import ActiveCustomersError, ForbiddenError, InvalidValueError, OverloadedError
-from active_customers.core.event import EventType
+from active_customers.core.event import EventType, LogEntry
+from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.product import Standing
 from active_customers.monitoring.metrics import STREAM_ENDS, STREAM_LISTS, STREAMS
 from active_customers.realtime.access import Access, Scope
@@ -31,7 +32,7 @@ from active_customers.realtime.engine import Answer, Engine
 from active_customers.realtime.hot_routes import ASGIScope, Receive, parse_query
 from active_customers.realtime.problems import Headers, Reply, problem_of
 from active_customers.realtime.schemas import Query
-from active_customers.storage.base import EventLog
+from active_customers.storage.base import Store
 
 _log = logging.getLogger(__name__)
 
@@ -110,14 +111,17 @@ class Streams:
         self,
         access: Access,
         answering: tuple[Engine, AnswerEncoder],
-        log: EventLog,
+        store: Store,
         config: StreamConfig | None = None,
     ) -> None:
         self._access = access
         self._engine, self._encoder = answering
-        self._log = log
+        self._log, self._sessions, self._customers = store.events, store.sessions, store.customers
         self._config = config or StreamConfig()
-        self._by_customer: dict[str, set[_Stream]] = {}
+        self._by_id: dict[str, set[_Stream]] = {}
+        self._numbers: dict[str, int] = {}
+        """Of the ids with streams the customer's number: of joined ids one, which entries of the log have."""
+        self._ids: dict[int, set[str]] = {}
         self._beats: dict[_Stream, float] = {}
         """When each is due for a heartbeat; the next one first."""
         self._busy: set[_Stream] = set()
@@ -189,20 +193,38 @@ class Streams:
         )
 
     def _open(self, stream: _Stream) -> None:
-        self._by_customer.setdefault(stream.query.customer_id, set()).add(stream)
+        customer_id = stream.query.customer_id
+        if customer_id not in self._by_id:
+            self._by_id[customer_id] = set()
+            self._point(customer_id)
+        self._by_id[customer_id].add(stream)
         self._beats[stream] = time.monotonic() + self._config.heartbeat_seconds
         STREAMS.inc()
 
     def _close(self, stream: _Stream) -> None:
         del self._beats[stream]
-        theirs = self._by_customer[stream.query.customer_id]
-        theirs.discard(stream)
-        if not theirs:
-            del self._by_customer[stream.query.customer_id]
+        customer_id = stream.query.customer_id
+        self._by_id[customer_id].discard(stream)
+        if not self._by_id[customer_id]:
+            del self._by_id[customer_id]
+            self._forget(customer_id)
         self._busy.discard(stream)
         if stream.sending is not None:
             stream.sending.cancel()
         STREAMS.dec()
+
+    def _point(self, customer_id: str) -> None:
+        """Note whose streams those of an id are: it may be a new one, or lead to another customer than before."""
+        self._forget(customer_id)
+        number = self._numbers[customer_id] = self._sessions.find(customer_id)[0]
+        self._ids.setdefault(number, set()).add(customer_id)
+
+    def _forget(self, customer_id: str) -> None:
+        number = self._numbers.pop(customer_id, None)
+        if number is not None:
+            self._ids[number].discard(customer_id)
+            if not self._ids[number]:
+                del self._ids[number]
 
     def _abort(self, stream: _Stream, reason: str) -> None:
         """Hang up on a client that does not read: nothing that is sent would reach it."""
@@ -271,33 +293,52 @@ class Streams:
                 await asyncio.sleep(1)
 
     async def _push(self) -> None:
-        """Show their new lists to the customers who acted since the last look."""
-        while (acted := self._acted()) is not None:
-            for number, customer in enumerate(acted, 1):
-                for stream in tuple(self._by_customer.get(customer, ())):
-                    self._renew(stream)
-                if number % _STREAMS_AT_ONCE == 0:
-                    await asyncio.sleep(0)
+        """Show their new lists to the customers who acted since the last look.
+
+        What comes while it looks is left to the next look, or under a steady load it would never end.
+        """
+        end = self._log.next_position()
+        while self._position < end and not self._is_ending:
+            streams = [stream for customer_id in self._acted(end) for stream in self._by_id[customer_id]]
+            for first in range(0, len(streams), _STREAMS_AT_ONCE):
+                for stream in streams[first : first + _STREAMS_AT_ONCE]:
+                    if stream in self._beats and not self._is_ending:  # it may have been closed meanwhile
+                        self._renew(stream)
+                self._beat(time.monotonic())
+                await asyncio.sleep(0)
+            self._beat(time.monotonic())
             await asyncio.sleep(0)
 
-    def _acted(self) -> Iterable[str] | None:
-        """Return the customers with streams who acted, of some entries of the log; None at its end.
+    def _acted(self, end: int) -> Iterable[str]:
+        """Return the ids with streams whose customers acted, of some entries of the log before `end`, or little after.
 
         Where entries are missing (an import took their positions, or they went to the archive meanwhile) it may have
         been anybody.
         """
-        start, end = self._position, self._log.next_position()
-        if start >= end:
-            return None
+        start = self._position
         entries = self._log.read(start, _ENTRIES_AT_ONCE)
         read = entries[-1].position + 1 if entries else start
         self._position = read if len(entries) == _ENTRIES_AT_ONCE else max(read, end)
         is_whole = len(entries) == self._position - start
         if not is_whole or any(entry.event.event_type == EventType.ERASE for entry in entries):
-            return list(self._by_customer)
-        acted = {entry.event.customer_id for entry in entries}
-        joined = {str(entry.event.details[_JOINED]) for entry in entries if _JOINED in entry.event.details}
-        return (acted | joined) & self._by_customer.keys()
+            for customer_id in self._by_id:
+                self._point(customer_id)
+            return list(self._by_id)
+        named = self._named(entries) & self._by_id.keys()
+        for customer_id in named:
+            self._point(customer_id)
+        numbers = {entry.customer for entry in entries if entry.customer != NO_NUMBER} & self._ids.keys()
+        return named.union(*(self._ids[number] for number in numbers))
+
+    def _named(self, entries: Sequence[LogEntry]) -> set[str]:
+        """Return the ids that entries name, and after a login all those that lead to the same customer now."""
+        named = {entry.event.customer_id for entry in entries}
+        for entry in entries:
+            if entry.event.event_type == EventType.LOGIN:
+                named.update(self._customers.ids(entry.event.customer_id))
+            if _JOINED in entry.event.details:
+                named.add(str(entry.event.details[_JOINED]))
+        return named
 
     def _beat(self, now: float) -> None:
         """Send the heartbeats that are due, a few at a time, and hang up on those who do not read."""
