@@ -53,9 +53,10 @@ SELECT position FROM (
 ) WHERE pieces_since <= pieces
 """  # noqa: S608 - constants
 """Purchases that were given back in full; where fewer pieces came back than were bought, the newest count first."""
+_GIVEN = ", ".join((*COLUMNS[:-1], "coalesce(channel + 1, 0)::UTINYINT AS channel"))
 _NEWEST = f"""
 SELECT position, {", ".join(COLUMNS)} FROM (
-    SELECT position, {", ".join(COLUMNS[:-1])}, coalesce(channel + 1, 0)::UTINYINT AS channel FROM read_parquet($1, hive_partitioning = false)
+    SELECT position, {_GIVEN} FROM read_parquet($1, hive_partitioning = false)
     WHERE {_OF_TASTE.replace("?", "$2")}
     ORDER BY position DESC LIMIT $3
 ) ORDER BY position

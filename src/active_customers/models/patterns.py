@@ -243,7 +243,7 @@ class _Counting(NamedTuple):
     """Acts as they are counted in one cycle, each in a part.
 
     `activity` float64[days + 1, parts] sums up the shop's visitors before each day, by part. Where there are `strata`,
-    acts are expected as those of the same stratum come, and not as visitors do. Nothing is said of parts before `first`.
+    acts are expected as those of the same stratum come, and not as visitors do. Parts before `first` are left out.
     """
 
     acts: _Acts
