@@ -46,7 +46,7 @@ def test_a_movable_feast_is_recovered_and_found_again_on_another_date():
 
 
 def test_christmas_and_december_are_told_once():
-    """The month and the holiday come to the true 2.17 at most, shrunk as one month of one product is; twice, to more."""
+    """The month and the holiday come to the true 2.17 at most, shrunk as one of 120 counts is; told twice, to more."""
     config = PatternsConfig(most=10, memory_days=10)
     patterns = learn_patterns(gifts(name="Christmas Day"), config, "UTC", "GB")
     assert patterns.learned == ["month", "holiday"]
