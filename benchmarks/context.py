@@ -34,6 +34,7 @@ _K = 20
 _CATEGORIES, _IN_CATEGORY = 30, 15
 _DAYS, _TEST_DAYS = 90, 7
 _BEGIN = parse_time("2025-03-03T00:00:00Z")
+_IN_WAVE = 5
 _WAVES_BEGIN, _WAVE_DAYS = parse_time("2022-04-22T00:00:00Z"), 1093
 """Up to Good Friday of 2025, the 18th of April."""
 _STAYS = 0.7
@@ -96,11 +97,11 @@ def _first_of(recommender: SessionRecommender, asked: tuple[Channel, int]) -> ND
 def _waves(plan: Plan) -> tuple[dict[str, Any], list[str], list[Mark]]:
     """Ask strangers before a holiday, in two channels, of models with both patterns, with each and with neither.
 
-    Two years of single acts: a third of the categories is wanted 3 times as much before Good Friday, a third on mobile.
-    Asked in the fortnight before the next one, of models fitted to what was before it.
+    Three years of single acts: a third of the categories is wanted 3 times as much before Good Friday, a third on
+    mobile. Asked in the fortnight before the next one, of models fitted to what was before it.
     """
     rng = np.random.default_rng(11)
-    days = np.sort(rng.integers(0, _WAVE_DAYS, plan.size(40_000)))
+    days = np.sort(rng.integers(0, _WAVE_DAYS, plan.size(300_000)))
     ahead = np.array(holidays_ahead("GB", _WAVES_BEGIN // DAY + np.arange(_WAVE_DAYS), 14))
     eve, mobile = ahead[days] == "Good Friday", rng.random(len(days)) < 0.5
     wanted = np.ones((len(days), _CATEGORIES))
@@ -109,7 +110,7 @@ def _waves(plan: Plan) -> tuple[dict[str, Any], list[str], list[Mark]]:
     of_category = (wanted.cumsum(axis=1) / wanted.sum(axis=1, keepdims=True) < rng.random(len(days))[:, None]).sum(
         axis=1
     )
-    products = (of_category * _IN_CATEGORY + rng.integers(0, _IN_CATEGORY, len(days))).astype(np.uint32)
+    products = (of_category * _IN_WAVE + rng.integers(0, _IN_WAVE, len(days))).astype(np.uint32)
     is_asked = days >= _WAVE_DAYS - 14
     columns = {
         "session": np.arange(len(days)),
@@ -120,21 +121,22 @@ def _waves(plan: Plan) -> tuple[dict[str, Any], list[str], list[Mark]]:
         "channel": mobile + 1,
     }
     known = {name: column[~is_asked] for name, column in columns.items()}
-    log = SessionLog.from_rows(known, _CATEGORIES * _IN_CATEGORY, int(known["time"].max()))
+    log = SessionLog.from_rows(known, _CATEGORIES * _IN_WAVE, int(known["time"].max()))
     popularity, patterns = Popularity(), learn_patterns(log, PatternsConfig(), "UTC", "GB")
     popularity.fit(log)
-    asked = list(zip(map(Channel, mobile[is_asked].astype(int)), columns["time"][is_asked].tolist(), strict=True))
+    pages = [(channel, day) for channel in (Channel.WEB, Channel.MOBILE) for day in range(_WAVE_DAYS - 14, _WAVE_DAYS)]
+    page_of = mobile[is_asked] * 14 + days[is_asked] - (_WAVE_DAYS - 14)
     earned = {}
     for name, left_out in (("both", ()), ("no holiday", ("holiday",)), ("no channel", ("channel",))):
         kept = {cycle: found for cycle, found in patterns.factors.items() if cycle not in left_out}
         part = Patterns(kept, patterns.place, log.reference_time)
         recommender = SessionRecommender(Models(Hybrid(), ItemKnn(), popularity, None, part))
-        answers = np.stack([_first_of(recommender, one) for one in asked])
-        earned[name] = gains(first_ranks(answers == products[is_asked][:, None]))
-    figures: dict[str, Any] = {"learned": patterns.learned, "questions": len(asked)}
+        shown = [_first_of(recommender, (channel, _WAVES_BEGIN + day * DAY)) for channel, day in pages]
+        earned[name] = gains(first_ranks(np.stack(shown)[page_of] == products[is_asked][:, None]))
+    figures: dict[str, Any] = {"learned": patterns.learned, "questions": len(page_of)}
     lines, marks = [], []
     for cycle in ("holiday", "channel"):
-        compared, found = _compared(earned["both"], earned[f"no {cycle}"], np.arange(len(asked)))
+        compared, found = _compared(earned["both"], earned[f"no {cycle}"], np.arange(len(page_of)))
         figures[cycle] = compared
         lines.append(_line(f"{cycle}, a stranger's first act", compared, found))
         promise = f"{cycle}: with it better than without, HR@20, lower end of the interval"

@@ -266,10 +266,14 @@ class _Counting(NamedTuple):
 
 
 class _Counts(NamedTuple):
-    """Customers of products or categories by part, and how many were expected: float64[n, parts]."""
+    """Customers of products or categories by part, how many were expected, and their variance by chance alone.
+
+    Shapes: float64[n, parts].
+    """
 
     found: NDArray[np.float64]
     expected: NDArray[np.float64]
+    by_chance: NDArray[np.float64]
 
 
 def _learned(counting: _Counting, categories: NDArray[np.int64], config: PatternsConfig) -> NDArray[np.float32]:
@@ -277,8 +281,10 @@ def _learned(counting: _Counting, categories: NDArray[np.int64], config: Pattern
     n_products, n_parts = counting.acts.n_products, counting.activity.shape[1] - counting.first
     of_categories = _shrunken(_counts(counting, categories[counting.acts.products], int(categories.max()) + 1), config)
     believed = np.ones((n_products, n_parts)) if of_categories is None else of_categories[categories]
-    found, expected = _counts(counting, counting.acts.products, n_products)
-    of_products = _shrunken(_Counts(found, expected * believed), config)
+    counts = _counts(counting, counting.acts.products, n_products)
+    of_products = _shrunken(
+        counts._replace(expected=counts.expected * believed, by_chance=counts.by_chance * believed), config
+    )
     if of_products is None and of_categories is None:
         return _none(n_parts)
     factors = believed if of_products is None else believed * of_products
@@ -291,6 +297,7 @@ def _learned_holidays(
     """Return the factors of each product, and the place with the holidays that something was learned of.
 
     Each holiday is learned apart from the others, against all other days: products may know Christmas and no May Day.
+    One that does not come again within fourteen months, such as a royal wedding, is a day like any other.
     """
     first = int(acts.local[0]) // DAY
     span = np.arange(first, first + int(acts.days[-1]) + 1)
@@ -298,7 +305,8 @@ def _learned_holidays(
     if (ahead == "").sum() < _ORDINARY_DAYS or len(span) == (ahead == "").sum():
         return _none(1), place
     columns, learned = [np.ones(acts.n_products)], []
-    for name in _seen_whole(ahead):
+    to_come = set(holidays_ahead(place.country, span[-1] + np.arange(_YEAR_DAYS + 60), 1))
+    for name in [seen for seen in _seen_whole(ahead) if seen in to_come]:
         parts = (ahead[acts.days] == name).astype(np.int64)
         counting = _Counting.of(acts, parts, 2)._replace(first=1)
         factors = _learned(counting.within(acts.months) if by_month else counting, categories, config)
@@ -337,34 +345,41 @@ def _counts(counting: _Counting, entities: NDArray[np.int64], n: int) -> _Counts
         np.minimum.at(begun, entities, acts.days)
         since = activity[-1] - activity[begun]
         shares = since / np.maximum(since.sum(axis=1, keepdims=True), 1.0)
-        expected = shares * found.sum(axis=1, keepdims=True)
+        expected = by_chance = shares * found.sum(axis=1, keepdims=True)
     else:
-        expected = _expected_in_strata(strata[rows], counting.parts[rows], entities[rows], found)
-    return _Counts(found[:, counting.first :], expected[:, counting.first :])
+        expected, by_chance = _expected_in_strata(strata[rows], counting.parts[rows], entities[rows], found)
+    return _Counts(*(counts[:, counting.first :] for counts in (found, expected, by_chance)))
 
 
 def _expected_in_strata(
     strata: NDArray[np.int64], parts: NDArray[np.int64], entities: NDArray[np.int64], found: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return how many of each entity's customers would be in each part if they were as all others of their stratum."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how many of each entity's customers would be in each part if they were as all others of their stratum.
+
+    And the variance of that: each is in the part or not.
+    """
     of_strata = np.zeros((int(strata.max()) + 1, found.shape[1]))
     np.add.at(of_strata, (strata, parts), 1.0)
     of_strata /= np.maximum(of_strata.sum(axis=1, keepdims=True), 1.0)
-    by_part = [np.bincount(entities, of_strata[strata, part], len(found)) for part in range(found.shape[1])]
-    return np.stack(by_part, axis=1)
+
+    def by_part(of_strata: NDArray[np.float64]) -> NDArray[np.float64]:
+        sums = [np.bincount(entities, of_strata[strata, part], len(found)) for part in range(found.shape[1])]
+        return np.stack(sums, axis=1)
+
+    return by_part(of_strata), by_part(of_strata * (1 - of_strata))
 
 
 def _shrunken(counts: _Counts, config: PatternsConfig) -> NDArray[np.float64] | None:
     """Return (n + k) / (e + k) by entity and part; None where the counts vary no more than chance lets them."""
-    found, expected = counts
+    found, expected, by_chance = counts
     some = expected > 0
-    n, e = found[some], expected[some]
+    n, e, chance = found[some], expected[some], by_chance[some]
     if not len(n):
         return None
-    beyond = ((n - e) ** 2 / e).sum() - len(n)
+    beyond = (((n - e) ** 2 - chance) / e).sum()
     if beyond < config.significance * np.sqrt((2 + 1 / e).sum()):
         return None
-    variance = ((n - e) ** 2 - e).sum()
+    variance = ((n - e) ** 2 - chance).sum()
     k = float(np.clip((e**2).sum() / variance, *_SHAPES)) if variance > 0 else _SHAPES[1]
     return (found + k) / (expected + k)
 
