@@ -304,14 +304,14 @@ def _learned_holidays(
     ahead = np.array(holidays_ahead(place.country, span, config.holiday_days))
     if (ahead == "").sum() < _ORDINARY_DAYS or len(span) == (ahead == "").sum():
         return _none(1), place
-    columns, learned = [np.ones(acts.n_products)], []
+    columns, learned = [np.ones(acts.n_products, np.float32)], []
     to_come = set(holidays_ahead(place.country, span[-1] + np.arange(_YEAR_DAYS + 60), 1))
     for name in [seen for seen in _seen_whole(ahead) if seen in to_come]:
         parts = (ahead[acts.days] == name).astype(np.int64)
         counting = _Counting.of(acts, parts, 2)._replace(first=1)
         factors = _learned(counting.within(acts.months) if by_month else counting, categories, config)
         if len(factors):
-            columns.append(factors[:, 0])
+            columns.append(factors.ravel())
             learned.append(name)
     if not learned:
         return _none(1), place
@@ -329,7 +329,13 @@ def _learned_channels(acts: _Acts, categories: NDArray[np.int64], config: Patter
     named = acts.channels > 0
     if not named.any():
         return _none(CYCLES[_CHANNEL])
-    rows = _Acts(*(column[named] for column in acts[:-1]), acts.n_products)
+    rows = acts._replace(
+        customers=acts.customers[named],
+        products=acts.products[named],
+        local=acts.local[named],
+        days=acts.days[named],
+        channels=acts.channels[named],
+    )
     counting = _Counting.of(rows, rows.channels - 1, CYCLES[_CHANNEL])
     return _learned(counting.within(rows.months * 24 + _part("hour", rows.local)), categories, config)
 
