@@ -219,4 +219,4 @@ def test_what_was_learned_is_the_same_after_it_was_stored():
 )
 def test_without_a_history_there_are_no_patterns(patterns):
     assert (patterns.learned, len(patterns.weights(NOW)), patterns.factors_of(0, NOW)) == ([], 0, [])
-    assert set(patterns.arrays()) == {*CYCLES, "zone", "as_of"}
+    assert set(patterns.arrays()) == {*CYCLES, "zone", "country", "holidays", "as_of"}

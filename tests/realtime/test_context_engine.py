@@ -8,10 +8,11 @@ from tests.conftest import NOW
 from tests.realtime.conftest import GARDEN, KITCHEN
 
 from active_customers.config.settings import load_settings
-from active_customers.core.clock import HOUR, MINUTE
+from active_customers.core.clock import DAY, HOUR, MINUTE, parse_time
 from active_customers.core.errors import SettingsError
+from active_customers.core.event import Channel
 from active_customers.kernels.retrieval import Ranking
-from active_customers.models.patterns import CYCLES, Patterns, PatternsConfig, no_patterns
+from active_customers.models.patterns import CYCLES, Patterns, PatternsConfig, Place, no_patterns
 from active_customers.realtime.context_engine import ContextEngine
 from active_customers.realtime.session_recommender import SessionRecommender
 
@@ -87,7 +88,7 @@ def test_what_is_ranked_by_a_visit_is_weighed_less_than_what_is_popular(timed):
     engine.turn_to(NOW + 8 * HOUR)
     number = timed.store.catalog.product_number("k3")
     assert engine.weights[number] == pytest.approx(2.0**0.3)
-    assert [factor for _, factor in engine.factors(number, NOW + 8 * HOUR, ranked=False)] == [2.0]
+    assert [factor for _, factor in engine.factors(number, (NOW + 8 * HOUR, None), ranked=False)] == [2.0]
     found = engine.weighed(Ranking(np.array([number], np.uint32), np.ones(1, np.float32), np.zeros(1, np.uint8)))
     assert found.scores.tolist() == [2.0]
 
@@ -131,3 +132,61 @@ def test_a_time_zone_that_there_is_not_is_refused(zone, remedy):
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "UTC"])
 def test_any_time_zone_of_the_world_is_taken(zone):
     assert load_settings(None, {"ACTIVE_CUSTOMERS_SHOP__TIME_ZONE": zone}).settings.shop.time_zone == zone
+
+
+@pytest.fixture
+def mobile(shop):
+    """A shop whose "k3" is wanted on mobile, and "k4" is not."""
+    factors = np.ones((shop.store.catalog.n_products(), len(Channel)), np.float32)
+    for product, factor in (("k3", 2.5), ("k4", 0.4)):
+        factors[shop.store.catalog.product_number(product), Channel.MOBILE] = factor
+    patterns = Patterns({"channel": factors}, "UTC", NOW, PatternsConfig(visit_strength=1))
+    models = shop.engine.recommender._models._replace(patterns=patterns)
+    shop.engine.recommender = SessionRecommender(models)
+    shop.engine.recommender.refresh(shop.clock.now())
+    return shop
+
+
+@pytest.mark.parametrize("acts", [[], ["k0"]])
+def test_the_channel_of_the_request_chooses(mobile, acts):
+    for product in acts:
+        mobile.act("anna", "view", product)
+    web, on_mobile, email = (mobile.products("anna", n=11, channel=word) for word in ("web", "mobile", "email"))
+    assert web == email == mobile.products("anna", n=11)
+    assert on_mobile.index("k3") < web.index("k3")
+    assert on_mobile.index("k4") > web.index("k4")
+
+
+def test_the_account_tells_the_channel_of_the_request_alone(mobile):
+    mobile.act("anna", "view", "k0")
+    [applied] = mobile.explain("anna", "k3", channel="mobile").applied
+    assert (applied.name, applied.factor) == ("channel", 2.5)
+    assert applied.text == "in the channel mobile it is wanted 2.50 times as much as usual"
+    assert mobile.explain("anna", "k3").applied == []
+
+
+def test_the_account_names_the_holiday_that_is_ahead(shop):
+    factors = np.ones((shop.store.catalog.n_products(), 2), np.float32)
+    factors[shop.store.catalog.product_number("k3"), 1] = 2.0
+    name = "Independence Day"
+    shop.clock.advance(parse_time("2026-07-01T12:00:00Z") - shop.clock.now())
+    before = shop.clock.now() - 100 * DAY
+    patterns = Patterns({"holiday": factors}, Place("UTC", "US", (name,)), before, PatternsConfig(visit_strength=1))
+    shop.engine.recommender = SessionRecommender(shop.engine.recommender._models._replace(patterns=patterns))
+    shop.engine.recommender.refresh(shop.clock.now())
+    [applied] = shop.explain("anna", "k3").applied
+    assert applied.text == "before Independence Day (US) it is wanted 2.00 times as much as usual"
+
+
+def test_without_patterns_of_channels_all_channels_share_one_view(timed):
+    at(timed, 20)
+    assert len({id(timed.engine.recommender.sources_in(channel)) for channel in Channel}) == 1
+
+
+@pytest.mark.parametrize(
+    ("country", "remedy"), [("UK", "did you mean GB"), ("Germany", "did you mean DE"), ("QQ", "ISO")]
+)
+def test_a_country_that_there_is_not_is_refused(country, remedy):
+    with pytest.raises(SettingsError, match=remedy) as refused:
+        load_settings(None, {"ACTIVE_CUSTOMERS_SHOP__COUNTRY": country})
+    assert refused.value.field == "shop.country"

@@ -218,7 +218,8 @@ class Refresh:
                     self._questions = {goal.word: n for goal, n in model.n_questions.items()}
                 check(name, model, log)
                 fitted[name] = model.arrays()
-        fitted[PATTERNS] = learn_patterns(log, configs.context, self._shop.time_zone).arrays()
+        shop = self._shop
+        fitted[PATTERNS] = learn_patterns(log, configs.context, shop.time_zone, shop.country).arrays()
         return fitted, notes
 
     def _refuse_if_worse(self, manifest: Manifest, verdict: Verdict, in_force: str | None) -> None:
@@ -242,7 +243,12 @@ class Refresh:
         fitted, notes = self._fit(log, self._models, steps)
         patterns = Patterns.from_arrays(fitted[PATTERNS], {})
         manifest.facts.update(
-            context={"time_zone": patterns.zone, "learned": patterns.learned},
+            context={
+                "time_zone": patterns.zone,
+                "country": patterns.place.country,
+                "learned": patterns.learned,
+                "holidays": list(patterns.place.holidays),
+            },
             sessions=log.n_sessions,
             customers=len(np.unique(log.customers)),
             products=len(np.unique(log.products)),

@@ -34,7 +34,8 @@ class HistoryConfig(Config):
     """Threads that pick."""
 
 
-COLUMNS = ("session", "product", "event_type", "time", "customer")
+COLUMNS = ("session", "product", "event_type", "time", "customer", "channel")
+"""Of acts; a channel is one more than its number, 0 where none was named."""
 
 _KINDS = ", ".join(str(int(kind)) for kind in TASTE_TYPES)
 _OF_TASTE = f"product IS NOT NULL AND event_type IN ({_KINDS}) AND customer NOT IN (SELECT unnest(?))"
@@ -56,9 +57,10 @@ SELECT position FROM (
 ) WHERE pieces_since <= pieces
 """  # noqa: S608 - constants
 """Purchases that were given back in full; where fewer pieces came back than were bought, the newest count first."""
+_GIVEN = ", ".join((*COLUMNS[:-1], "coalesce(channel + 1, 0)::UTINYINT AS channel"))
 _NEWEST = f"""
 SELECT position, {", ".join(COLUMNS)} FROM (
-    SELECT position, {", ".join(COLUMNS)} FROM read_parquet($1, hive_partitioning = false)
+    SELECT position, {_GIVEN} FROM read_parquet($1, hive_partitioning = false)
     WHERE {_OF_TASTE.replace("?", "$2")}
     ORDER BY position DESC LIMIT $3
 ) ORDER BY position

@@ -26,7 +26,8 @@ class SessionLog:
     `products` uint32[n], `event_types` uint8[n], `times` int64[n] (microseconds), `customers` uint32[s]. Session `j` is
     rows `offsets[j]:offsets[j + 1]`. Product numbers lie in 0..n_products-1. `as_of` is the time the log was read at;
     decay counts from min(as_of, newest act), so that an old history is as alive as it was. `features` says what the
-    catalogue knows of each of the `n_products`, where there is one.
+    catalogue knows of each of the `n_products`, where there is one. `channels` uint8[n] holds each act's channel + 1, 0
+    where none was named; None where channels are not known.
     """
 
     offsets: NDArray[np.int64]
@@ -37,6 +38,7 @@ class SessionLog:
     n_products: int
     as_of: int
     features: ProductFeatures | None = None
+    channels: NDArray[np.uint8] | None = None
 
     @property
     def n_sessions(self) -> int:
@@ -60,6 +62,7 @@ class SessionLog:
             n_products=self.n_products,
             as_of=int(self.times[:end].max()) if end else self.as_of,
             features=self.features,
+            channels=None if self.channels is None else self.channels[:end],
         )
 
     def where(self, acts: NDArray[np.bool_]) -> Self:
@@ -72,6 +75,8 @@ class SessionLog:
             "time": self.times[acts],
             "customer": self.customers[sessions],
         }
+        if self.channels is not None:
+            columns["channel"] = self.channels[acts]
         return replace(type(self).from_rows(columns, self.n_products, self.as_of), features=self.features)
 
     @classmethod
@@ -84,7 +89,7 @@ class SessionLog:
         """Group rows into sessions.
 
         `columns` holds `session` (any integer), `product`, `event_type`, `time`, `customer`, all of one length, in the
-        order that breaks ties of time (log position, or file order).
+        order that breaks ties of time (log position, or file order); and, where they are known, `channel` + 1.
         """
         session = columns["session"]
         time = columns["time"].astype(np.int64)
@@ -107,6 +112,7 @@ class SessionLog:
             customers=columns["customer"][order][offsets[:-1]].astype(np.uint32),
             n_products=n_products,
             as_of=as_of,
+            channels=columns["channel"][order].astype(np.uint8) if "channel" in columns else None,
         )
 
 

@@ -174,7 +174,7 @@ class Engine:
             asked = asked._replace(standing=applied.standing)
         state = _NOTHING_DONE if state is None else state
         narrow = self.storefront.found(recommender, state, query, asked) if query.context in NARROW else None
-        rows, size = narrow or recommender.retrieve(state, asked)
+        rows, size = narrow or recommender.retrieve(state, asked, query.channel)
         if delivery is not None and gap is not None:
             delivery.prefer(rows, size, gap)
         if asked.pool or size < query.n:

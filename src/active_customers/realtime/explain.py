@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from active_customers.catalog.rules import RuleKind
 from active_customers.core.clock import format_time
+from active_customers.core.event import Channel
 from active_customers.core.identifiers import NO_NUMBER, json_id
 from active_customers.core.product import Standing
 from active_customers.core.recommendation import Goal, ReasonCode
@@ -20,6 +21,7 @@ from active_customers.kernels.explanation import NUMBERS, Findings
 from active_customers.kernels.hybrid import FIRST_NEWEST, FIRST_SUM, GUESS, KNN, KNN_AFTER, OWN, STRONGEST
 from active_customers.kernels.retrieval import Asked, Sources
 from active_customers.models.hybrid_model import RELATIONS
+from active_customers.models.patterns import Place
 from active_customers.realtime.engine import Answer, Engine
 from active_customers.realtime.feature_words import FEATURES
 from active_customers.realtime.languages import Languages
@@ -172,10 +174,10 @@ class Explainer:
         row = self._row(answer, place, language) if place >= 0 else None
         state, asked = self._engine.question(query)
         findings = self._engine.recommender.look_into(state, asked, number)
-        sources = self._engine.recommender.sources
+        sources = self._engine.recommender.sources_in(query.channel)
         applied = []
         if number != NO_NUMBER:
-            applied = [*self._of_context(number, now, findings), *self._of_rules(query, number)]
+            applied = [*self._of_context(number, (now, query.channel), findings), *self._of_rules(query, number)]
         why_not = [] if place >= 0 else list(_why_not(number, asked, findings, sources, applied))
         if place < 0 and number in self._engine.rotation.resting(state, now):
             why_not = self._rotated(state, number, now, why_not, by_request=product_id in query.exclude)
@@ -211,12 +213,12 @@ class Explainer:
         one = Rows(products[its].copy(), scores[its].copy(), reasons[its].copy(), evidence[its].copy())
         return RecommendedProduct.model_validate_json(self._cards.texts.rows(one, 1, language))
 
-    def _of_context(self, number: int, now: int, findings: Findings) -> Iterator[Applied]:
-        """Yield what the hour says of a product, and what it does with its score."""
+    def _of_context(self, number: int, moment: tuple[int, Channel], findings: Findings) -> Iterator[Applied]:
+        """Yield what the hour and the channel say of a product, and what they do with its score."""
         context = self._engine.recommender.context
-        for (cycle, part, learned), factor in context.factors(number, now, ranked=number in findings.ranked):
+        for (cycle, part, learned), factor in context.factors(number, moment, ranked=number in findings.ranked):
             if abs(learned - 1) >= _SLIGHT:
-                text = f"{_part_named(cycle, part)} ({context.zone}) it is wanted {learned:.2f} times as much as usual"
+                text = f"{_part_named(cycle, part, context.place)} it is wanted {learned:.2f} times as much as usual"
                 yield Applied(kind="context", name=cycle, text=text, factor=factor)
 
     def _of_rules(self, query: Query, number: int) -> Iterator[Applied]:
@@ -233,11 +235,15 @@ class Explainer:
         return json_id(self._catalog.product_id(product) or str(product))
 
 
-def _part_named(cycle: str, part: int) -> str:
+def _part_named(cycle: str, part: int, place: Place) -> str:
+    if cycle == "channel":
+        return f"in the channel {Channel(part).word}"
+    if cycle == "holiday":
+        return f"before {place.holidays[part - 1]} ({place.country})" if part else "with no holiday ahead"
     if cycle == "hour":
-        return f"from {part} to {part + 1} h"
+        return f"from {part} to {part + 1} h ({place.zone})"
     names = calendar.day_name if cycle == "weekday" else calendar.month_name[1:]
-    return f"{'on' if cycle == 'weekday' else 'in'} {names[part]}"
+    return f"{'on' if cycle == 'weekday' else 'in'} {names[part]} ({place.zone})"
 
 
 def _why_not(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from active_customers.core.event import Channel
 from active_customers.core.session import State
 from active_customers.kernels.answer_rows import Rows
 from active_customers.kernels.arrange import FURTHER_BEYOND, MAX_PINNED
@@ -104,7 +105,7 @@ class SessionRecommender:
         self.context = ContextEngine(self._models.patterns)
         """What the hour says of products."""
         self._mapped = NO_LIVE
-        self._view = self._new_view()
+        self._views = self._new_views()
         self.shelf_sources = self._shelf_sources()
         """What shelves and the pages of products are made of."""
 
@@ -158,23 +159,25 @@ class SessionRecommender:
         With the time also at what the hour says of products; until somebody tells it, no hour is any other.
         """
         if now is not None and self.context.turn_to(now):
-            view = self._view
-            popular = self.context.weighed(self._models.popularity.ranking())
-            self._view = _View.of(view.sources._replace(popular=popular, weights=self.context.weights), view.scratch)
+            self._views = self._views_of(self._view)
         if self._live is None:
             return
         mapped = self._live.arrays()
         if mapped is not self._mapped:
             self._mapped = mapped
-            self._view = self._new_view()
+            self._views = self._new_views()
         if not self._has_learned:
-            view = self._view
-            self._view = _View.of(view.sources._replace(popular=self._live.ranking()), view.scratch)
+            popular = self._live.ranking()
+            distinct = {id(view): view for view in self._views}
+            replaced = {
+                key: _View.of(view.sources._replace(popular=popular), view.scratch) for key, view in distinct.items()
+            }
+            self._views = [replaced[id(view)] for view in self._views]
         self.shelf_sources = self._shelf_sources()
 
-    def retrieve(self, state: State, asked: Asked) -> tuple[Rows, int]:
+    def retrieve(self, state: State, asked: Asked, channel: Channel = Channel.WEB) -> tuple[Rows, int]:
         """Return the answer and its length; the rows are this thread's, and good until its next question."""
-        handed, rows = self._view.desks.get()
+        handed, rows = self._views[channel].desks.get()
         return rows, self._retrieve(handed, state, asked)
 
     @property
@@ -182,13 +185,33 @@ class SessionRecommender:
         """What answers are made of at the moment."""
         return self._view.sources
 
+    def sources_in(self, channel: Channel) -> Sources:
+        """Return what answers in a channel are made of at the moment."""
+        return self._views[channel].sources
+
+    @property
+    def _view(self) -> _View:
+        return self._views[0]
+
     def look_into(self, state: State, asked: Asked, product: int) -> Findings:
         """Return what is behind an answer, with a look at one product number (`NO_NUMBER` for none)."""
         return self._look_into(self._view.desks.get().handed, state, asked, product)
 
-    def _new_view(self) -> _View:
+    def _new_views(self) -> list[_View]:
         models, live = self._models, self._mapped
-        return _View.of(self._sources(), PerThread(lambda: _scratch(models, live)))
+        return self._views_of(_View.of(self._sources(), PerThread(lambda: _scratch(models, live))))
+
+    def _views_of(self, view: _View) -> list[_View]:
+        """Return the view of each channel at this hour, all with the same memory: one for all unless they differ."""
+        popular, context = self._models.popularity.ranking(), self.context
+        views = [
+            _View.of(
+                view.sources._replace(popular=context.weighed(popular, place), weights=context.ranked_in(place)),
+                view.scratch,
+            )
+            for place in range(len(context.channels))
+        ]
+        return views if len(views) > 1 else views * len(Channel)
 
     def _shelf_sources(self) -> ShelfSources:
         """Return them with the trends of this moment; without live ones those that the model saw."""

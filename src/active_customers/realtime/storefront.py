@@ -79,7 +79,7 @@ class Storefront:
         n_products = max(self._catalog.n_products(), int(members[-1]) + 1)
         only = narrowed(asked.standing, members, n_products)
         only.flags.writeable = False
-        rows, size = recommender.retrieve(state, asked._replace(standing=only))
+        rows, size = recommender.retrieve(state, asked._replace(standing=only), query.channel)
         if size < asked.n:
             wanted = Wanted(asked.n, kept_out(state, asked), asked.standing)
             size = add_members(rows, size, members, recommender.popularity(members), wanted)
