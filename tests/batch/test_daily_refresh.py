@@ -114,7 +114,7 @@ def test_what_was_learned_of_time_is_published_in_the_shop_s_zone(directory, emb
     embedded.events.append(events, NOW)
     job = Refresh(directory, clock, RefreshConfig(), ModelConfigs(), ShopConfig(time_zone="Asia/Tokyo"))
     manifest = job.run(DirectWriter(directory, embedded), lambda _done, _total: None)
-    assert manifest.facts["context"] == {"time_zone": "Asia/Tokyo", "learned": ["hour"]}
+    assert manifest.facts["context"] == {"time_zone": "Asia/Tokyo", "learned": ["hour"], "country": "", "holidays": []}
     patterns = load_models(*ArtifactStore(directory.models).load(manifest.version)).patterns
     [factor] = patterns.factors_of(embedded.catalog.product_number("day"), NOW)
     assert factor.part == 21
