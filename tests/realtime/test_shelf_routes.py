@@ -116,6 +116,7 @@ def test_what_is_bought_together_is_what_two_baskets_hold_and_never_what_is_clos
 def test_an_id_that_none_can_be_is_refused_by_name(app, route, product):
     reply = call(app, "GET", f"/api/v1/{route}/{product}")
     assert (reply.status_code, reply.json()["field"]) == (400, "product_id")
+    assert "Value error" not in reply.json()["detail"]
 
 
 @pytest.mark.parametrize("row", ROWS)
