@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 from tests.realtime.conftest import GARDEN, KITCHEN, Shop, two_worlds
 
+from active_customers.core.event import Context
 from active_customers.core.product import Product
 from active_customers.realtime.context_engine import ShopConfig
+from active_customers.realtime.explain import _why_not
+from active_customers.realtime.explain_page import Page
 from active_customers.realtime.free_delivery import FreeDelivery
-from active_customers.realtime.schemas import SERVED_CONTEXTS
+from active_customers.realtime.schemas import SERVED_CONTEXTS, Query
 
 EVERYTHING = [*KITCHEN, *GARDEN, "rare"]
 ABOUT = {"category": {"category": "Kitchen"}, "search": {"query": "rake"}, "out_of_stock": {"page_product_id": "k2"}}
@@ -99,17 +102,19 @@ def test_the_factor_of_free_delivery_is_told_and_named_where_it_moves_others_out
     assert all(each.kind != "delivery" for each in priced.explain("anna", "g1").applied)
 
 
-def test_what_goes_with_the_cart_and_nothing_else_proposes_is_explained_by_its_place_there():
-    """Neither ranked nor popular: bought long ago with what is in the cart, by two."""
-    shop = Shop()
-    for number in range(1, 60):
-        shop.session(number, [f"p{number % 20}", f"p{(number + 1) % 20}"])
-    for number in range(3):
-        shop.session(100 + number, ["board", *(f"oil{number}" for number in range(4))], "purchase")
-    shop.learn()
-    shop.act("anna", "cart_add", "board")
-    account = shop.explain("anna", "oil0", context="cart", n=1)
-    last = [shop.explain("anna", f"oil{number}", context="cart", n=1) for number in range(4)]
-    assert {code for each in last for code in codes(each)} == {"ranked_below"}
-    assert any("that go with the cart" in each.not_shown[0].text for each in last if each.not_shown)
-    assert account.context == "cart"
+def test_what_goes_with_the_cart_and_nothing_else_proposes_is_explained_by_its_place_there(priced):
+    """Neither ranked nor popular."""
+    priced.act("ben", "cart_add", "k0")
+    query = Query("ben", Context.CART, 1)
+    state, asked = priced.engine.question(query)
+    number = priced.store.catalog.product_number("k4")
+    page = Page.of(priced.engine, query, (state, asked), priced.engine.recommend(query))
+    popular = page.sources.popular
+    without = page._replace(sources=page.sources._replace(popular=popular._replace(products=popular.products[:0])))
+    findings = priced.engine.recommender.look_into(state, asked, number)
+    findings = findings._replace(ranked=findings.ranked[:0], logits=findings.logits[:0])
+    [because] = _why_not(number, asked._replace(n=0), findings, without, [])
+    assert (because.code, because.text) == (
+        "ranked_below",
+        "it is at place 1 of 1 that go with the cart, and the answer ends at 0",
+    )
