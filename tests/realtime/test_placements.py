@@ -153,3 +153,23 @@ def test_a_key_is_needed_where_there_are_keys(shop):
     access = AccessConfig(public_keys=("pub-0123456789abcdef",))
     status, document = reply(shop, {"customer_id": 1, "placements": {"a": HOME}}, access)
     assert (status, document["title"]) == (401, "API key needed")
+
+
+@pytest.mark.parametrize(
+    ("placements", "language", "varies"),
+    [
+        ({"a": HOME, "b": HOME}, b"de", True),
+        ({"a": {"lang": "en"}, "b": {"lang": "en"}}, b"en", False),
+        ({"a": {"lang": "en"}, "b": HOME}, b"en, de", True),
+    ],
+)
+def test_the_reply_says_its_languages_and_whether_the_request_s_header_chose_one(shop, placements, language, varies):
+    body = orjson.dumps({"customer_id": "ann", "placements": placements})
+
+    async def receive():
+        return {"type": "http.request", "body": body}
+
+    asked = Placements(Access(AccessConfig()), (shop.engine, shop.hot._encoder))
+    found = dict(asyncio.run(asked.answer({"headers": [(b"accept-language", b"de")]}, receive)).headers)
+    assert found[b"content-language"] == language
+    assert (found.get(b"vary") == b"accept-language") == varies

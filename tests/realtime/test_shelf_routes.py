@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from prometheus_client import REGISTRY
 from tests.conftest import NOW
 from tests.realtime.conftest import two_worlds
 from tests.realtime.test_api import PUBLIC, Running, call, trained
@@ -108,3 +109,33 @@ def test_what_is_bought_together_is_what_two_baskets_hold_and_never_what_is_clos
     assert [shop.store.catalog.product_id(number) for number in numbers] == ["k4"]
     shop.sell(Product("k4", stock=0))
     assert shop.shelves.bought_together("k0", 5, Channel.WEB).size == 0
+
+
+@pytest.mark.parametrize("route", ["similar", "bought-together"])
+@pytest.mark.parametrize("product", ["", "%00", "x" * 129])
+def test_an_id_that_none_can_be_is_refused_by_name(app, route, product):
+    reply = call(app, "GET", f"/api/v1/{route}/{product}")
+    assert (reply.status_code, reply.json()["field"]) == (400, "product_id")
+    assert "Value error" not in reply.json()["detail"]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_rows_are_counted_by_route_and_status(app, row):
+    def counted(status: str) -> float:
+        labels = {"route": row.partition("/")[0].partition("?")[0], "status": status}
+        return REGISTRY.get_sample_value("active_customers_requests_total", labels) or 0.0
+
+    before = counted("200")
+    call(app, "GET", f"/api/v1/{row}")
+    assert counted("200") == before + 1
+
+
+@pytest.mark.parametrize("row", [*ROWS, "homepage?customer_id=c1"])
+def test_a_row_varies_by_the_header_only_where_the_query_names_no_language(app, row):
+    german = {"accept-language": "de"}
+    negotiated = call(app, "GET", f"/api/v1/{row}", headers=german)
+    joined = "&" if "?" in row else "?"
+    named = call(app, "GET", f"/api/v1/{row}{joined}lang=de", headers=german)
+    assert (negotiated.headers["content-language"], negotiated.headers["vary"]) == ("de", "accept-language")
+    assert named.headers["content-language"] == "de"
+    assert "vary" not in named.headers

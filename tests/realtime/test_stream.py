@@ -432,3 +432,16 @@ def test_many_streams_of_one_customer_let_others_have_their_turn(shop):
             await client.task
 
     run(story)
+
+
+@pytest.mark.parametrize(("lang", "varies"), [("", True), ("&lang=de", False)])
+def test_a_stream_says_its_language_and_what_it_depends_on(shop, lang, varies):
+    async def story():
+        client = Client(streams_of(shop), "customer_id=ann&n=3" + lang, (b"accept-language", b"de"))
+        await until(lambda: client.events)
+        assert client.headers[b"content-language"] == b"de"
+        assert (client.headers.get(b"vary") == b"accept-language") == varies
+        client.leave()
+        await client.task
+
+    run(story)

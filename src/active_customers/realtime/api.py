@@ -240,7 +240,9 @@ def _report_problems(app: FastAPI) -> None:
         if first.get("type") in ("json_invalid", "model_attributes_type"):
             wrong = InvalidValueError("body", first.get("input"), "send a JSON object, as application/json")
         else:
-            wrong = InvalidValueError(field or "body", first.get("input"), str(first["msg"]))
+            wrong = InvalidValueError(
+                field or "body", first.get("input"), str(first["msg"]).removeprefix("Value error, ")
+            )
         return response_of(problem_of(wrong))
 
     app.add_exception_handler(ActiveCustomersError, on_own_error)

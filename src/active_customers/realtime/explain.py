@@ -20,9 +20,11 @@ from active_customers.kernels.answer_rows import Rows
 from active_customers.kernels.explanation import NUMBERS, Findings
 from active_customers.kernels.hybrid import FIRST_NEWEST, FIRST_SUM, GUESS, KNN, KNN_AFTER, OWN, STRONGEST
 from active_customers.kernels.retrieval import Asked, Sources
+from active_customers.kernels.state_sections import Numbers
 from active_customers.models.hybrid_model import RELATIONS
 from active_customers.models.patterns import Place
 from active_customers.realtime.engine import Answer, Engine
+from active_customers.realtime.explain_page import CodeAndText, Page, delivery_factor
 from active_customers.realtime.feature_words import FEATURES
 from active_customers.realtime.languages import Languages
 from active_customers.realtime.product_cards import ProductCards
@@ -87,7 +89,7 @@ class Ranking(_Told):
 class Applied(_Told):
     """What was applied to the product after it was ranked."""
 
-    kind: Literal["rule", "context"]
+    kind: Literal["rule", "context", "delivery"]
     name: str
     text: str
     factor: float | None = None
@@ -173,14 +175,14 @@ class Explainer:
         place = shown.index(number) if number in shown else -1
         row = self._row(answer, place, language) if place >= 0 else None
         state, asked = self._engine.question(query)
-        findings = self._engine.recommender.look_into(state, asked, number)
-        sources = self._engine.recommender.sources_in(query.channel)
+        page = Page.of(self._engine, query, (state, asked), answer)
+        findings = self._look_into(state, asked, page, number)
         applied = []
         if number != NO_NUMBER:
-            applied = [*self._of_context(number, (now, query.channel), findings), *self._of_rules(query, number)]
-        why_not = [] if place >= 0 else list(_why_not(number, asked, findings, sources, applied))
-        if place < 0 and number in self._engine.rotation.resting(state, now):
-            why_not = self._rotated(state, number, now, why_not, by_request=product_id in query.exclude)
+            applied = [*self._of_context(number, (now, query.channel), findings), *self._of_delivery(number, page)]
+            applied += self._of_rules(query, number)
+        asked = asked._replace(excluded=self._numbers(query.exclude))
+        why_not = [] if place >= 0 else list(_why_not(number, asked, findings, page, applied))
         return Account(
             customer_id=json_id(query.customer_id),
             product_id=json_id(product_id),
@@ -192,20 +194,11 @@ class Explainer:
             rank=place + 1 if place >= 0 else None,
             shown=row,
             not_shown=why_not,
-            acts=[self._id(product) for product in findings.sections.products.tolist()],
-            sources=[] if number == NO_NUMBER else list(_words(number, asked, findings, sources)),
+            acts=[self._id(product) for product in findings.sections.products.tolist() if page.nearest is None],
+            sources=[] if number == NO_NUMBER else list(_words(number, asked, findings, page)),
             ranking=_ranking(number, findings),
             applied=applied,
         )
-
-    def _rotated(
-        self, state: State, number: int, now: int, others: list[Because], *, by_request: bool
-    ) -> list[Because]:
-        """Say that a product was shown too often, which keeps it out as what a request excludes is kept out."""
-        times = self._engine.rotation.times(state, number, now)
-        text = f"it was shown {times} times without an act of the customer on it"
-        others = [because for because in others if by_request or because.code != "excluded"]
-        return [*others, Because(code="rotated", text=text)]
 
     def _row(self, answer: Answer, place: int, language: int) -> RecommendedProduct:
         products, scores, reasons, evidence = answer.rows
@@ -220,6 +213,23 @@ class Explainer:
             if abs(learned - 1) >= _SLIGHT:
                 text = f"{_part_named(cycle, part, context.place)} it is wanted {learned:.2f} times as much as usual"
                 yield Applied(kind="context", name=cycle, text=text, factor=factor)
+
+    def _look_into(self, state: State, asked: Asked, page: Page, number: int) -> Findings:
+        """Return what is behind the answer; what stands in for a product was not ranked."""
+        if page.members is not None:
+            asked = self._engine.storefront.among(page.members, asked)
+        findings = self._engine.recommender.look_into(state, asked, number)
+        return findings if page.nearest is None else findings._replace(ranked=findings.ranked[:0])
+
+    def _numbers(self, product_ids: Iterable[str]) -> Numbers:
+        return np.array([self._catalog.product_number(product_id) for product_id in product_ids], np.uint32)
+
+    def _of_delivery(self, number: int, page: Page) -> Iterator[Applied]:
+        """Yield what the gap to free delivery does with a product's score."""
+        factor = delivery_factor(self._engine, number, page.gap)
+        if page.gap is not None and factor != 1.0:
+            text = f"it would close the gap of {page.gap.missing:.2f} to free delivery"
+            yield Applied(kind="delivery", name="free_delivery", text=text, factor=factor)
 
     def _of_rules(self, query: Query, number: int) -> Iterator[Applied]:
         """Yield what the shop's rules do to a product in the answer to a query."""
@@ -247,20 +257,21 @@ def _part_named(cycle: str, part: int, place: Place) -> str:
 
 
 def _why_not(
-    number: int, asked: Asked, findings: Findings, sources: Sources, applied: Iterable[Applied]
+    number: int, asked: Asked, findings: Findings, page: Page, applied: Iterable[Applied]
 ) -> Iterator[Because]:
     """Yield everything that keeps a product out of the answer; where nothing does, how far behind it is."""
     if number == NO_NUMBER:
         yield _UNKNOWN
         return
     kept_out = [*_forbidden(number, asked), *_kept_out(number, asked, findings)]
+    kept_out += [Because(code=code, text=text) for code, text in page.kept_out(number)]
     removed = [Because(code=found.kind, text=f"{found.name}: {found.text}") for found in applied if found.removed]
     kept_out += removed
     if not removed and number < len(asked.standing) and asked.standing[number] == RULED_OUT:
         kept_out.append(Because(code="filtered", text="the filter of the request does not hold for it"))
     yield from kept_out
     if not kept_out:
-        yield _behind(number, asked, findings, sources)
+        yield _behind(number, asked, findings, page)
 
 
 def _forbidden(number: int, asked: Asked) -> Iterator[Because]:
@@ -288,33 +299,47 @@ def _kept_out(number: int, asked: Asked, findings: Findings) -> Iterator[Because
         yield Because(code="excluded", text="the request excludes it")
 
 
-def _behind(number: int, asked: Asked, findings: Findings, sources: Sources) -> Because:
+def _behind(number: int, asked: Asked, findings: Findings, page: Page) -> Because:
     """Return how far a product that may be shown is behind the answer's last one."""
+    if page.nearest is not None:
+        code, text = page.stood_in(number, asked.n)
+    elif number in findings.cart or number in findings.ranked:
+        code, text = _in_line(number, asked.n, findings, page)
+    else:
+        code, text = _not_ranked(number, findings, page)
+    return Because(code=code, text=text)
+
+
+def _in_line(number: int, n: int, findings: Findings, page: Page) -> CodeAndText:
+    """Return where a product stands among what goes with the cart and what is ranked, which follows it."""
+    cart = findings.cart.tolist()
+    place = list(dict.fromkeys([*cart, *_weighed(findings, page.sources)])).index(number) + 1
+    if number in cart:
+        where = f"at place {place} of {len(cart)} that go with the cart"
+    else:
+        where = f"at place {place} of {len(findings.ranked)} ranked"
+        where += f", after {len(cart)} that go with the cart" if cart else ""
+    if place > n:
+        return "ranked_below", f"it is {where}, and the answer ends at {n}"
+    return "moved_out", f"it is {where}: {page.moved_by} moved it out"
+
+
+def _not_ranked(number: int, findings: Findings, page: Page) -> CodeAndText:
+    """Return why a product was not even ranked."""
     numbers = dict(zip(NUMBERS, findings.numbers.tolist(), strict=True))
-    line = list(
-        dict.fromkeys([*findings.cart.tolist(), *_weighed(findings, sources), *sources.popular.products.tolist()])
-    )
     proposed, place = int(numbers["candidates"]), int(numbers["place"])
-    if number in findings.ranked and number in line:
-        place = line.index(number) + 1
-        if place > asked.n:
-            text = f"it is at place {place} of {len(findings.ranked)} ranked, and the answer ends at {asked.n}"
-            return Because(code="ranked_below", text=text)
-        return Because(
-            code="moved_out", text=f"it is ranked at place {place}: what was applied afterwards moved it out"
-        )
     if place > 0:
-        text = (
-            f"it is at place {place} of {proposed} proposed, by the sum of what sources say: too far down to be ranked"
-        )
-        return Because(code="not_promising", text=text)
-    if number in line:
-        popular = sources.popular.products.tolist().index(number) + 1
-        text = f"only its popularity proposes it, at place {popular}, and the answer is full before"
-        return Because(code="popular_below", text=text)
+        text = f"it is at place {place} of {proposed} proposed, by the sum of what sources say"
+        return "not_promising", f"{text}: too far down to be ranked"
+    if page.members is not None:
+        return "popular_below", "of the page's products it is only among those that follow, the most popular first"
+    popular = page.sources.popular.products.tolist()
+    if number in popular:
+        text = f"only its popularity proposes it, at place {popular.index(number) + 1}, and the answer is full before"
+        return "popular_below", text
     done = "the customer has done nothing that sources could be asked with"
     done = done if len(findings.sections.products) == 0 else "no source proposes it for what the customer did"
-    return Because(code="no_source", text=f"{done}, and it is not among the most popular")
+    return "no_source", f"{done}, and it is not among the most popular"
 
 
 def _weighed(findings: Findings, sources: Sources) -> list[int]:
@@ -325,7 +350,10 @@ def _weighed(findings: Findings, sources: Sources) -> list[int]:
     return [int(product) for product in ranked[np.argsort(-scores, kind="stable")]]
 
 
-def _words(number: int, asked: Asked, findings: Findings, sources: Sources) -> Iterator[SourceWord]:
+def _words(number: int, asked: Asked, findings: Findings, page: Page) -> Iterator[SourceWord]:
+    if page.nearest is not None:
+        yield _standing_in(number, page.nearest)
+        return
     numbers = dict(zip(NUMBERS, findings.numbers.tolist(), strict=True))
     said = findings.gathered.tolist()
     yield _near_sessions(numbers, said)
@@ -341,7 +369,16 @@ def _words(number: int, asked: Asked, findings: Findings, sources: Sources) -> I
     yield SourceWord(source="own_acts", text=text, numbers={"acts": n_acts, "weight": said[OWN]})
     if asked.is_cart:
         yield _with_cart(number, findings)
-    yield _popularity(number, sources)
+    yield _popularity(number, page.sources)
+
+
+def _standing_in(number: int, nearest: list[int]) -> SourceWord:
+    if number not in nearest:
+        text = "it is not among what stands in for the product asked about"
+        return SourceWord(source="stand_in", text=text, numbers={"of": float(len(nearest))})
+    place = nearest.index(number) + 1
+    text = f"it is at place {place} of the {len(nearest)} that stand in for the product asked about"
+    return SourceWord(source="stand_in", text=text, numbers={"place": float(place), "of": float(len(nearest))})
 
 
 def _near_sessions(numbers: dict[str, float], said: list[float]) -> SourceWord:

@@ -44,10 +44,16 @@ class FreeDelivery:
         """Multiply the scores of rows that would close a gap, and put the rows in order again."""
         if gap.missing <= 0 or size == 0:
             return
-        prices = self._prices_of(rows.products[:size])
-        closes = (prices >= gap.missing) & (prices <= gap.missing * self._config.gap_reach)
-        scores = np.where(closes, rows.scores[:size] * self._config.gap_factor, rows.scores[:size])
+        scores = rows.scores[:size] * self.factors(rows.products[:size], gap)
         order = np.argsort(-scores, kind="stable")
         rows.scores[:size] = scores / max(float(scores.max()), 1.0)
         for column in rows:
             column[:size] = column[:size][order]
+
+    def factors(self, products: NDArray[np.int64], gap: Gap) -> NDArray[np.float64]:
+        """Return what the scores of products are multiplied by: more than 1 where one of them would close the gap."""
+        if gap.missing <= 0:
+            return np.ones(len(products))
+        prices = self._prices_of(products)
+        closes = (prices >= gap.missing) & (prices <= gap.missing * self._config.gap_reach)
+        return np.where(closes, self._config.gap_factor, 1.0)

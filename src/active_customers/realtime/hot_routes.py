@@ -22,6 +22,7 @@ from active_customers.realtime.access import Access, Scope
 from active_customers.realtime.answers import AnswerEncoder
 from active_customers.realtime.engine import Engine
 from active_customers.realtime.ingest import parse_body, without_joins
+from active_customers.realtime.language_headers import LanguageHeaders
 from active_customers.realtime.pages import Pages
 from active_customers.realtime.problems import Headers, Reply, problem_of
 from active_customers.realtime.schemas import REPEATABLE, Query, RecommendationQuery, first_error
@@ -36,7 +37,6 @@ MAX_READ = 8 << 20
 
 JSON: Headers = [(b"content-type", b"application/json"), (b"cache-control", b"private, no-store")]
 
-VARY = (b"vary", b"accept-language")
 
 _CUSTOMER = b"customer_id="
 _LONGEST_KEPT = 512
@@ -101,9 +101,7 @@ class HotRoutes:
         self._appender = appender
         self.counts = counts or Counts()
         languages = self._languages = self._encoder.languages
-        tags = [(b"content-language", language.tag.encode()) for language in languages.known]
-        self._when_asked: list[Headers] = [[*JSON, tag] for tag in tags]
-        self._negotiated = [[*headers, VARY] for headers in self._when_asked] if len(tags) > 1 else self._when_asked
+        self._headers = LanguageHeaders(languages, JSON)
 
     def rehearse(self) -> None:
         """Answer a query that nobody asked, so that nobody waits for what is loaded on its first use."""
@@ -131,7 +129,7 @@ class HotRoutes:
             DEGRADED.labels(reason).inc()
         self.counts.get_ok.add()
         self.counts.get_seconds.add(time.perf_counter() - started)
-        return Reply(200, (self._when_asked if query.lang else self._negotiated)[language], body)
+        return Reply(200, self._headers.of(language, query.lang), body)
 
     async def events(self, scope: ASGIScope, receive: Receive) -> Reply:
         """Store what was posted; 202 means that it is on disk."""

@@ -20,6 +20,7 @@ from active_customers.realtime.access import Access, Scope
 from active_customers.realtime.answers import AnswerEncoder
 from active_customers.realtime.engine import Engine
 from active_customers.realtime.hot_routes import JSON, TOO_LONG, ASGIScope, Receive, read_body
+from active_customers.realtime.language_headers import LanguageHeaders
 from active_customers.realtime.pages import Pages
 from active_customers.realtime.problems import Headers, Reply, problem_of
 from active_customers.realtime.schemas import (
@@ -72,6 +73,7 @@ class Placements:
         self._engine = answering[0]
         self._pages = Pages(*answering)
         self._languages = answering[1].languages
+        self._headers = LanguageHeaders(self._languages, JSON)
         self._timer = timer
 
     async def answer(self, scope: ASGIScope, receive: Receive) -> Reply:
@@ -82,25 +84,31 @@ class Placements:
             body = await read_body(receive)
             if body is None:
                 return TOO_LONG
-            reply = Reply(200, JSON, self._answered(_request(body), scope["headers"]))
+            reply = self._answered(_request(body), scope["headers"])
         except ActiveCustomersError as error:
             reply = problem_of(error)
         REQUESTS.labels("placements", str(reply.status)).inc()
         REQUEST_SECONDS.labels("placements").observe(time.perf_counter() - started)
         return reply
 
-    def _answered(self, asked: PlacementsIn, headers: Headers) -> bytes:
-        """Return the body; raises `PlacementsRejectedError` when no placement could be answered."""
+    def _answered(self, asked: PlacementsIn, headers: Headers) -> Reply:
+        """Return the reply, which names the languages of all placements.
+
+        Raises `PlacementsRejectedError` when no placement could be answered.
+        """
         deadline = self._timer() + asked.deadline_ms * _MILLISECOND
         shown: dict[str, list[int]] = {}
         problems: list[dict[str, Any]] = []
-        parts, is_late = [], False
+        parts, is_late, languages, negotiated = [], False, [], False
         for name, fields in asked.placements.items():
             try:
                 query = _query(fields, asked.customer_id, f"placements.{name}.")
                 left = max(deadline - self._timer(), 0) // _MILLISECOND
-                body, was_late = self._placed(query._replace(deadline_ms=left), shown, headers)
+                language = self._languages.asked(query.lang, headers)
+                body, was_late = self._placed(query._replace(deadline_ms=left), shown, language)
                 is_late |= was_late
+                languages.append(language)
+                negotiated |= not query.lang
             except ActiveCustomersError as error:
                 body = problem_of(error).body
                 problems.append({"placement": name, **orjson.loads(body)})
@@ -108,12 +116,12 @@ class Placements:
         if len(problems) == len(asked.placements):
             raise PlacementsRejectedError(problems)
         status = b"partial" if problems or is_late else b"complete"
-        return b'{"placements":{' + b",".join(parts) + b'},"status":"' + status + b'"}'
+        content = b'{"placements":{' + b",".join(parts) + b'},"status":"' + status + b'"}'
+        return Reply(200, self._headers.of_all(languages, negotiated=negotiated), content)
 
-    def _placed(self, query: Query, shown: dict[str, list[int]], headers: Headers) -> tuple[bytes, bool]:
+    def _placed(self, query: Query, shown: dict[str, list[int]], language: int) -> tuple[bytes, bool]:
         """Answer one query without what its customer is shown already; say whether it was late."""
         mine = shown.setdefault(query.customer_id, [])
-        language = self._languages.asked(query.lang, headers)
         body, answer = self._pages.answered(query, np.array(mine, np.uint32), language)
         mine += answer.products()
         for reason in answer.degraded:

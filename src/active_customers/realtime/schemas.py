@@ -121,9 +121,8 @@ def _words(names: Sequence[str], default: str | None = None) -> WithJsonSchema:
     return WithJsonSchema(schema if default is None else schema | {"default": default})
 
 
-def channel_words() -> WithJsonSchema:
-    """Return the schema of a channel that is `web` where none is named."""
-    return _words([channel.word for channel in Channel], "web")
+ChannelWord = Annotated[Channel, one_of(Channel), _words([channel.word for channel in Channel])]
+"""A channel by its name."""
 
 
 _ID_SCHEMA = WithJsonSchema(
@@ -176,13 +175,11 @@ class EventIn(BaseModel):
     """ISO 4217 code, such as EUR."""
     order_id: Id | None = None
     """The order: several purchase events with one `order_id` are one order; a refund names it."""
-    recommendation_id: (
-        Annotated[str, StringConstraints(min_length=1, max_length=MAX_TOKEN_LENGTH, strict=True)] | None
-    ) = None
+    recommendation_id: Token | None = None
     """`metadata.recommendation_id` of the answer that led here."""
     context: Annotated[Context, one_of(Context), _words([context.word for context in Context])] | None = None
     """Where in the shop it happened."""
-    channel: Annotated[Channel, one_of(Channel), _words([channel.word for channel in Channel])] | None = None
+    channel: ChannelWord | None = None
     """Through which medium it happened."""
     query: Text | None = None
     """What was searched for."""
@@ -240,7 +237,7 @@ class RecommendationQuery(BaseModel):
     """Where the answer is shown."""
     n: Annotated[int, Field(ge=1, le=MAX_N)] = 10
     """How many products."""
-    channel: Annotated[Channel, one_of(Channel), _words([channel.word for channel in Channel], "web")] = Channel.WEB
+    channel: ChannelWord = Channel.WEB
     """The medium of the answer."""
     product_id: Annotated[list[Id], Field(max_length=20)] = Field(default_factory=list)
     """The product on the page (repeatable); for browse, the last product viewed when it is missing."""

@@ -9,10 +9,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
+from active_customers.core.errors import ActiveCustomersError
 from active_customers.core.event import Channel
+from active_customers.monitoring.metrics import DEGRADED, REQUESTS
 from active_customers.realtime.access import Access, Scope
 from active_customers.realtime.engine import Answer
 from active_customers.realtime.openapi import json_of, parameters_of, problems, ref, response_of
+from active_customers.realtime.problems import problem_of
+from active_customers.realtime.schemas import Id
 from active_customers.realtime.shelf_routes import (
     HomepageAnswer,
     HomepageQuery,
@@ -52,13 +56,22 @@ def _add_rows(router: APIRouter, access: Access, routes: ShelfRoutes) -> None:
     shelves = routes.shelves
 
     def row(request: Request, wanted: ProductShelfQuery, answer: Callable[[int, Channel], Answer]) -> Response:
-        access.check(request.headers.raw, Scope.PUBLIC)
-        return response_of(routes.row(answer(wanted.n, wanted.channel), wanted, request.headers.raw))
+        name = request.url.path.removeprefix("/api/v1/").partition("/")[0]
+        try:
+            access.check(request.headers.raw, Scope.PUBLIC)
+            found = answer(wanted.n, wanted.channel)
+        except ActiveCustomersError as error:
+            REQUESTS.labels(name, str(problem_of(error).status)).inc()
+            raise
+        REQUESTS.labels(name, "200").inc()
+        for reason in found.degraded:
+            DEGRADED.labels(reason).inc()
+        return response_of(routes.row(found, wanted, request.headers.raw))
 
     # On the loop's thread, whose texts they share with the hot routes; none of them waits for anything.
 
     @router.get("/api/v1/similar/{product_id:path}", summary="What is like a product", openapi_extra=_row(_UNKNOWN))
-    async def similar(request: Request, product_id: str, wanted: Annotated[ProductShelfQuery, Query()]) -> Response:
+    async def similar(request: Request, product_id: Id, wanted: Annotated[ProductShelfQuery, Query()]) -> Response:
         """Return what is looked at together with a product, described alike, or of its category; no variants of it."""
         return row(request, wanted, partial(shelves.similar, product_id))
 
@@ -66,7 +79,7 @@ def _add_rows(router: APIRouter, access: Access, routes: ShelfRoutes) -> None:
         "/api/v1/bought-together/{product_id:path}", summary="What goes with a product", openapi_extra=_row(_UNKNOWN)
     )
     async def bought_together(
-        request: Request, product_id: str, wanted: Annotated[ProductShelfQuery, Query()]
+        request: Request, product_id: Id, wanted: Annotated[ProductShelfQuery, Query()]
     ) -> Response:
         """Return what at least two sessions bought together with a product; what was given back does not count."""
         return row(request, wanted, partial(shelves.bought_together, product_id))

@@ -19,23 +19,21 @@ from active_customers.monitoring.metrics import DEGRADED, REQUEST_SECONDS, REQUE
 from active_customers.monitoring.tally import Tally, Timings
 from active_customers.realtime.access import Access, Scope
 from active_customers.realtime.engine import Answer
-from active_customers.realtime.hot_routes import JSON, VARY, ASGIScope, Receive, query_fields, split_customer
+from active_customers.realtime.hot_routes import JSON, ASGIScope, Receive, query_fields, split_customer
+from active_customers.realtime.language_headers import LanguageHeaders
 from active_customers.realtime.languages import PRODUCT
 from active_customers.realtime.problems import Headers, Reply, problem_of
 from active_customers.realtime.product_cards import ProductCards
 from active_customers.realtime.schemas import (
     MAX_N,
+    ChannelWord,
     Id,
     LanguageTag,
     RecommendedProduct,
     Text,
-    channel_words,
     first_error,
-    one_of,
 )
 from active_customers.realtime.shelves import HISTORY, MAX_ON_SHELF, NOT_TOLD, ShelfRow, Shelves, ShownPage
-
-_CHANNEL = Annotated[Channel, one_of(Channel), channel_words()]
 
 
 class HomepageQuery(BaseModel):
@@ -45,7 +43,7 @@ class HomepageQuery(BaseModel):
 
     customer_id: Id
     """Who is looking, known or anonymous; an id never seen before is fine."""
-    channel: _CHANNEL = Channel.WEB
+    channel: ChannelWord = Channel.WEB
     """The medium of the page."""
     shelves: Annotated[int, Field(ge=1, le=len(Shelf))] = 6
     """How many shelves at most."""
@@ -64,7 +62,7 @@ class ProductShelfQuery(BaseModel):
     """How many products at most."""
     customer_id: Id | None = None
     """Who is looking, so that the answer has a `recommendation_id`."""
-    channel: _CHANNEL = Channel.WEB
+    channel: ChannelWord = Channel.WEB
     """The medium of the answer."""
     lang: LanguageTag = ""
     """Language of the reasons, such as de; what `Accept-Language` says when it is missing."""
@@ -154,6 +152,7 @@ class ShelfRoutes:
         self._access = access
         self._cards = cards
         self._languages = cards.texts.languages
+        self._headers = LanguageHeaders(self._languages, JSON)
         self._signer = signer
 
     def rehearse(self) -> None:
@@ -186,7 +185,7 @@ class ShelfRoutes:
             DEGRADED.labels(reason).inc()
         self.counts.ok.add()
         self.counts.seconds.add(time.perf_counter() - started)
-        return Reply(200, self.headers(language), body)
+        return Reply(200, self._headers.of(language, wishes.lang), body)
 
     def tells(self, customer: str, headers: Headers) -> bool:
         """Tell whether a request may know what a customer did.
@@ -212,10 +211,6 @@ class ShelfRoutes:
             shelves = list(page.shelves)
         return page._replace(shelves=shelves[: wishes.shelves], degraded=[*page.degraded, NOT_TOLD])
 
-    def headers(self, language: int) -> Headers:
-        """Return the headers of an answer in a language."""
-        return [*JSON, (b"content-language", self._languages.known[language].tag.encode()), VARY]
-
     def row(self, answer: Answer, query: ProductShelfQuery, headers: Headers) -> Reply:
         """Return the reply that is one row of products, in the language that a request's headers ask for."""
         about: dict[str, Any] = {}
@@ -225,7 +220,9 @@ class ShelfRoutes:
         language = self._languages.asked(query.lang, headers)
         rows = self._cards.texts.rows(answer.rows, answer.size, language)
         metadata = orjson.dumps(_metadata(answer.model_version, answer.now, query.channel, answer.degraded) | about)
-        return Reply(200, self.headers(language), b'{"recommendations":[%b],"metadata":%b}' % (rows, metadata))
+        return Reply(
+            200, self._headers.of(language, query.lang), b'{"recommendations":[%b],"metadata":%b}' % (rows, metadata)
+        )
 
     def _page(self, customer: str, page: ShownPage, channel: Channel, language: int) -> bytes:
         shelves = b",".join([self._shelf(customer, page, (channel, language), shelf) for shelf in page.shelves])

@@ -76,14 +76,17 @@ class Storefront:
         members = self.members(query.category, query.query)
         if not len(members):
             return None
-        n_products = max(self._catalog.n_products(), int(members[-1]) + 1)
-        only = narrowed(asked.standing, members, n_products)
-        only.flags.writeable = False
-        rows, size = recommender.retrieve(state, asked._replace(standing=only), query.channel)
+        rows, size = recommender.retrieve(state, self.among(members, asked), query.channel)
         if size < asked.n:
             wanted = Wanted(asked.n, kept_out(state, asked), asked.standing)
             size = add_members(rows, size, members, recommender.popularity(members), wanted)
         return (rows, size) if size else None
+
+    def among(self, members: Numbers, asked: Asked) -> Asked:
+        """Return what is asked with all closed but some products (ascending, one at least)."""
+        only = narrowed(asked.standing, members, max(self._catalog.n_products(), int(members[-1]) + 1))
+        only.flags.writeable = False
+        return asked._replace(standing=only)
 
     def members(self, category: str | None, query: str | None = None) -> Numbers:
         """Return the products of a category, or those that a search finds, ascending."""

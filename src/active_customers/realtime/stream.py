@@ -30,6 +30,7 @@ from active_customers.realtime.access import Access, Scope
 from active_customers.realtime.answers import AnswerEncoder
 from active_customers.realtime.engine import Answer, Engine
 from active_customers.realtime.hot_routes import ASGIScope, Receive, parse_query
+from active_customers.realtime.language_headers import LanguageHeaders
 from active_customers.realtime.problems import Headers, Reply, problem_of
 from active_customers.realtime.schemas import Query
 from active_customers.storage.base import Store
@@ -116,6 +117,7 @@ class Streams:
     ) -> None:
         self._access = access
         self._engine, self._encoder = answering
+        self._headers = LanguageHeaders(self._encoder.languages, _HEADERS)
         self._log, self._sessions, self._customers = store.events, store.sessions, store.customers
         self._config = config or StreamConfig()
         self._by_id: dict[str, set[_Stream]] = {}
@@ -138,7 +140,7 @@ class Streams:
         The first list leaves at once, unless `Last-Event-ID` says that the client has it.
         """
         try:
-            query = self._asked(scope)
+            query, headers = self._asked(scope)
             self._follow()  # before the list is made, so that no act falls between the two
             first = self._listed(query)
         except ActiveCustomersError as error:
@@ -151,7 +153,7 @@ class Streams:
         stream = _Stream(query, send, _prepared(scope, self._config.slow_seconds))
         self._open(stream)
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
             self._show(stream, first, known=_last_id(scope["headers"]))
             while (await receive())["type"] != "http.disconnect":
                 pass
@@ -167,8 +169,11 @@ class Streams:
             else:
                 self._send(stream, _GOOD_BYE)
 
-    def _asked(self, scope: ASGIScope) -> Query:
-        """Return the query of a request that may have a stream; raises as `problems.STATUSES` lists."""
+    def _asked(self, scope: ASGIScope) -> tuple[Query, Headers]:
+        """Return the query of a request that may have a stream, and the reply's headers.
+
+        Raises as `problems.STATUSES` lists.
+        """
         key, query_string = _without_key(scope["query_string"])
         if key is None:
             self._access.check(scope["headers"], Scope.PUBLIC)
@@ -183,7 +188,8 @@ class Streams:
             STREAM_ENDS.labels("refused").inc()
             raise OverloadedError("all streams of this worker are taken (stream.most_streams)", _RETRY_SECONDS)
         languages = self._encoder.languages
-        return query._replace(lang=languages.known[languages.asked(query.lang, scope["headers"])].tag)
+        language = languages.asked(query.lang, scope["headers"])
+        return query._replace(lang=languages.known[language].tag), self._headers.of(language, query.lang)
 
     def _listed(self, query: Query) -> _List:
         answer = self._engine.recommend(query)
