@@ -338,9 +338,9 @@ def _answering(
     kinds, words = engine.storefront.kinds, engine.storefront.words
     works = [
         Work(work, pause, at_start=True)
-        for work in (follower.follow, look, counts.publish, routes.counts.publish, kinds.follow)
+        for work in (follower.follow, look, counts.publish, routes.counts.publish, kinds.follow, words.follow)
     ]
-    works += [Work(rules.follow, settings.rules.poll_seconds, at_start=True), Work(words.follow, pause)]
+    works.append(Work(rules.follow, settings.rules.poll_seconds, at_start=True))
     return (store, engine, encoder, counts, routes), works
 
 

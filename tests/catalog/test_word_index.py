@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.catalog.test_table import Kept
 
+from active_customers.catalog import word_index
 from active_customers.catalog.word_index import WordIndex, keys_of, words_of
 from active_customers.core.product import Product
 
@@ -36,6 +37,16 @@ def test_nothing_is_known_before_the_catalogue_was_read(kept):
     assert (index.is_ready, ids(kept, index.find("mug"))) == (False, [])
     index.follow()
     assert (index.is_ready, ids(kept, index.find("mug"))) == (True, ["p"])
+
+
+def test_the_first_look_reads_no_more_than_is_soon_read_and_the_next_the_rest(kept, monkeypatch):
+    monkeypatch.setattr(word_index, "_AT_FIRST", 2)
+    kept.put(Product("p", name="Mug"), Product("q", name="Mug"), Product("r", name="Mug"))
+    index = opened(kept)
+    index.follow()
+    assert (index.is_ready, ids(kept, index.find("mug"))) == (False, ["p", "q"])
+    index.follow()
+    assert (index.is_ready, ids(kept, index.find("mug"))) == (True, ["p", "q", "r"])
 
 
 @pytest.mark.parametrize(

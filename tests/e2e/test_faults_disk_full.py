@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from tests.e2e.conftest import Client, Service, acknowledged, assert_each_once, command, progress, stored_keys
@@ -26,8 +27,9 @@ MEGABYTES = 64
 
 
 @pytest.fixture
-def disk(tmp_path):
-    with small_disk(tmp_path / "disk", MEGABYTES) as mounted:
+def disk():
+    """The small disk, at a short path: below it Python's own sockets have to lie, whose paths are bounded."""
+    with TemporaryDirectory(prefix="disk-") as folder, small_disk(Path(folder) / "disk", MEGABYTES) as mounted:
         yield mounted
 
 
@@ -163,6 +165,7 @@ def test_wherever_an_import_meets_the_end_of_the_disk_it_says_so_and_changes_not
 MANY_READERS = """
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from active_customers.storage.embedded.environment import Environment, StorageConfig
 environment = Environment(Path(sys.argv[1]), StorageConfig(), writer=True)
 environment.open()

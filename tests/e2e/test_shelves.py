@@ -34,3 +34,14 @@ def test_what_a_customer_does_is_on_the_next_page_of_every_worker(serve, data):
     change(clients[3], "PATCH", "pan", stock=0)
     while not all(page(client, "ada").get("price_drop") is None for client in clients):
         assert time.monotonic() < until + 1.0
+
+
+def test_the_first_answers_after_a_start_know_categories_and_words(serve, data):
+    service = serve(data, workers=2)
+    change(service.client(), "PUT", "pan", name="Pan", category="Kitchen")
+    change(service.client(), "PUT", "rake", name="Rake", category="Garden")
+    service.stop()
+    service.start()
+    for client in [service.client() for _ in range(6)]:
+        assert client.products("customer_id=ada&context=category&category=kitchen") == ["pan"]
+        assert client.products("customer_id=ada&context=search&query=rake") == ["rake"]

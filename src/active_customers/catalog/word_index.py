@@ -22,6 +22,8 @@ _MOST_WORDS = 16
 _AT_ONCE = 200
 _PAUSE = 0.002
 """Seconds between so many products, so that answers do not wait for the index."""
+_AT_FIRST = 20_000
+"""Products that the first look reads, in one go: what is worth waiting for before the first answer, about a second."""
 _MOST_REWRITTEN = 2_000
 """Products with other texts than before, after which the index is made anew."""
 
@@ -37,22 +39,24 @@ class WordIndex:
         self._catalog = catalog
         self._table = table
         self._read = _Read()
+        self._has_begun = False
         self.is_ready = False
         """Whether the whole catalogue has been read once."""
 
     def follow(self) -> None:
-        """Read what changed in the catalogue since the last time."""
+        """Read what changed in the catalogue since the last time; the first time no more than is soon read."""
         read = self._read if len(self._read.rewritten) <= _MOST_REWRITTEN else _Read()
         versions = self._table.columns().versions.copy()
-        for done, number in enumerate(read.news(versions), 1):
+        news, is_first = read.news(versions), not self._has_begun
+        for done, number in enumerate(news[:_AT_FIRST] if is_first else news, 1):
             entry = self._catalog.product(number)
             if entry is not None:  # of what was deleted nothing is shown, so that it may stay
                 read.add(number, entry)
             read.note(number, versions[number])
-            if done % _AT_ONCE == 0:
+            if done % _AT_ONCE == 0 and not is_first:
                 time.sleep(_PAUSE)
-        self._read = read
-        self.is_ready = True
+        self._read, self._has_begun = read, True
+        self.is_ready = not is_first or len(news) <= _AT_FIRST
 
     def find(self, query: str) -> NDArray[np.uint32]:
         """Return the products, ascending, that have all words of a query; where none has, those that have most."""
