@@ -82,7 +82,7 @@ def test_a_rule_counts_in_its_contexts_and_channels_or_in_all():
         ({"contexts": ["hall"]}, "contexts", "send some of home, browse"),
         ({"channels": "web"}, "channels", "send a list"),
         ({"valid_from": "soon"}, "valid_from", "send a day such as 2025-01-01"),
-        ({"valid_until": "2025-02-01"}, "valid_until", "it lies after `valid_from`"),
+        ({"valid_until": "2025-02-01"}, "valid_until", "give a time after `valid_from`"),
         ({"factor": 0.5}, "factor", "to boost, give a factor above 1"),
         ({"factor": None}, "factor", "to boost, give a factor above 1"),
         ({"kind": "bury"}, "factor", "to bury, give a factor from 0.000001 and below 1"),

@@ -1,5 +1,7 @@
 """What is popular, and what is getting so."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -88,6 +90,14 @@ def test_a_session_of_a_million_acts_counts_each_product_once():
 def test_what_was_popular_long_ago_is_not_popular(make_log):
     model = fitted(make_log([*[[0]] * 9, [1]], 2, spacing=40 * DAY), popular_sessions=2)
     assert not model.is_popular(0)
+
+
+def test_after_years_without_an_act_old_favourites_follow_by_how_many_chose_them(make_log):
+    log = make_log([*[[0]] * 9, *[[1]] * 3, [2]], 3)
+    times = log.times.copy()
+    times[-1] += 5_000 * DAY
+    ranking = fitted(replace(log, times=times, as_of=int(times[-1]))).ranking()
+    assert (ranking.products.tolist(), bool(np.all(ranking.scores > 0))) == ([0, 1], True)  # not what one looked at
 
 
 @pytest.mark.parametrize("product", [-1, 7, 0xFFFFFFFF])

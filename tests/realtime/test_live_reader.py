@@ -178,6 +178,14 @@ def test_popular_is_what_was_acted_on_most_lately_with_weights(index, reader):
     assert reader.popular(1, np.array([4], np.uint32)).products.tolist() == [2]
 
 
+def test_after_years_without_an_act_old_favourites_follow_by_how_many_chose_them(index, reader):
+    for session in range(1, 10):
+        visit(index, session, 1 if session < 4 else 0, time=session)
+    visit(index, 99, 2, time=5_000 * DAY)
+    ranking = reader.ranking()
+    assert (ranking.products.tolist(), bool(np.all(ranking.scores > 0))) == ([0, 1], True)  # not what one looked at
+
+
 def test_what_many_sessions_hold_is_popular(index, reader):
     for session in range(1, 8):
         visit(index, session, 0)

@@ -126,7 +126,7 @@ class RuleIn(BaseModel):
         if kind == RuleKind.PIN and (self.position or 1) + len(self.product_ids or ()) - 1 > MAX_PINNED:
             raise InvalidValueError(f"{at}product_ids", self.product_ids, f"pin to the first {MAX_PINNED} places only")
         if self.valid_from is not None and self.valid_until is not None and self.valid_until <= self.valid_from:
-            raise InvalidValueError(f"{at}valid_until", format_time(self.valid_until), "it lies after `valid_from`")
+            raise InvalidValueError(f"{at}valid_until", format_time(self.valid_until), "give a time after `valid_from`")
 
     def rule(self, at: str = "") -> Rule:
         """Return it as what is put in force; raises `InvalidValueError` naming the field below `at`."""

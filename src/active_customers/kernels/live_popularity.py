@@ -13,6 +13,9 @@ from active_customers.kernels.live_index import LONGER, NEWEST, RECENT, LiveCoun
 from active_customers.kernels.shared_memory import load
 from active_customers.kernels.top_n import Wanted, top_n
 
+FAINTEST = 2.0**-30
+"""What a count that is not 0 says at least, however long ago: old favourites are better than nothing."""
+
 
 @kernel
 def most_popular(counts: LiveCounts, scales: Scales, products: NDArray[np.uint32], wanted: Wanted) -> Proposals:
@@ -24,7 +27,7 @@ def most_popular(counts: LiveCounts, scales: Scales, products: NDArray[np.uint32
     age = load(counts.header, NEWEST) / scales.popular
     scores = np.empty(len(ranked), np.float32)
     for place, product in enumerate(ranked):
-        scores[place] = value(still, product, age)
+        scores[place] = max(value(still, product, age), FAINTEST)
     return ranked.astype(np.uint32), scores, np.full(len(ranked), NO_NUMBER, np.uint32)
 
 

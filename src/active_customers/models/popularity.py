@@ -14,6 +14,7 @@ from active_customers.core.config import Config
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import ReasonCode
 from active_customers.core.session import SessionQuery
+from active_customers.kernels.live_popularity import FAINTEST
 from active_customers.kernels.retrieval import Ranking
 from active_customers.kernels.sessions import last_acts
 from active_customers.kernels.top_n import first_n
@@ -72,7 +73,7 @@ class Popularity:
         products = self._by_score[:RANKED]
         is_popular = self._sessions[products] >= self.config.popular_sessions
         is_trending = self._trends[products] >= self.config.trending_lift
-        return ranking(products, self._scores[products], self._sessions[products] > 1, (is_popular, is_trending))
+        return ranking(products, self._scores[products], self._sessions[products] != 1, (is_popular, is_trending))
 
     def trending(self, n: int, excluded: NDArray[np.uint32] = NO_PRODUCTS) -> Candidates:
         """Return at most `n` trending products, the largest growth first."""
@@ -139,7 +140,7 @@ class Popularity:
     def _count_acts(self, log: SessionLog) -> NDArray[np.float32]:
         """Sum up, per product, what each customer's strongest act says: many acts of one make nothing popular."""
         age_days = np.maximum(log.reference_time - log.times, 0) / DAY
-        weights = self.config.weights.table()[log.event_types] * 0.5 ** (age_days / self.config.half_life_days)
+        weights = self.config.weights.table()[log.event_types] * _faded(age_days / self.config.half_life_days)
         customers = np.repeat(log.customers.astype(np.uint64), np.diff(log.offsets))
         pairs = customers << np.uint64(32) | log.products.astype(np.uint64)
         order = np.lexsort((-weights, pairs))
@@ -171,21 +172,26 @@ class Popularity:
 def ranking(
     products: NDArray[np.uint32],
     scores: NDArray[np.float32],
-    is_shared: NDArray[np.bool_],
+    is_told: NDArray[np.bool_],
     flags: tuple[NDArray[np.bool_], NDArray[np.bool_]],
 ) -> Ranking:
     """Put products, best first, together with what can truly be said of each; `flags` are is popular and is trending.
 
-    `is_shared` says which were acted on in several sessions lately. Until anything is popular only these are ranked:
+    `is_told` says which were not acted on in one session alone lately. Until anything is popular only these are ranked:
     what one customer looked at on a shop's first day is not to be on top of everybody's page.
     """
     is_popular, is_trending = flags
     if not is_popular.any():
-        products, scores = products[is_shared], scores[is_shared]
-        is_popular, is_trending = is_popular[is_shared], is_trending[is_shared]
+        products, scores = products[is_told], scores[is_told]
+        is_popular, is_trending = is_popular[is_told], is_trending[is_told]
     standing = np.where(is_popular, np.uint8(ReasonCode.POPULAR), np.uint8(ReasonCode.SEEN))
     reasons = np.where(is_trending, np.uint8(ReasonCode.TRENDING), standing)
     return Ranking(frozen(products), frozen(scores), frozen(reasons))
+
+
+def _faded(half_lives: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what acts of an age count; the oldest something, too, so that years later a shop has favourites still."""
+    return np.maximum(0.5**half_lives, FAINTEST)
 
 
 def _ranked(order: NDArray[np.uint32], scores: NDArray[np.float32], n: int, excluded: NDArray[np.uint32]) -> Candidates:

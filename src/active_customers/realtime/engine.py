@@ -183,8 +183,8 @@ class Engine:
         degraded = [*self.standing]
         if manifest is None:
             degraded.append("no_model")
-        if query.context in NARROW and narrow is None:
-            degraded.append(self.storefront.missing(query.context))
+        if query.context in NARROW:
+            degraded += self.storefront.missing(query.context, is_found=narrow is not None)
         if asked.is_late:
             degraded.append("deadline")
         if size == 0:

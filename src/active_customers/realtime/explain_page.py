@@ -41,7 +41,7 @@ class Page(NamedTuple):
         """Return what an answer to a query went by; what it fell back from is none of it."""
         state, asked = question
         storefront, recommender = engine.storefront, engine.recommender
-        is_narrow = query.context in NARROW and storefront.missing(query.context) not in answer.degraded
+        is_narrow = query.context in NARROW and not set(storefront.missing(query.context)).intersection(answer.degraded)
         substitutes, members, nearest = NO_PRODUCTS, None, None
         if asked.is_cart and state[H_CART]:
             substitutes = storefront.stand_ins(recommender, state, asked.now)

@@ -26,6 +26,8 @@ from active_customers.realtime.live_index import scales_of
 from active_customers.storage.live_files import Shared, read_live_files
 
 NOTHING = Candidates(NO_PRODUCTS, np.empty(0, np.float32), NO_PRODUCTS)
+_LONG_AGO = 0.01
+"""Sessions, older ones counting less, below which nothing was acted on lately."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,8 @@ class LiveReader:
         candidates = self.popular(RANKED)
         products = candidates.products
         flags = self.is_popular(products), self.is_trending(products)
-        return ranking(products, candidates.scores, self.sessions_lately(products) > 1, flags)
+        sessions = self.sessions_lately(products)
+        return ranking(products, candidates.scores, (sessions > 1) | (sessions < _LONG_AGO), flags)
 
     def popular(self, n: int, excluded: NDArray[np.uint32] = NO_PRODUCTS) -> Candidates:
         """Return the `n` most popular products, scored as by `models.popularity`."""

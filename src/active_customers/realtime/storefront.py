@@ -53,10 +53,11 @@ class Storefront:
         self._rows = PerThread(lambda: Rows(*(np.zeros(MAX_N, dtype) for dtype in ("i8", "f8", "i8", "i8"))))
         self._scratch = PerThread(_Grown)
 
-    def missing(self, context: Context) -> str:
-        """Say why nothing was found."""
-        is_read = self.words.is_ready or context == Context.OUT_OF_STOCK
-        return "no_match" if is_read else "catalogue_index"
+    def missing(self, context: Context, *, is_found: bool = False) -> list[str]:
+        """Say why nothing was found, or perhaps not all."""
+        if not self.words.is_ready and context != Context.OUT_OF_STOCK:
+            return ["catalogue_index"]
+        return [] if is_found else ["no_match"]
 
     def stand_ins(self, recommender: SessionRecommender, state: State, now: int) -> Numbers:
         """Return what would only replace a product of the cart."""

@@ -110,7 +110,10 @@ class DataDirectory:
 
         Raises `StoreLockedError` when another process is the writer, `StorageError` when nobody may write there.
         """
-        refusal = f"{self.root} is in use by another process: stop it first, or name another --data-dir"
+        refusal = (
+            f"{self.root} is in use by another process, such as a service, an import or a refresh: "
+            "stop it or wait for its end, or name another --data-dir"
+        )
         try:
             return take_lock(self.root / "lock", refusal)
         except OSError as error:
