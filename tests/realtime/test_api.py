@@ -266,6 +266,19 @@ def test_the_document_names_both_hot_routes_with_their_parameters_and_bodies(ser
     assert names == {"EventIn", "EventBatch"} <= set(document["components"]["schemas"])
 
 
+def test_in_the_document_each_default_is_a_value_that_may_be_sent(services):
+    document = call(build_app(services, ()), "GET", "/openapi.json").json()
+    schemas = [
+        parameter["schema"]
+        for path in document["paths"].values()
+        for operation in path.values()
+        for parameter in operation.get("parameters", ())
+    ]
+    with_both = [schema for schema in schemas if "enum" in schema and "default" in schema]
+    assert with_both
+    assert all(schema["default"] in schema["enum"] for schema in with_both)
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "title"),
     [

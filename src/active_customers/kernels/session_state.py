@@ -439,10 +439,10 @@ def _set_back(shown: Words, counts: Words, acts: Words) -> None:
 def merge(state: Words, other: Words, renamed: tuple[int, int], out: Words) -> int:
     """Merge the state of somebody who turned out to be the same customer; return the length of what `out` holds then.
 
-    Acts are put in order of time, quantities in cart and purchases add up, and what one had put into the cart before
-    the other bought it was bought with it. So do impressions, but of what one of them acted on since: those are
-    forgotten. `renamed` (old, new) is a session of the other's that goes on under another
-    number, (0, 0) for none. Shapes: state, other int64[words]; out int64[MAX_WORDS].
+    Acts are put in order of time. Quantities in cart and purchases add up, and what one had put into the cart before
+    the other bought it was bought with it. Impressions add up, too, but those before an act of either on the product
+    are forgotten. `renamed` (old, new) is a session of the other's that goes on under another number, (0, 0) for none.
+    Shapes: state, other int64[words]; out int64[MAX_WORDS].
     """
     mine, n_mine = _taken_apart(state)
     theirs, n_theirs = _taken_apart(other)

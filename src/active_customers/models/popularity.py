@@ -172,18 +172,18 @@ class Popularity:
 def ranking(
     products: NDArray[np.uint32],
     scores: NDArray[np.float32],
-    is_told: NDArray[np.bool_],
+    may_lead: NDArray[np.bool_],
     flags: tuple[NDArray[np.bool_], NDArray[np.bool_]],
 ) -> Ranking:
     """Put products, best first, together with what can truly be said of each; `flags` are is popular and is trending.
 
-    `is_told` says which were not acted on in one session alone lately. Until anything is popular only these are ranked:
+    Until anything is popular only those are ranked that `may_lead`: not what one session alone acted on lately, for
     what one customer looked at on a shop's first day is not to be on top of everybody's page.
     """
     is_popular, is_trending = flags
     if not is_popular.any():
-        products, scores = products[is_told], scores[is_told]
-        is_popular, is_trending = is_popular[is_told], is_trending[is_told]
+        products, scores = products[may_lead], scores[may_lead]
+        is_popular, is_trending = is_popular[may_lead], is_trending[may_lead]
     standing = np.where(is_popular, np.uint8(ReasonCode.POPULAR), np.uint8(ReasonCode.SEEN))
     reasons = np.where(is_trending, np.uint8(ReasonCode.TRENDING), standing)
     return Ranking(frozen(products), frozen(scores), frozen(reasons))

@@ -36,6 +36,7 @@ from active_customers.realtime.schemas import (
     Problem,
     RecommendationAnswer,
     RecommendationQuery,
+    in_our_words,
 )
 from active_customers.realtime.shelf_api import SHELF_MODELS, shelf_router
 from active_customers.serving.clock_control import ClockControl, ClockMove, ClockReport
@@ -241,9 +242,7 @@ def _report_problems(app: FastAPI) -> None:
         if first.get("type") in ("json_invalid", "model_attributes_type"):
             wrong = InvalidValueError("body", first.get("input"), "send a JSON object, as application/json")
         else:
-            wrong = InvalidValueError(
-                field or "body", first.get("input"), str(first["msg"]).removeprefix("Value error, ")
-            )
+            wrong = InvalidValueError(field or "body", first.get("input"), in_our_words(str(first["msg"])))
         return response_of(problem_of(wrong))
 
     app.add_exception_handler(ActiveCustomersError, on_own_error)

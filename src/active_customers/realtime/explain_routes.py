@@ -13,7 +13,7 @@ from active_customers.realtime.access import Access, Scope
 from active_customers.realtime.explain import Account, Explainer
 from active_customers.realtime.hot_routes import parse_query
 from active_customers.realtime.openapi import parameters_of, problems
-from active_customers.realtime.schemas import Id, Query, RecommendationQuery
+from active_customers.realtime.schemas import Id, Query, RecommendationQuery, in_our_words
 
 EXPLAIN = "/api/v1/explain"
 
@@ -62,7 +62,7 @@ def parse_explain(query_string: bytes) -> tuple[Query, str]:
     try:
         product_id = _ID.validate_python(products[0])
     except ValidationError as error:
-        message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        message = in_our_words(error.errors(include_url=False)[0]["msg"])
         raise InvalidValueError(_PRODUCT, products[0], message) from error
     rest = [(_PRODUCT if name == _ON_PAGE else name, value) for name, value in given if name != _PRODUCT]
     return parse_query(urlencode(rest).encode()), product_id

@@ -206,9 +206,8 @@ class Rulebook:
         Raises `InvalidValueError` naming `filter` and what is wrong with it.
         """
         handed = self._handed
-        if (
-            not handed.applied or self._table.columns() is not handed.table
-        ):  # it has grown, or this is the first question
+        has_grown = self._table.columns() is not handed.table
+        if has_grown or not handed.applied:  # or this is the first question
             handed = self._hand()
         below = handed.applied[handed.in_force.by_page.get((context, channel)) or handed.in_force.rulings[()]]
         return self._filtered(asked, below, handed) if asked else below

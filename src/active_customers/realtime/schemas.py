@@ -374,6 +374,15 @@ class Problem(BaseModel):
     remedy: str | None = None
 
 
+def in_our_words(message: str) -> str:
+    """Return what Pydantic says is wrong as the end of a sentence.
+
+    >>> in_our_words("Input should be greater than 0"), in_our_words("Value error, send a list")
+    ('it should be greater than 0', 'send a list')
+    """
+    return message.removeprefix("Value error, ").replace("Input should", "it should")
+
+
 def first_error(error: ValidationError, model: type[BaseModel], at: str = "") -> InvalidValueError:
     """Return the first thing Pydantic found wrong as an error that names field, value and remedy.
 
@@ -394,10 +403,7 @@ def first_error(error: ValidationError, model: type[BaseModel], at: str = "") ->
         value = None
     if details["type"] in (*NEEDED.values(), "product_ids"):
         return InvalidValueError(f"{at}{details['type']}", None, details["msg"])
-    remedy = remedies.get(details["type"]) or details["msg"].removeprefix("Value error, ").replace(
-        "Input should", "it should"
-    )
-    return InvalidValueError(field, value, remedy)
+    return InvalidValueError(field, value, remedies.get(details["type"]) or in_our_words(details["msg"]))
 
 
 def _path(details: ErrorDetails, at: str) -> str:

@@ -238,7 +238,7 @@ class SessionRecommender:
             weighting=weighting_of(live, hybrid.sessions.config, trained),
             bought=items.bought,
             alike=items.alike,
-            popular=self.context.weighed(models.popularity.ranking()),
+            popular=models.popularity.ranking(),
             weights=self.context.weights,
         )
 

@@ -62,7 +62,7 @@ class ProductShelfQuery(BaseModel):
     """How many products at most."""
     customer_id: Id | None = None
     """Who is looking, so that the answer has a `recommendation_id`."""
-    channel: ChannelWord = Channel.WEB
+    channel: ChannelWord = Field("web", validate_default=True)
     """The medium of the answer."""
     lang: LanguageTag = ""
     """Language of the reasons, such as de; what `Accept-Language` says when it is missing."""
