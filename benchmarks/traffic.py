@@ -19,7 +19,12 @@ _HEAD = f"Host: localhost\r\nX-API-Key: {KEY}\r\n"
 def get(customer: str, **parameters: object) -> bytes:
     """Return a GET of recommendations; `parameters` are those of the query."""
     query = "".join(f"&{name}={quote(str(value))}" for name, value in parameters.items())
-    return f"GET /api/v1/recommendations?customer_id={customer}{query} HTTP/1.1\r\n{_HEAD}\r\n".encode()
+    return get_path(f"/api/v1/recommendations?customer_id={customer}{query}")
+
+
+def get_path(path: str) -> bytes:
+    """Return a GET of any address of the service."""
+    return f"GET {path} HTTP/1.1\r\n{_HEAD}\r\n".encode()
 
 
 def post(body: bytes) -> bytes:

@@ -324,7 +324,7 @@ def rules_show(data_dir: DataDir = DEFAULT_DATA, config: ConfigFile = None) -> N
     """Print all rules as a file that `rules put` takes."""
     settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
     with closing(EmbeddedStore(directory.store, settings.storage).open()) as store:
-        say(as_yaml(store.rules.rules().values()).rstrip())
+        say(as_yaml(store.rules.all().values()).rstrip())
 
 
 @app.command("erase")

@@ -26,6 +26,7 @@ from active_customers.wiring import Lifecycle, build, build_owner, build_updater
 
 _STARTED = "active_customers.cli"
 """What every process runs again as its main module: imported once for all, or each would take a second to start."""
+_LOADED = "active_customers.preloaded"
 _BEAT_SECONDS = 0.5
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder with a random name is made there
 
@@ -59,7 +60,7 @@ def serve_together(
     ]
     with TemporaryDirectory(prefix="active-customers-metrics-", dir=_folder_in_memory()) as metrics:
         os.environ[FOLDER_VARIABLE] = metrics  # read by prometheus_client when the processes import it
-        return Supervisor([*writers, *workers], settings.supervisor, on_ready).run(__name__, _STARTED)
+        return Supervisor([*writers, *workers], settings.supervisor, on_ready).run(__name__, _STARTED, _LOADED)
 
 
 def _folder_in_memory() -> Path | None:

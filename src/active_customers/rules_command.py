@@ -19,9 +19,9 @@ def put(path: Path, opened: OpenStore, directory: DataDirectory, *, dry_run: boo
     if not opened.is_served:  # a running service keeps the table of products that filters are asked of
         CatalogTable(directory.catalog_table, opened.store.catalog, opened.clock).follow()
     book = Rulebook(opened.store, TableReader(directory.catalog_table), opened.clock)
-    results = told(rules, opened.store.rules.rules(), book, whole=True)
+    results = told(rules, opened.store.rules.all(), book, whole=True)
     if not dry_run:
-        opened.writer.change_rules({rule.record()["name"]: rule.record() for rule in rules}, whole=True)
+        opened.writer.change_records("rules", {rule.record()["name"]: rule.record() for rule in rules}, whole=True)
     width = max((len(result["name"]) for result in results), default=0)
     for result in results:
         about = f"  products: {result['products']}" if "products" in result else ""

@@ -34,7 +34,7 @@ from active_customers.realtime.live_reader import LiveReader
 from active_customers.realtime.placements import Placements
 from active_customers.realtime.product_cards import ProductCards
 from active_customers.realtime.rotation import Rotation
-from active_customers.realtime.rule_changes import ChangeRules, RuleChanges
+from active_customers.realtime.rule_changes import RuleChanges
 from active_customers.realtime.rules import Rulebook
 from active_customers.realtime.session_recommender import SessionRecommender
 from active_customers.realtime.shelf_routes import ShelfRoutes
@@ -58,11 +58,12 @@ from active_customers.serving.updater import ModelFollower, Updater, Work
 from active_customers.serving.writer_socket import (
     WriterServer,
     change_products_remotely,
-    change_rules_remotely,
+    change_records_remotely,
     erase_remotely,
 )
 from active_customers.storage.admission import CustomerRules
 from active_customers.storage.archive import Archive
+from active_customers.storage.base import ChangeRecords
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore
 from active_customers.storage.keys import load_keys
@@ -215,7 +216,7 @@ def build(settings: Settings, directory: DataDirectory, clock: Clock | None = No
         live,
     )
     care = build_eraser(settings, directory, store, writer.erase), _export(directory, store)
-    changing = Products(store.catalog, writer.change_products, clock), writer.change_rules
+    changing = Products(store.catalog, writer.change_products, clock), writer.change_records
     return _services(settings, answering, (committer, owner), care, changing)
 
 
@@ -253,7 +254,7 @@ def build_worker(settings: Settings, directory: DataDirectory, beat: Work) -> Se
     reader = Reader(store, link, Updater([*works, beat]))
     care = build_eraser(settings, directory, store, partial(erase_remotely, directory)), _export(directory, store)
     products = Products(store.catalog, partial(change_products_remotely, directory), clock)
-    changing = products, partial(change_rules_remotely, directory)
+    changing = products, partial(change_records_remotely, directory)
     return _services(settings, answering, (link, reader), care, changing)
 
 
@@ -261,7 +262,7 @@ def build_explainer(settings: Settings, directory: DataDirectory) -> tuple[Embed
     """Put together what explains answers, over a directory that another process may own; the store is to be closed."""
     store = EmbeddedStore(directory.store, settings.storage).open()
     (_, engine, encoder, _, _), works = _answering(settings, directory, store, clock_of(directory))
-    for work in works:
+    for work in (*works, *works):  # what filters ask about is read the second time
         work.run()
     return store, Explainer(engine, store.catalog, encoder.cards)
 
@@ -388,16 +389,16 @@ def _services(
     answering: _Answering,
     appending: tuple[Appender, Lifecycle],
     care: _Care,
-    changing: tuple[Products, ChangeRules],
+    changing: tuple[Products, ChangeRecords],
 ) -> Services:
     store, engine, encoder, counts, shelves = answering
     appender, parts = appending
-    products, change_rules = changing
+    products, change_records = changing
     clock = products.clock
     access = Access(settings.access)
     hot = HotRoutes(access, clock, (engine, encoder), appender, counts)
     health, control = Health(store, engine, appender), ClockControl(clock, store.events)
-    rules = RuleChanges(store.rules, change_rules, engine.rules)
+    rules = RuleChanges(store.rules, change_records, engine.rules)
     explainer = Explainer(engine, store.catalog, encoder.cards)
     placements = Placements(access, (engine, encoder))
     streams = Streams(access, (engine, encoder), store, settings.stream)

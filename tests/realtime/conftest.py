@@ -82,6 +82,7 @@ class Shop:
         self.hot = HotRoutes(checked, self.clock, (self.engine, encoder), self)
         self.shelves = Shelves(self.store, self.cards, self.engine, self.clock)
         self.pages = ShelfRoutes(checked, self.shelves, self.cards, SIGNER)
+        self.engine.rules.follow()
         self.hot.rehearse()  # as a service does at its start: else the first answer is late
 
     async def append(self, events: list[Event]) -> list[Receipt]:

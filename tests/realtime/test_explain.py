@@ -212,7 +212,7 @@ def test_the_acts_are_those_that_sources_are_asked_with(busy):
 
 
 def test_what_rules_do_is_told_and_keeps_out_what_they_removed(busy):
-    busy.store.rules.change_rules(
+    busy.store.rules.change(
         {
             "more-k3": {"name": "more-k3", "kind": "boost", "factor": 1.5, "product_ids": ["k3"]},
             "no-k4": {"name": "no-k4", "kind": "exclude", "product_ids": ["k4"]},
@@ -225,6 +225,7 @@ def test_what_rules_do_is_told_and_keeps_out_what_they_removed(busy):
 
 
 def test_what_the_request_filters_out_is_said(busy):
+    busy.engine.rules.follow()
     assert codes(busy.explain("anna", "k4", filter="product_id != 'k4'")) == ["filtered"]
 
 

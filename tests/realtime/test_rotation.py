@@ -90,7 +90,7 @@ def test_what_comes_back_is_still_nothing_that_may_not_be_shown(empty_shop):
 def test_what_comes_back_keeps_the_limits_of_the_page(empty_shop):
     empty_shop.sell(*(Product(name, brand="Mare") for name in ("pan", "pot", "lid")), Product("jug", brand="Oak"))
     record = RuleIn.read({"name": "page", "kind": "page", "max_per_brand": 2}).record()
-    empty_shop.store.rules.change_rules({"page": record})
+    empty_shop.store.rules.change({"page": record})
     empty_shop.engine.rules.follow()
     show(empty_shop, "anna", ["pan", "pot"])
     assert empty_shop.products("anna", n=4) == ["jug", "lid", "pan"]

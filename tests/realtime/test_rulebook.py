@@ -10,6 +10,8 @@ from tests.realtime.test_rules import rule, stocked
 from active_customers.catalog.rule_schema import RuleIn
 from active_customers.core.event import Channel, Context
 from active_customers.core.product import Product
+from active_customers.realtime.rules import Rulebook
+from active_customers.realtime.schemas import Query
 
 
 def some_rule():
@@ -49,9 +51,10 @@ def test_a_pinned_product_that_comes_with_a_count_in_between_is_there():
 
 def test_a_change_that_could_not_be_taken_up_is_taken_up_the_next_time():
     shop = stocked()
+    shop.sell(Product("late", brand="Oak"))
     catalog = shop.store.catalog
     product, shop.store.catalog.product = catalog.product, broken
-    shop.store.rules.change_rules(
+    shop.store.rules.change(
         {"no-oak": RuleIn.read({"name": "no-oak", "kind": "exclude", "filter": "brand = Oak"}).record()}
     )
     with pytest.raises(OSError, match="not readable"):
@@ -63,3 +66,19 @@ def test_a_change_that_could_not_be_taken_up_is_taken_up_the_next_time():
 
 def broken(number: int) -> Product:
     raise OSError(f"product {number} is not readable")
+
+
+def test_until_the_catalogue_is_read_a_filter_lets_nothing_through_and_the_answer_says_why():
+    shop = stocked()
+    shop.engine.rules = Rulebook(shop.store, shop.engine.cards.table, shop.clock)
+    query = Query(customer_id="anna", n=5, filter="brand = Oak")
+    early = shop.engine.recommend(query)
+    assert early.products() == []
+    assert early.degraded == ["catalogue_index", "no_products"]
+    assert shop.engine.recommend(query._replace(filter="")).size == 5
+    for _ in range(2):  # the first look, before any answer, reads nothing where there are no rules
+        assert "catalogue_index" in shop.engine.recommend(query).degraded
+        shop.engine.rules.follow()
+    late = shop.engine.recommend(query)
+    assert late.size > 0
+    assert "catalogue_index" not in late.degraded

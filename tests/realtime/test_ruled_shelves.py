@@ -15,7 +15,7 @@ EVERYTHING = [*KITCHEN, *GARDEN, "rare"]
 
 
 def rule(shop: Shop, name: str, **fields: object) -> None:
-    shop.store.rules.change_rules({name: {"name": name, **fields}})
+    shop.store.rules.change({name: {"name": name, **fields}})
     shop.engine.rules.follow()
 
 

@@ -40,7 +40,7 @@ def shop() -> Shop:
 def rule(shop: Shop, name: str, kind: str, **fields: object) -> None:
     """Store a rule as the API does, and let the service take it up."""
     record = RuleIn.read({"name": name, "kind": kind, **fields}).record()
-    shop.store.rules.change_rules({name: record})
+    shop.store.rules.change({name: record})
     shop.engine.rules.follow()
 
 
@@ -215,13 +215,13 @@ def test_what_is_disabled_or_taken_away_counts_no_more(shop):
     rule(shop, "no-oak", "exclude", filter="brand = Oak", enabled=False)
     assert "g0" in shop.products("anna", n=MAX_N)
     rule(shop, "no-oak", "exclude", filter="brand = Oak")
-    shop.store.rules.change_rules({"no-oak": None})
+    shop.store.rules.change({"no-oak": None})
     shop.engine.rules.follow()
     assert "g0" in shop.products("anna", n=MAX_N)
 
 
 def test_a_record_that_is_no_rule_to_this_version_costs_none_of_the_others(shop, caplog):
-    shop.store.rules.change_rules({"odd": {"name": "odd", "kind": "shuffle"}})
+    shop.store.rules.change({"odd": {"name": "odd", "kind": "shuffle"}})
     rule(shop, "no-oak", "exclude", filter="brand = Oak")
     assert "g0" not in shop.products("anna", n=MAX_N)
     assert "rule odd does not count" in caplog.text
@@ -356,7 +356,7 @@ def test_any_answer_keeps_to_the_rules_and_is_as_full_as_they_allow(lasting_shop
     customer = f"customer-{shop.store.events.next_position()}"
     for place, (kind, product) in enumerate(history):
         shop.act(customer, kind, product, timestamp=format_time(NOW + place))
-    shop.store.rules.change_rules({name: {"name": name, **fields} for name, fields in wanted.items()}, whole=True)
+    shop.store.rules.change({name: {"name": name, **fields} for name, fields in wanted.items()}, whole=True)
     shop.engine.rules.follow()
     query = {"n": n, "context": context} | ({"filter": asked} if asked else {})
     answer = shop.ask(customer, **query)["recommendations"]

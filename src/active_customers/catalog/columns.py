@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_customers.catalog.filters import ATTRIBUTE, ORDERS, READERS, Compare, Value, values_of
+from active_customers.catalog.pauses import with_pauses
 from active_customers.catalog.table import TableReader
 from active_customers.core.clock import Clock
 from active_customers.core.identifiers import NO_NUMBER
@@ -152,29 +153,35 @@ class ProductColumns:
         """What was read so far."""
         self.state = 0
         """Grows with each change, once it is in the columns."""
+        self.is_read = False
+        """Whether the whole catalogue has been read once."""
 
-    def follow(self) -> None:
-        """Read the products that are new or have changed since the last time."""
+    def follow(self, *, at_once: bool = True) -> None:
+        """Read the products that are new or have changed since the last time; with pauses unless `at_once`."""
         with self._following:
-            n = self._catalog.n_products()
-            before = self.columns.n
-            if n > len(self._seen):
-                self._grow(n)
-            versions = np.array(self._table.columns().versions[:n])  # copied first: a later change is read next time
-            changed = np.flatnonzero(versions != self._seen[: len(versions)])
-            if n == before and not len(changed):
-                return
-            now = self._clock.now()
-            for row in changed.tolist():
-                self._write(row, self._catalog.product(row) or _NOTHING_KNOWN, now)
-            self._seen[changed] = versions[changed]
-            if before == 0:
-                self._enough = 2 * self._n_values + _FEWEST_ROWS
-            elif self._n_values > self._enough:
-                self._forget()
-            self.columns = self.columns._replace(n=n)
-            self._changes.append((self.state + 1, np.union1d(changed, np.arange(before, n))))
-            self.state += 1
+            self._read_changes(at_once=at_once)
+            self.is_read = True
+
+    def _read_changes(self, *, at_once: bool) -> None:
+        n = self._catalog.n_products()
+        before = self.columns.n
+        if n > len(self._seen):
+            self._grow(n)
+        versions = np.array(self._table.columns().versions[:n])  # copied first: a later change is read next time
+        changed = np.flatnonzero(versions != self._seen[: len(versions)])
+        if n == before and not len(changed):
+            return
+        now = self._clock.now()
+        for row in changed.tolist() if at_once else with_pauses(changed.tolist()):
+            self._write(row, self._catalog.product(row) or _NOTHING_KNOWN, now)
+        self._seen[changed] = versions[changed]
+        if before == 0:
+            self._enough = 2 * self._n_values + _FEWEST_ROWS
+        elif self._n_values > self._enough:
+            self._forget()
+        self.columns = self.columns._replace(n=n)
+        self._changes.append((self.state + 1, np.union1d(changed, np.arange(before, n))))
+        self.state += 1
 
     def since(self, state: int) -> Rows:
         """Return the rows that changed after a state, ascending; all of them where that is not known any more."""

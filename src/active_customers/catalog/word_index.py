@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 import unicodedata
 from array import array
 from collections.abc import Iterable
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from active_customers.catalog.pauses import with_pauses
 from active_customers.catalog.table import TableReader
 from active_customers.core.product import BELOW, Product
 from active_customers.storage.base import CatalogStore
@@ -19,9 +19,6 @@ from active_customers.storage.base import CatalogStore
 _WORD = re.compile(r"[^\W_]+")
 _MOST_WORDS = 16
 """Of a query; the rest says nothing new."""
-_AT_ONCE = 200
-_PAUSE = 0.002
-"""Seconds between so many products, so that answers do not wait for the index."""
 _AT_FIRST = 20_000
 """Products that the first look reads, in one go: what is worth waiting for before the first answer, about a second."""
 _MOST_REWRITTEN = 2_000
@@ -48,13 +45,11 @@ class WordIndex:
         read = self._read if len(self._read.rewritten) <= _MOST_REWRITTEN else _Read()
         versions = self._table.columns().versions.copy()
         news, is_first = read.news(versions), not self._has_begun
-        for done, number in enumerate(news[:_AT_FIRST] if is_first else news, 1):
+        for number in news[:_AT_FIRST] if is_first else with_pauses(news):
             entry = self._catalog.product(number)
             if entry is not None:  # of what was deleted nothing is shown, so that it may stay
                 read.add(number, entry)
             read.note(number, versions[number])
-            if done % _AT_ONCE == 0 and not is_first:
-                time.sleep(_PAUSE)
         self._read, self._has_begun = read, True
         self.is_ready = not is_first or len(news) <= _AT_FIRST
 

@@ -73,7 +73,7 @@ class _Weights(NamedTuple):
         return all(map(np.array_equal, self, other))
 
 
-_NONE = frozen(np.empty(0, np.float32))
+NO_WEIGHTS = frozen(np.empty(0, np.float32))
 
 
 class ContextEngine:
@@ -87,7 +87,7 @@ class ContextEngine:
         self._quarter = -1
         self.channels: list[Channel | None] = list(Channel) if patterns.tells_channels_apart else [None]
         """Those that have weights of their own; None for all alike."""
-        self._weights = [_Weights(_NONE, _NONE)] * len(self.channels)
+        self._weights = [_Weights(NO_WEIGHTS, NO_WEIGHTS)] * len(self.channels)
 
     @property
     def weights(self) -> NDArray[np.float32]:

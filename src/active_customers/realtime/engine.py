@@ -180,7 +180,7 @@ class Engine:
         if asked.pool or size < query.n:
             size = self._arranged(rows, size, (state, asked), applied, fills=narrow is None)
         manifest = recommender.manifest
-        degraded = [*self.standing]
+        degraded = [*self.standing, *applied.missing]
         if manifest is None:
             degraded.append("no_model")
         if query.context in NARROW:

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from active_customers.catalog.rule_schema import MAX_RULES, RuleIn, read_rules
 from active_customers.catalog.rules import RuleRecord
 from active_customers.core.errors import InvalidValueError, UnknownRuleError
 from active_customers.core.json_body import json_of
 from active_customers.realtime.rules import Rulebook
-from active_customers.storage.base import RuleStore
-
-
-class ChangeRules(Protocol):
-    """Has rules changed by whoever owns the store (see `RuleStore.change_rules`)."""
-
-    def __call__(self, records: Mapping[str, RuleRecord | None], *, whole: bool = False) -> None:
-        """Return once the change is durable."""
-        ...
+from active_customers.storage.base import ChangeRecords, NamedRecords
 
 
 def told(
@@ -45,13 +37,13 @@ def told(
 class RuleChanges:
     """Reads from the store at hand, has changes made by whoever owns it, and puts them in force here at once."""
 
-    store: RuleStore
-    change: ChangeRules
+    store: NamedRecords
+    change: ChangeRecords
     book: Rulebook
 
     def all(self) -> dict[str, Any]:
         """Return all rules by name."""
-        return {"rules": list(self.store.rules().values())}
+        return {"rules": list(self.store.all().values())}
 
     def get(self, name: str) -> dict[str, Any]:
         """Return a rule; raises `UnknownRuleError`."""
@@ -59,7 +51,7 @@ class RuleChanges:
 
     def put(self, name: str, body: bytes, *, dry_run: bool = False) -> dict[str, Any]:
         """Store a rule, whatever had its name; raises `InvalidValueError` naming the field."""
-        rule, known = RuleIn.read(json_of(body), name=name), self.store.rules()
+        rule, known = RuleIn.read(json_of(body), name=name), self.store.all()
         if name not in known and len(known) >= MAX_RULES:
             raise InvalidValueError("name", name, f"there are {MAX_RULES:,} rules, no more: delete one that ended")
         [result] = told([rule], known, self.book)
@@ -70,7 +62,7 @@ class RuleChanges:
     def replace(self, body: bytes, *, dry_run: bool = False) -> dict[str, Any]:
         """Make these all the rules that there are; raises `InvalidValueError` naming rule and field."""
         rules = read_rules(json_of(body))
-        results = told(rules, self.store.rules(), self.book, whole=True)
+        results = told(rules, self.store.all(), self.book, whole=True)
         if not dry_run:
             self._make({rule.record()["name"]: rule.record() for rule in rules}, whole=True)
         return {"results": results, "dry_run": dry_run}
@@ -82,11 +74,11 @@ class RuleChanges:
         return {"name": name, "status": "deleted"}
 
     def _known(self, name: str) -> dict[str, dict[str, Any]]:
-        known = self.store.rules()
+        known = self.store.all()
         if name not in known:
             raise UnknownRuleError(f"there is no rule {name!r}: GET /api/v1/rules lists those that there are")
         return known
 
     def _make(self, records: Mapping[str, RuleRecord | None], *, whole: bool = False) -> None:
-        self.change(records, whole=whole)
+        self.change("rules", records, whole=whole)
         self.book.follow()

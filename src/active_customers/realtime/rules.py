@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Annotated, Any, NamedTuple
@@ -26,6 +26,7 @@ from active_customers.core.errors import InvalidValueError
 from active_customers.core.event import Channel, Context
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.product import Standing
+from active_customers.experiments.strategies import RulesWish
 from active_customers.kernels.arrange import FURTHER_BEYOND, MAX_PINNED, POOL_BEYOND, Page, Ruled
 from active_customers.kernels.catalog_table import TableColumns
 from active_customers.kernels.handover import hand_over
@@ -34,6 +35,8 @@ from active_customers.realtime.ruling import Filtered, Ruling, catch_up
 from active_customers.storage.base import Store
 
 _log = logging.getLogger(__name__)
+
+NO_WISH = RulesWish()
 
 
 class RulesConfig(Config):
@@ -49,7 +52,7 @@ class Applied(NamedTuple):
     """What is in force on one kind of page. `standing` is None where it is the table's own, `handed` is a `Ruled`.
 
     Once products are ranked a page is chosen from `beyond` more than it has; 0 where there is nothing to choose. `pins`
-    says whether products are pinned.
+    says whether products are pinned. `missing` says what could not be used of it.
     """
 
     ruling: Ruling
@@ -57,6 +60,7 @@ class Applied(NamedTuple):
     handed: Any
     beyond: int
     pins: bool
+    missing: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -68,17 +72,23 @@ class _Request:
     applied: Applied | None = None
 
 
+_RulingKey = tuple[tuple[str, ...], PageWish]
+_NO_RULES: _RulingKey = (), PageWish()
+
+
 class _InForce(NamedTuple):
     """What was taken up of one version of the rules; it counts whole or not at all.
 
-    `read` has each rule and its record by name, `rulings` has what is asked of products by the names of its rules.
+    `read` has each rule and its record by name, `rulings` has what is asked of products by the names of its rules and
+    what a strategy wants of the page. `wishes` are those of strategies that were taken up.
     """
 
     version: int
     next_change: int | None
     read: Mapping[str, tuple[Mapping[str, Any], Rule]]
-    rulings: Mapping[tuple[str, ...], Ruling]
-    by_page: Mapping[tuple[Context, Channel], Ruling]
+    rulings: Mapping[_RulingKey, Ruling]
+    by_page: Mapping[tuple[RulesWish, Context, Channel], Ruling]
+    wishes: frozenset[RulesWish] = frozenset()
 
 
 class _Handed(NamedTuple):
@@ -95,7 +105,8 @@ class _Handed(NamedTuple):
 class Rulebook:
     """Keeps what is in force. One thread calls `follow` every `RulesConfig.poll_seconds`; all may ask.
 
-    What nobody uses costs nothing: products are read when there is a rule, or a request with a filter.
+    Rules count before the first answer. What filters of requests ask about is read after it where there are no rules;
+    until then they let nothing through, and the answer says why.
     """
 
     def __init__(self, store: Store, table: TableReader, clock: Clock, config: RulesConfig | None = None) -> None:
@@ -107,9 +118,11 @@ class Rulebook:
         self._following = threading.Lock()
         self._handing = threading.Lock()  # held for moments only: requests wait for it
         self._filtering = threading.Lock()
-        self._uses_columns = False
+        self._has_begun = False
         self._requests: OrderedDict[tuple[str, Ruling], _Request] = OrderedDict()
-        nothing = _InForce(0, None, {}, {(): Ruling(())}, {})
+        self.wishes: frozenset[RulesWish] = frozenset()
+        """What strategies want otherwise; `follow` takes it up."""
+        nothing = _InForce(0, None, {}, {_NO_RULES: Ruling(())}, {})
         self._handed = _Handed(nothing, NO_TABLE, 0, has_groups=False, applied={})
 
     def follow(self) -> None:
@@ -118,18 +131,19 @@ class Rulebook:
         What counted before is kept up first, and goes on counting where taking up the change fails.
         """
         with self._following:
-            now, version, known = self._clock.now(), self._store.rules.rules_version(), self._handed.in_force
+            now, version, known = self._clock.now(), self._store.rules.version(), self._handed.in_force
             self._keep_up(known, now)
-            if version != known.version or (known.next_change is not None and now >= known.next_change):
+            is_due = known.next_change is not None and now >= known.next_change
+            if is_due or (version, self.wishes) != (known.version, known.wishes):
                 self._keep_up(self._taken_up(version, now), now)
+            self._has_begun = True
 
     def _keep_up(self, in_force: _InForce, now: int) -> None:
         """Ask rules of what has changed of products, and hand over what came of it."""
-        self._uses_columns = self._uses_columns or any(map(Ruling.is_about_products, in_force.rulings.values()))
-        if self._uses_columns:
-            self._columns.follow()
+        if self._has_begun or any(map(Ruling.is_about_products, in_force.rulings.values())):
+            self._columns.follow(at_once=not self._has_begun)
         state, table, handed = self._columns.state, self._table.columns(), self._handed
-        if self._uses_columns:
+        if self._columns.is_read:
             catch_up(in_force.rulings.values(), self._columns, table, now)
         has_groups = handed.has_groups or bool(np.any(table.groups[table.standing > 0] != NO_NUMBER))
         is_known = in_force is handed.in_force and table is handed.table
@@ -138,17 +152,22 @@ class Rulebook:
 
     def _taken_up(self, version: int, now: int) -> _InForce:
         """Return the rules that count at the moment, by page; those of a page that has the same as before stay."""
-        before = self._handed.in_force
-        read = dict(_readable(self._store.rules.rules(), before.read))
+        before, wishes = self._handed.in_force, self.wishes
+        read = dict(_readable(self._store.rules.all(), before.read))
         valid = [rule for _, rule in read.values() if rule.is_valid_at(now)]
-        by_page: dict[tuple[Context, Channel], Ruling] = {}
-        rulings: dict[tuple[str, ...], Ruling] = {(): before.rulings[()]}
-        for page in product(Context, Channel):
-            rules = tuple(rule for rule in valid if rule.is_for(*page))
-            names = tuple(rule.name for rule in rules)
-            known = rulings.get(names) or before.rulings.get(names)
-            rulings[names] = by_page[page] = known if known is not None and known.rules == rules else Ruling(rules)
-        return _InForce(version, changes_after((rule for _, rule in read.values()), now), read, rulings, by_page)
+        by_page: dict[tuple[RulesWish, Context, Channel], Ruling] = {}
+        rulings: dict[_RulingKey, Ruling] = {_NO_RULES: before.rulings[_NO_RULES]}
+        for wish, context, channel in product((NO_WISH, *wishes), Context, Channel):
+            rules = tuple(
+                rule for rule in valid if rule.is_for(context, channel) and rule.name not in wish.without_rules
+            )
+            key = tuple(rule.name for rule in rules), wish.page
+            known = rulings.get(key) or before.rulings.get(key)
+            if known is None or known.rules != rules:
+                known = Ruling(rules, wish.page)
+            rulings[key] = by_page[wish, context, channel] = known
+        next_change = changes_after((rule for _, rule in read.values()), now)
+        return _InForce(version, next_change, read, rulings, by_page, wishes)
 
     def _hand(self, what: _Handed | None = None) -> _Handed:
         """Hand over what requests need, from the arrays as they are now; of what is in force already by default.
@@ -173,7 +192,7 @@ class Rulebook:
         return Applied(ruling, standing if closes else None, handed, beyond, has_pins)
 
     def _page_of(self, ruling: Ruling, *, known_only: bool) -> Page:
-        wish, pins = _wish_of(ruling.rules), self._pins_of(ruling.rules)
+        wish, pins = _wish_of(ruling), self._pins_of(ruling.rules)
         return Page(
             weights=ruling.weights,
             pinned=np.array(list(pins.values()), np.int64),
@@ -200,24 +219,26 @@ class Rulebook:
         if number != NO_NUMBER and free is not None and number not in pins.values():
             pins[free] = number
 
-    def applied(self, context: Context, channel: Channel, asked: str = "") -> Applied:
+    def applied(self, context: Context, channel: Channel, asked: str = "", wish: RulesWish = NO_WISH) -> Applied:
         """Return what is in force on a page, with a request's filter where it has one.
 
-        Raises `InvalidValueError` naming `filter` and what is wrong with it.
+        `wish` is what a strategy wants otherwise, one of `wishes`. Raises `InvalidValueError` naming `filter` and what
+        is wrong with it.
         """
         handed = self._handed
         has_grown = self._table.columns() is not handed.table
         if has_grown or not handed.applied:  # or this is the first question
             handed = self._hand()
-        below = handed.applied[handed.in_force.by_page.get((context, channel)) or handed.in_force.rulings[()]]
+        in_force = handed.in_force
+        below = handed.applied[in_force.by_page.get((wish, context, channel)) or in_force.rulings[_NO_RULES]]
         return self._filtered(asked, below, handed) if asked else below
 
     def _filtered(self, text: str, below: Applied, handed: _Handed) -> Applied:
         asked, key = parse_filter(text), (text, below.ruling)
+        if not self._columns.is_read:
+            nothing = self._applied_of(below.ruling, handed, Filtered(asked, below.ruling))
+            return nothing._replace(missing=("catalogue_index",))
         with self._filtering:
-            self._uses_columns = True  # from now on `follow` keeps up what filters need
-            if self._columns.state == 0:
-                self._columns.follow()
             request = self._requests.get(key)
             if request is None:
                 request = self._requests[key] = _Request(Filtered(asked, below.ruling))
@@ -270,9 +291,9 @@ def _readable(
             _log.error("rule %s does not count: %s", name, error)
 
 
-def _wish_of(rules: Iterable[Rule]) -> PageWish:
-    """Return how a page is made up: of several rules that say, the first by name."""
-    wishes = [rule.page for rule in rules if rule.kind == RuleKind.PAGE]
+def _wish_of(ruling: Ruling) -> PageWish:
+    """Return how a page is made up: as a strategy wants it; of several rules that say, by the first by name."""
+    wishes = [ruling.wish, *(rule.page for rule in ruling.rules if rule.kind == RuleKind.PAGE)]
 
     def first(field: str) -> Any:
         return next((value for wish in wishes if (value := getattr(wish, field)) is not None), None)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from active_customers.catalog.columns import ProductColumns, Rows
 from active_customers.catalog.filter_masks import Mask, Masks
 from active_customers.catalog.filters import Filter, is_timely
-from active_customers.catalog.rules import Rule, RuleKind
+from active_customers.catalog.rules import PageWish, Rule, RuleKind
 from active_customers.core.clock import MINUTE
 from active_customers.core.product import Standing
 from active_customers.kernels.catalog_table import TableColumns
@@ -22,6 +22,7 @@ RULED_OUT = 6
 AGES_LOOKED_AT = MINUTE
 """How often filters that ask for ages are asked anew."""
 
+_NO_WISH = PageWish()
 _FEWEST_ROWS = 4_096
 _FURTHEST = log(1e12)
 _CLOSING = (RuleKind.INCLUDE, RuleKind.EXCLUDE)
@@ -59,8 +60,10 @@ NO_FACTORS: NDArray[np.float32] = PerProduct(np.float32, 1.0).view
 class Ruling:
     """The rules of one kind of page, over all products; `catch_up` keeps it up, in one thread, and any may read."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    def __init__(self, rules: Sequence[Rule], wish: PageWish = _NO_WISH) -> None:
         self.rules = tuple(rules)
+        self.wish = wish
+        """What a strategy wants of the page, before rules have a say."""
         self.known_only = any(rule.kind == RuleKind.INCLUDE for rule in rules)
         """Whether a product that nobody has looked at yet is kept out."""
         self.closes = any(rule.kind in _CLOSING for rule in rules)

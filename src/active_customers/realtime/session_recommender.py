@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from active_customers.core.event import Channel
 from active_customers.core.session import State
+from active_customers.experiments.strategies import SESSIONS, RankingWish
 from active_customers.kernels.answer_rows import Rows
 from active_customers.kernels.arrange import FURTHER_BEYOND, MAX_PINNED
 from active_customers.kernels.candidate_set import Room, make_room
@@ -24,17 +25,19 @@ from active_customers.kernels.state_sections import Numbers
 from active_customers.kernels.substitutes import Related
 from active_customers.models.artifacts import Manifest
 from active_customers.models.base import Model
-from active_customers.models.hybrid_model import SETTINGS, Hybrid
-from active_customers.models.item_knn import ItemKnn
+from active_customers.models.hybrid_model import RELATIONS, SETTINGS, Hybrid
+from active_customers.models.item_knn import ItemKnn, no_relation
 from active_customers.models.kernel_arguments import PerThread, Prepared
 from active_customers.models.patterns import Patterns, no_patterns
 from active_customers.models.popularity import Popularity
+from active_customers.models.ranker import no_forest
 from active_customers.models.registry import entry_named
-from active_customers.realtime.context_engine import ContextEngine
+from active_customers.realtime.context_engine import NO_WEIGHTS, ContextEngine
 from active_customers.realtime.live_reader import NO_LIVE, LiveReader, Trained, room_of, scratch_of, weighting_of
 from active_customers.realtime.schemas import MAX_N
 
 _ROWS = MAX_N + FURTHER_BEYOND + MAX_PINNED
+AS_SET = RankingWish()
 PATTERNS = "context"
 """What the patterns of hours, weekdays and months are called among the published models."""
 
@@ -106,6 +109,7 @@ class SessionRecommender:
         """What the hour says of products."""
         self._mapped = NO_LIVE
         self._views = self._new_views()
+        self._wished: dict[RankingWish, tuple[list[_View], list[_View]]] = {}
         self.shelf_sources = self._shelf_sources()
         """What shelves and the pages of products are made of."""
 
@@ -175,10 +179,18 @@ class SessionRecommender:
             self._views = [replaced[id(view)] for view in self._views]
         self.shelf_sources = self._shelf_sources()
 
-    def retrieve(self, state: State, asked: Asked, channel: Channel = Channel.WEB) -> tuple[Rows, int]:
-        """Return the answer and its length; the rows are this thread's, and good until its next question."""
-        handed, rows = self._views[channel].desks.get()
-        return rows, self._retrieve(handed, state, asked)
+    def retrieve(
+        self, state: State, asked: Asked, channel: Channel = Channel.WEB, wish: RankingWish = AS_SET
+    ) -> tuple[Rows, int]:
+        """Return the answer and its length; the rows are this thread's, and good until its next question.
+
+        `wish` is what a strategy wants otherwise.
+        """
+        if wish is AS_SET:
+            handed, rows = self._views[channel].desks.get()
+            return rows, self._retrieve(handed, state, asked)
+        handed, rows = self._views_with(wish)[channel].desks.get()
+        return rows, self._retrieve(handed, state, wished(asked, wish))
 
     @property
     def sources(self) -> Sources:
@@ -193,9 +205,47 @@ class SessionRecommender:
     def _view(self) -> _View:
         return self._views[0]
 
-    def look_into(self, state: State, asked: Asked, product: int) -> Findings:
+    def look_into(self, state: State, asked: Asked, product: int, wish: RankingWish = AS_SET) -> Findings:
         """Return what is behind an answer, with a look at one product number (`NO_NUMBER` for none)."""
-        return self._look_into(self._view.desks.get().handed, state, asked, product)
+        view = self._view if wish is AS_SET else self._views_with(wish)[0]
+        return self._look_into(view.desks.get().handed, state, wished(asked, wish), product)
+
+    def _views_with(self, wish: RankingWish) -> list[_View]:
+        """Return the views as a strategy wants them; they are made when they are asked for and kept until others are.
+
+        What they were made of is kept beside them, so that no thread can put older ones in the place of newer ones.
+        """
+        views = self._views
+        made_of, made = self._wished.get(wish, (None, []))
+        if made_of is not views:
+            distinct = {id(view): _View.of(self._with(view.sources, wish), view.scratch) for view in views}
+            made = [distinct[id(view)] for view in views]
+            self._wished[wish] = views, made
+        return made
+
+    def _with(self, sources: Sources, wish: RankingWish) -> Sources:
+        """Return sources as a strategy wants them, of the same types: kernels are compiled for these."""
+        hybrid, weighting = sources.hybrid, sources.weighting
+        if wish.live is False:
+            weighting = weighting_of(NO_LIVE, self._models.hybrid.sessions.config, self._trained())
+            sources = sources._replace(live=NO_LIVE, weighting=weighting)
+        if wish.sources is not None:
+            left = (
+                relation if name in wish.sources else no_relation()
+                for name, relation in zip(RELATIONS, hybrid.relations, strict=True)
+            )
+            sources = sources._replace(hybrid=hybrid._replace(relations=tuple(left)))
+            if SESSIONS not in wish.sources:
+                nobody = weighting.knn._replace(by_place=weighting.knn.by_place[:0])
+                sources = sources._replace(weighting=weighting._replace(knn=nobody))
+        if wish.ranker == "guess":
+            sources = sources._replace(forests=tuple(no_forest() for _ in sources.forests))
+        if wish.setting is not None:
+            sources = sources._replace(n_ranked=SETTINGS[wish.setting].candidates)
+        if wish.context is False:
+            unweighted = self._models.popularity.ranking() if self._has_learned else sources.popular
+            sources = sources._replace(popular=unweighted, weights=NO_WEIGHTS)
+        return sources
 
     def _new_views(self) -> list[_View]:
         models, live = self._models, self._mapped
@@ -213,6 +263,10 @@ class SessionRecommender:
         ]
         return views if len(views) > 1 else views * len(Channel)
 
+    def _trained(self) -> Trained:
+        watermark = 0 if self._models.manifest is None else self._models.manifest.watermark
+        return Trained.of(self._models.hybrid.sessions, watermark) if self._has_learned else Trained(watermark)
+
     def _shelf_sources(self) -> ShelfSources:
         """Return them with the trends of this moment; without live ones those that the model saw."""
         models = self._models
@@ -228,19 +282,22 @@ class SessionRecommender:
     def _sources(self) -> Sources:
         models, live = self._models, self._mapped
         items, hybrid = models.items, models.hybrid
-        watermark = 0 if models.manifest is None else models.manifest.watermark
-        trained = Trained.of(hybrid.sessions, watermark) if self._has_learned else Trained(watermark)
         return Sources(
             hybrid=hybrid.sources,
             forests=hybrid.forests,
             n_ranked=SETTINGS[hybrid.config.setting].candidates,
             live=live,
-            weighting=weighting_of(live, hybrid.sessions.config, trained),
+            weighting=weighting_of(live, hybrid.sessions.config, self._trained()),
             bought=items.bought,
             alike=items.alike,
             popular=models.popularity.ranking(),
             weights=self.context.weights,
         )
+
+
+def wished(asked: Asked, wish: RankingWish) -> Asked:
+    """Return what is asked where a strategy wants it otherwise: without sources only time for what is popular."""
+    return asked._replace(is_late=True) if wish.sources == () else asked
 
 
 def _scratch(models: Models, live: LiveArrays) -> Scratch:

@@ -26,7 +26,7 @@ from active_customers.core.errors import ActiveCustomersError, OverloadedError, 
 from active_customers.core.product import Changed, Product, ProductChange
 from active_customers.serving.append_frames import LENGTH_BYTES, error_named
 from active_customers.serving.unix_path import short_path
-from active_customers.storage.base import StoreWriter
+from active_customers.storage.base import Change, StoreWriter
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore, StorageConfig
 from active_customers.storage.simulated_clock import clock_of
@@ -52,7 +52,7 @@ class WriterServer:
             "change_products": lambda rows: [
                 tuple(outcome) for outcome in writer.change_products([ProductChange(*row) for row in rows])
             ],
-            "change_rules": lambda records, whole: writer.change_rules(records, whole=whole),
+            "change_records": lambda kind, records, whole: writer.change_records(kind, records, whole=whole),
             "archive_log": writer.archive_log,
             "reserve": writer.reserve,
             "adopt": lambda folder: writer.adopt(Path(folder)),
@@ -178,9 +178,9 @@ class RemoteWriter:
             for status, refusal in self._call("change_products", [tuple(change) for change in changes])
         ]
 
-    def change_rules(self, records: Mapping[str, Mapping[str, Any] | None], *, whole: bool = False) -> None:
-        """Have the shop's rules changed."""
-        self._call("change_rules", dict(records), whole)
+    def change_records(self, kind: str, records: Change, *, whole: bool = False) -> None:
+        """Have what the shop told us by name changed."""
+        self._call("change_records", kind, dict(records), whole)
 
     def archive_log(self) -> None:
         """Have the log moved to the archive."""
@@ -298,13 +298,11 @@ def change_products_remotely(directory: DataDirectory, changes: Sequence[Product
         raise OverloadedError("the committer is being restarted") from error
 
 
-def change_rules_remotely(
-    directory: DataDirectory, records: Mapping[str, Mapping[str, Any] | None], *, whole: bool = False
-) -> None:
-    """Have the running service that owns a directory change the shop's rules; raises as `erase_remotely` does."""
+def change_records_remotely(directory: DataDirectory, kind: str, records: Change, *, whole: bool = False) -> None:
+    """Have the running service that owns a directory change what the shop told us; raises as `erase_remotely` does."""
     try:
         with closing(RemoteWriter.connect(directory.socket)) as remote:
-            remote.change_rules(records, whole=whole)
+            remote.change_records(kind, records, whole=whole)
     except OSError as error:
         raise OverloadedError("the committer is being restarted") from error
 

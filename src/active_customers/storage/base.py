@@ -148,22 +148,37 @@ class CatalogStore(Protocol):
         ...
 
 
-class RuleStore(Protocol):
-    """The shop's rules by name, each as a record of JSON values; what they mean is none of the store's business."""
+Change = Mapping[str, Mapping[str, Any] | None]
+"""Records to store by name, and None for each to delete."""
 
-    def rules(self) -> dict[str, dict[str, Any]]:
-        """Return all rules in the order of their names."""
+RECORDS = ("rules", "strategies", "experiments")
+"""What a shop tells the service by name, each kind a `NamedRecords` of the store."""
+
+
+class NamedRecords(Protocol):
+    """What a shop told the service by name: JSON values; what they mean is none of the store's business."""
+
+    def all(self) -> dict[str, dict[str, Any]]:
+        """Return all records in the order of their names."""
         ...
 
-    def rules_version(self) -> int:
-        """Return a number that grows with every change of the rules."""
+    def version(self) -> int:
+        """Return a number that grows with every change of them."""
         ...
 
-    def change_rules(self, records: Mapping[str, Mapping[str, Any] | None], *, whole: bool = False) -> None:
-        """Store rules, and delete those given as None, in one transaction; with `whole`, all others, too (writer only).
+    def change(self, records: Change, *, whole: bool = False) -> None:
+        """Store records, and delete those given as None, in one transaction; with `whole`, all others too; writer only.
 
         When this returns the change is durable.
         """
+        ...
+
+
+class ChangeRecords(Protocol):
+    """Has records of one of `RECORDS` changed by whoever owns the store (see `NamedRecords.change`)."""
+
+    def __call__(self, kind: str, records: Change, *, whole: bool = False) -> None:
+        """Return once the change is durable."""
         ...
 
 
@@ -304,8 +319,13 @@ class Store(Protocol):
         ...
 
     @property
-    def rules(self) -> RuleStore:
-        """What the shop wants of answers."""
+    def records(self) -> Mapping[str, NamedRecords]:
+        """What the shop told us by name, for each of `RECORDS`."""
+        ...
+
+    @property
+    def rules(self) -> NamedRecords:
+        """What the shop wants of answers: the records of that name."""
         ...
 
     @property
@@ -338,8 +358,8 @@ class StoreWriter(Protocol):
         """Change catalogue entries (see `CatalogStore.change_products`)."""
         ...
 
-    def change_rules(self, records: Mapping[str, Mapping[str, Any] | None], *, whole: bool = False) -> None:
-        """Change the shop's rules (see `RuleStore.change_rules`)."""
+    def change_records(self, kind: str, records: Change, *, whole: bool = False) -> None:
+        """Change what the shop told us of one of `RECORDS` (see `NamedRecords.change`)."""
         ...
 
     def archive_log(self) -> None:

@@ -31,7 +31,7 @@ from active_customers.storage.admission import (
     stretches,
     turns,
 )
-from active_customers.storage.base import DAYS_REMEMBERED, FACETS, MOST_LOOKED_AT
+from active_customers.storage.base import DAYS_REMEMBERED, FACETS, MOST_LOOKED_AT, RECORDS, Change
 from active_customers.storage.customer_tables import Robot
 from active_customers.storage.memory_customers import MemoryCustomers, MemoryNumbers, MemorySessions
 from active_customers.storage.robots import RobotConfig, RobotWatch
@@ -295,23 +295,23 @@ def _contents(part: object) -> dict[str, object]:
     return {name: copy(value) for name, value in vars(part).items() if isinstance(value, list | dict | int)}
 
 
-class MemoryRules:
-    """`RuleStore` in a dictionary."""
+class MemoryNamed:
+    """`NamedRecords` in a dictionary."""
 
     def __init__(self) -> None:
         self._records: dict[str, Mapping[str, Any]] = {}
         self._version = 1
 
-    def rules(self) -> dict[str, dict[str, Any]]:
-        """Return all rules in the order of their names."""
+    def all(self) -> dict[str, dict[str, Any]]:
+        """Return all records in the order of their names."""
         return {name: dict(self._records[name]) for name in sorted(self._records)}
 
-    def rules_version(self) -> int:
-        """Return a number that grows with every change of the rules."""
+    def version(self) -> int:
+        """Return a number that grows with every change of them."""
         return self._version
 
-    def change_rules(self, records: Mapping[str, Mapping[str, Any] | None], *, whole: bool = False) -> None:
-        """Store rules, and delete those given as None; with `whole`, all others, too."""
+    def change(self, records: Change, *, whole: bool = False) -> None:
+        """Store records, and delete those given as None; with `whole`, all others, too."""
         kept = {} if whole else self._records
         self._records = {name: record for name, record in {**kept, **records}.items() if record is not None}
         self._version += 1
@@ -382,7 +382,8 @@ class MemoryStore:
     catalog: MemoryCatalog
     customers: MemoryCustomers
     erasures: MemoryErasures
-    rules: MemoryRules
+    records: dict[str, MemoryNamed]
+    rules: MemoryNamed
 
     def __init__(self, rules: CustomerRules = DEFAULT_RULES) -> None:
         self.sessions = MemorySessions()
@@ -390,4 +391,5 @@ class MemoryStore:
         self.customers = MemoryCustomers(self.sessions, rules.consent.default)
         self.events = MemoryLog(self.customers, self.catalog, rules.robots)
         self.erasures = MemoryErasures(self.events, self.customers)
-        self.rules = MemoryRules()
+        self.records = {kind: MemoryNamed() for kind in RECORDS}
+        self.rules = self.records["rules"]

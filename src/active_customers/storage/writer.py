@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +19,7 @@ from active_customers.core.errors import DiskFullError, StorageError
 from active_customers.core.product import Changed, Product, ProductChange
 from active_customers.storage.archive import Archive, Part
 from active_customers.storage.archive_erasure import overwrite, rows_of
+from active_customers.storage.base import Change
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.durable import make_folder, sync
 from active_customers.storage.embedded import EmbeddedStore
@@ -83,9 +83,9 @@ class DirectWriter:
         self._catalog_changed([change.product_id for change in changes])
         return outcomes
 
-    def change_rules(self, records: Mapping[str, Mapping[str, Any] | None], *, whole: bool = False) -> None:
-        """Change the shop's rules."""
-        self._store.rules.change_rules(records, whole=whole)
+    def change_records(self, kind: str, records: Change, *, whole: bool = False) -> None:
+        """Change what the shop told us by name."""
+        self._store.records[kind].change(records, whole=whole)
 
     def reserve(self, count: int) -> int:
         """Give away `count` log positions; return the first of them."""

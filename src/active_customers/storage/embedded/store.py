@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Self
 
 from active_customers.storage.admission import DEFAULT_RULES, CustomerRules
+from active_customers.storage.base import RECORDS
 from active_customers.storage.embedded.catalog import EmbeddedCatalog
 from active_customers.storage.embedded.customers import EmbeddedCustomers
 from active_customers.storage.embedded.environment import Environment, StorageConfig
 from active_customers.storage.embedded.erasures import EmbeddedErasures
 from active_customers.storage.embedded.expiry import StateExpiry
 from active_customers.storage.embedded.log import EmbeddedLog
-from active_customers.storage.embedded.rules import EmbeddedRules
+from active_customers.storage.embedded.named import EmbeddedNamed
 from active_customers.storage.embedded.sessions import EmbeddedSessions
 
 __all__ = ["EmbeddedStore", "StorageConfig"]
@@ -30,7 +31,8 @@ class EmbeddedStore:
     customers: EmbeddedCustomers
     erasures: EmbeddedErasures
     expiry: StateExpiry
-    rules: EmbeddedRules
+    records: dict[str, EmbeddedNamed]
+    rules: EmbeddedNamed
 
     def __init__(
         self,
@@ -52,7 +54,8 @@ class EmbeddedStore:
         self.events = EmbeddedLog(self._env, self.customers, self.catalog, self._rules.robots)
         self.erasures = EmbeddedErasures(self._env, self.events, self.customers)
         self.expiry = StateExpiry(self._env, self.customers)
-        self.rules = EmbeddedRules(self._env)
+        self.records = {kind: EmbeddedNamed(self._env, kind) for kind in RECORDS}
+        self.rules = self.records["rules"]
         return self
 
     def close(self) -> None:
