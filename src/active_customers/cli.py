@@ -16,15 +16,30 @@ import orjson
 import pyarrow as pa
 import typer
 
-from active_customers import __version__, evaluate_command, explain_command, rules_command, tune_command
+from active_customers import (
+    __version__,
+    evaluate_command,
+    experiments_command,
+    explain_command,
+    rules_command,
+    tune_command,
+)
 from active_customers.batch.customer_export import CustomerExport
 from active_customers.batch.daily_refresh import Refresh, lines_about
 from active_customers.batch.feature_engineering import FeatureEngineering
 from active_customers.batch.feature_sheet import FeatureSheet
 from active_customers.batch.published import published, row_as_json, table
 from active_customers.catalog.rule_file import as_yaml, read_rule_file
-from active_customers.config.settings import LoadedSettings, Settings, default_yaml, explain, load_settings, set_in
-from active_customers.core.clock import DAY, Clock, SystemClock, format_time
+from active_customers.command_options import (
+    DEFAULT_DATA,
+    ConfigFile,
+    DataDir,
+    DryRun,
+    loaded,
+    opened_directory,
+)
+from active_customers.config.settings import Settings, default_yaml, explain, set_in
+from active_customers.core.clock import DAY, SystemClock, format_time
 from active_customers.core.errors import (
     ActiveCustomersError,
     NoDataError,
@@ -48,13 +63,12 @@ from active_customers.processes import log_to_stderr, serve_alone, serve_togethe
 from active_customers.realtime.access import Access, token_of
 from active_customers.realtime.explain_routes import parse_explain
 from active_customers.serving.server import listen
-from active_customers.serving.writer_socket import OpenStore, open_for_writing
 from active_customers.storage.admission import CustomerRules
 from active_customers.storage.archive import Archive
 from active_customers.storage.base import CatalogStore
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore
-from active_customers.storage.simulated_clock import SimulatedClock, clock_of
+from active_customers.storage.simulated_clock import clock_of
 from active_customers.terminal import progress, say
 from active_customers.warm_up import compile_kernels
 from active_customers.wiring import build_eraser, build_explainer, build_readiness, service_clock
@@ -71,20 +85,12 @@ models = typer.Typer(help="List the published models, or go back to earlier ones
 app.add_typer(models, name="models")
 rules = typer.Typer(help="Check, store or show the rules of the shop.", no_args_is_help=True)
 app.add_typer(rules, name="rules")
+app.add_typer(experiments_command.app, name="experiments")
 
-DataDir = Annotated[
-    Path, typer.Option("--data-dir", envvar="ACTIVE_CUSTOMERS_DATA_DIR", help="Where everything of the shop is kept.")
-]
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", envvar="ACTIVE_CUSTOMERS_CONFIG", help="A YAML file of settings.")
-]
 Files = Annotated[list[Path], typer.Argument(help="CSV, TSV, JSONL (also .gz, .zst) or Parquet.")]
 Preset = Annotated[str | None, typer.Option(help="What the columns mean; native when it is not given.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Report what would happen, and change nothing.")]
 
 RuleFile = Annotated[Path, typer.Argument(help="YAML: `rules:` and a list of rules.")]
-
-DEFAULT_DATA = Path("data")
 
 
 def main() -> None:
@@ -97,26 +103,6 @@ def main() -> None:
     except (OSError, pa.ArrowException) as error:  # a file that cannot be read or written says so itself
         sys.stderr.write(f"active-customers: {error}\n")
         sys.exit(1)
-
-
-def _loaded(config: Path | None, data_dir: Path, flags: dict[str, object] | None = None) -> LoadedSettings:
-    """Return the settings; `config.yaml` in the data directory is read when no file is named."""
-    own = data_dir / "config.yaml"
-    return load_settings(config or (own if own.exists() else None), flags=flags)
-
-
-@contextmanager
-def _opened(directory: DataDirectory, settings: Settings) -> Iterator[OpenStore]:
-    """Yield a data directory to write to; says so where its time is not the machine's and no service shows that."""
-    with open_for_writing(directory, settings.storage) as opened:
-        if not opened.is_served:
-            _say_simulated(directory, opened.clock)
-        yield opened
-
-
-def _say_simulated(directory: DataDirectory, clock: Clock) -> None:
-    if isinstance(clock, SimulatedClock):
-        sys.stderr.write(f"{directory.root} was simulated: it is {format_time(clock.now())} there\n")
 
 
 @app.callback(invoke_without_command=True)
@@ -142,7 +128,7 @@ def serve(
         "server.workers": workers,
         "server.clock": clock,
     }
-    settings = _loaded(config, data_dir, flags).settings
+    settings = loaded(config, data_dir, flags).settings
     log_to_stderr()
     _check_exposure(settings)
     directory = DataDirectory(data_dir)
@@ -189,14 +175,14 @@ def import_events_command(
     dry_run: DryRun = False,
 ) -> None:
     """Import a history of events. Importing the same file twice changes nothing."""
-    settings = _loaded(config, data_dir).settings
+    settings = loaded(config, data_dir).settings
     rules = CustomerRules(settings.consent, settings.robots)
     request = ImportRequest(files, data_dir, preset, settings.imports, rules=rules)
     with progress("import-events") as report:
         if dry_run:
             outcome = check_events(request, clock_of(request.directory), report)
         else:
-            with _opened(request.directory, settings) as opened:
+            with opened_directory(request.directory, settings) as opened:
                 store = EventStore(opened.writer, opened.store)
                 outcome = import_events(request, store, opened.clock, report)
     _report(outcome)
@@ -214,7 +200,7 @@ def import_products_command(
     force: Annotated[bool, typer.Option("--force", help="Believe a full feed however much it lacks.")] = False,
 ) -> None:
     """Import catalogue entries; those with a known id are replaced."""
-    settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
+    settings, directory = loaded(config, data_dir).settings, DataDirectory(data_dir)
     with TemporaryDirectory(prefix="active-customers-") as folder:
         # A feed is the same only for the same flags; a full one is whole only with the others beside it.
         purpose = " ".join([preset or DEFAULT, *(["--merge"] if merge else []), *(["--full", *files] if full else [])])
@@ -230,7 +216,7 @@ def import_products_command(
                 with _catalogue_at_hand(directory, settings) as known:
                     outcome = check_products(request, report, known)
             else:
-                with _opened(directory, settings) as opened:
+                with opened_directory(directory, settings) as opened:
                     writer, catalog = opened.writer, opened.store.catalog
                     outcome = import_products(request, writer, opened.clock, report, catalog)
                 downloads.remember()
@@ -264,10 +250,10 @@ def refresh(
     ] = False,
 ) -> None:
     """Train on everything logged so far and publish what is no worse; a running service takes it up by itself."""
-    settings = _loaded(config, data_dir).settings
+    settings = loaded(config, data_dir).settings
     directory = DataDirectory(data_dir)
     try:
-        with _opened(directory, settings) as opened, progress("refresh") as report:
+        with opened_directory(directory, settings) as opened, progress("refresh") as report:
             job = Refresh(directory, opened.clock, settings.refresh, settings.models, settings.shop)
             catalogue = dict(opened.store.catalog.products())
             manifest = job.run(opened.writer, report, force=force, catalogue=catalogue)
@@ -313,8 +299,8 @@ def rules_put(
     file: RuleFile, data_dir: DataDir = DEFAULT_DATA, config: ConfigFile = None, dry_run: DryRun = False
 ) -> None:
     """Make the rules of a file all the rules that there are; a running service goes by them within a second."""
-    settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
-    with _opened(directory, settings) as opened:
+    settings, directory = loaded(config, data_dir).settings, DataDirectory(data_dir)
+    with opened_directory(directory, settings) as opened:
         for line in rules_command.put(file, opened, directory, dry_run=dry_run):
             say(line)
 
@@ -322,7 +308,7 @@ def rules_put(
 @rules.command("show")
 def rules_show(data_dir: DataDir = DEFAULT_DATA, config: ConfigFile = None) -> None:
     """Print all rules as a file that `rules put` takes."""
-    settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
+    settings, directory = loaded(config, data_dir).settings, DataDirectory(data_dir)
     with closing(EmbeddedStore(directory.store, settings.storage).open()) as store:
         say(as_yaml(store.rules.all().values()).rstrip())
 
@@ -335,8 +321,8 @@ def erase(
     as_json: Annotated[bool, typer.Option("--json", help="Print the receipt as JSON.")] = False,
 ) -> None:
     """Erase everything held about a customer and print the receipt; asking again prints it again."""
-    settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
-    with _opened(directory, settings) as opened:
+    settings, directory = loaded(config, data_dir).settings, DataDirectory(data_dir)
+    with opened_directory(directory, settings) as opened:
         eraser = build_eraser(settings, directory, opened.store, opened.writer.erase)
         receipt = eraser.erase(customer)
         if not opened.is_served:
@@ -353,7 +339,7 @@ def export(
     config: ConfigFile = None,
 ) -> None:
     """Print everything held about a customer as JSON lines."""
-    settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
+    settings, directory = loaded(config, data_dir).settings, DataDirectory(data_dir)
     with closing(EmbeddedStore(directory.store, settings.storage).open()) as store:
         for row in CustomerExport(store, Archive(directory.archive)).rows(customer):
             say(orjson.dumps(row).decode())
@@ -368,13 +354,13 @@ def customers(
     config: ConfigFile = None,
 ) -> None:
     """List customers who are taken for robots, as JSON lines, take one of them for a person, or print a token."""
-    settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
+    settings, directory = loaded(config, data_dir).settings, DataDirectory(data_dir)
     if not robots and person is None and token is None:
         raise typer.BadParameter("give --robots, --person ID or --token ID")
     if token is not None:
         say(token_of(settings.access, token))
     if person is not None:
-        with _opened(directory, settings) as opened:
+        with opened_directory(directory, settings) as opened:
             if not opened.writer.acquit(person):
                 raise UnknownCustomerError(f"customer {person!r} is not taken for a robot: see customers --robots")
         say(f"{person} is taken for a person: from the next refresh on their acts count again")
@@ -394,7 +380,7 @@ def features(
     config: ConfigFile = None,
 ) -> None:
     """Print features of the version in force as JSON lines, or check that serving reads what is defined."""
-    settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
+    settings, directory = loaded(config, data_dir).settings, DataDirectory(data_dir)
     with closing(EmbeddedStore(directory.store, settings.storage).open()) as store:
         sheet = FeatureSheet(ArtifactStore(directory.models), store)
         if skew:
@@ -423,7 +409,7 @@ def explain_command_(
     given = [("customer_id", customer), ("product_id", product), ("context", context)]
     given += [explain_command.pair(text) for text in more or []]
     query, product_id = parse_explain(urlencode(given).encode())
-    store, explainer = build_explainer(_loaded(config, data_dir).settings, DataDirectory(data_dir))
+    store, explainer = build_explainer(loaded(config, data_dir).settings, DataDirectory(data_dir))
     with closing(store):
         account = explainer.account(query, product_id, explainer.languages.asked(query.lang, ()))
     for line in [account.model_dump_json()] if as_json else explain_command.lines(account):
@@ -437,7 +423,7 @@ def readiness(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Print what answers are made of, and what each source still needs."""
-    settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
+    settings, directory = loaded(config, data_dir).settings, DataDirectory(data_dir)
     with closing(EmbeddedStore(directory.store, settings.storage).open()) as store:
         report = build_readiness(settings, directory, store).report()
     for line in [report.model_dump_json()] if as_json else report.lines():
@@ -504,8 +490,8 @@ def evaluate(
         return
     if not (model or live):
         raise typer.BadParameter("--model is needed, unless --live or --list-models is given")
-    loaded = _loaded(config, data_dir).settings
-    configs = loaded.models.by_name()
+    in_force = loaded(config, data_dir).settings
+    configs = in_force.models.by_name()
     for setting in settings or []:
         set_in(configs, setting)
     learned = (*(train or []), *([valid] if valid else []))
@@ -521,7 +507,7 @@ def evaluate(
         targets=targets,
         horizon_days=horizon_days,
         against=against,
-        live=loaded.live_index if live else None,
+        live=in_force.live_index if live else None,
     )
     evaluate_command.check_changed(settings or [], options)
     outputs = evaluate_command.Outputs(out, DataDirectory(data_dir).evaluations, html, dump)
@@ -570,7 +556,7 @@ def tune_model(
         seed=seed,
     )
     given = tune_command.Given(train or [], preset, settings or [], products or [])
-    request = tune_command.request_of(given, plain, _loaded(config, data_dir).settings.models.by_name())
+    request = tune_command.request_of(given, plain, loaded(config, data_dir).settings.models.by_name())
     with progress("tune") as report:
         outcome = tune(request, tune_command.Teller(request, report))
     for line in tune_command.lines(outcome, request):
@@ -587,7 +573,7 @@ def config_command(
     if defaults:
         say(default_yaml().rstrip())
         return
-    rows = list(explain(_loaded(config, data_dir)))
+    rows = list(explain(loaded(config, data_dir)))
     width = max(len(f"{key}: {value}") for key, value, _ in rows)
     for key, value, origin in rows:
         say(f"{f'{key}: {value}'.ljust(width)}  # {origin}")

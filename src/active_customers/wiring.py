@@ -25,7 +25,9 @@ from active_customers.monitoring.metrics import ERASURES, LOG_POSITION, STORE_BY
 from active_customers.realtime.access import Access
 from active_customers.realtime.answers import AnswerEncoder
 from active_customers.realtime.engine import Engine
+from active_customers.realtime.experiment_changes import ExperimentChanges
 from active_customers.realtime.explain import Explainer
+from active_customers.realtime.exposures import Exposures
 from active_customers.realtime.free_delivery import FreeDelivery
 from active_customers.realtime.hot_routes import Appender, Counts, HotRoutes
 from active_customers.realtime.languages import load_languages
@@ -41,6 +43,7 @@ from active_customers.realtime.shelf_routes import ShelfRoutes
 from active_customers.realtime.shelves import Shelves
 from active_customers.realtime.storefront import Storefront
 from active_customers.realtime.stream import Streams
+from active_customers.realtime.trials import Trials
 from active_customers.serving.append_link import AppendLink
 from active_customers.serving.append_server import AppendServer
 from active_customers.serving.clock_control import ClockControl
@@ -167,6 +170,7 @@ class Services:
     clock: ClockControl
     products: Products
     rules: RuleChanges
+    experiments: ExperimentChanges
     explainer: Explainer
     placements: Placements
     streams: Streams
@@ -319,6 +323,7 @@ def _answering(
     engine = Engine(store, cards, clock, rules=rules)
     engine.storefront = Storefront(store.catalog, cards.table, settings.storefront)
     engine.rotation = Rotation(settings.rotation)
+    engine.trials = Trials(store, clock, settings.experiments)
     if settings.shop.free_delivery_from:
         engine.delivery = FreeDelivery(settings.shop, cards.prices_of)
     signer = TokenSigner(load_keys(directory.keys))
@@ -341,6 +346,7 @@ def _answering(
         Work(work, pause, at_start=True)
         for work in (follower.follow, look, counts.publish, routes.counts.publish, kinds.follow, words.follow)
     ]
+    works.append(Work(engine.follow_trials, settings.experiments.poll_seconds, at_start=True))
     works.append(Work(rules.follow, settings.rules.poll_seconds, at_start=True))
     return (store, engine, encoder, counts, routes), works
 
@@ -396,9 +402,16 @@ def _services(
     products, change_records = changing
     clock = products.clock
     access = Access(settings.access)
+    engine.trials.exposures = Exposures(appender)
     hot = HotRoutes(access, clock, (engine, encoder), appender, counts)
     health, control = Health(store, engine, appender), ClockControl(clock, store.events)
     rules = RuleChanges(store.rules, change_records, engine.rules)
+
+    def take_up() -> None:
+        engine.follow_trials()
+        engine.rules.follow()
+
+    experiments = ExperimentChanges(store.records, change_records, clock, take_up)
     explainer = Explainer(engine, store.catalog, encoder.cards)
     placements = Placements(access, (engine, encoder))
     streams = Streams(access, (engine, encoder), store, settings.stream)
@@ -412,6 +425,7 @@ def _services(
         control,
         products,
         rules,
+        experiments,
         explainer,
         placements,
         streams,

@@ -107,6 +107,8 @@ def call(app, method, url, **request) -> httpx.Response:
 
 CUSTOMERS, PRODUCTS, PRODUCT = "/api/v1/customers", "/api/v1/products", "/api/v1/products/{product_id}"
 RULES, RULE = "/api/v1/rules", "/api/v1/rules/{name}"
+STRATEGIES, STRATEGY = "/api/v1/strategies", "/api/v1/strategies/{name}"
+EXPERIMENTS, EXPERIMENT = "/api/v1/experiments", "/api/v1/experiments/{name}"
 SHELVES = (
     "/api/v1/homepage",
     "/api/v1/similar/{product_id}",
@@ -209,6 +211,17 @@ def api_schema(services):
         (f"PUT {RULE}", GenerationMode.POSITIVE),
         (f"PUT {RULE}", GenerationMode.NEGATIVE),
         (f"DELETE {RULE}", GenerationMode.POSITIVE),
+        (f"GET {STRATEGIES}", GenerationMode.POSITIVE),
+        (f"GET {STRATEGY}", GenerationMode.POSITIVE),
+        (f"PUT {STRATEGY}", GenerationMode.POSITIVE),
+        (f"PUT {STRATEGY}", GenerationMode.NEGATIVE),
+        (f"DELETE {STRATEGY}", GenerationMode.POSITIVE),
+        (f"GET {EXPERIMENTS}", GenerationMode.POSITIVE),
+        (f"GET {EXPERIMENT}", GenerationMode.POSITIVE),
+        (f"PUT {EXPERIMENT}", GenerationMode.POSITIVE),
+        (f"PUT {EXPERIMENT}", GenerationMode.NEGATIVE),
+        (f"POST {EXPERIMENT}/stop", GenerationMode.POSITIVE),
+        (f"DELETE {EXPERIMENT}", GenerationMode.POSITIVE),
         *((f"GET {path}", GenerationMode.POSITIVE) for path in SHELVES),
         *((f"GET {path}", GenerationMode.NEGATIVE) for path in SHELVES),
     ],
@@ -243,6 +256,15 @@ def test_no_operation_is_left_out_above(api_schema):
         f"GET {PRODUCTS}",
         f"POST {PRODUCTS}",
         *(f"{method} {PRODUCT}" for method in ("GET", "PUT", "PATCH", "DELETE")),
+        f"GET {STRATEGIES}",
+        f"GET {STRATEGY}",
+        f"PUT {STRATEGY}",
+        f"DELETE {STRATEGY}",
+        f"GET {EXPERIMENTS}",
+        f"GET {EXPERIMENT}",
+        f"PUT {EXPERIMENT}",
+        f"POST {EXPERIMENT}/stop",
+        f"DELETE {EXPERIMENT}",
         f"GET {RULES}",
         f"PUT {RULES}",
         *(f"{method} {RULE}" for method in ("GET", "PUT", "DELETE")),

@@ -136,8 +136,8 @@ class RuleIn(BaseModel):
             kind=RuleKind(self.kind),
             filter=None if self.filter is None else parse_filter(self.filter, f"{at}filter"),
             product_ids=tuple(dict.fromkeys(self.product_ids or ())),
-            contexts=frozenset(_members(Context, self.contexts, f"{at}contexts")),
-            channels=frozenset(_members(Channel, self.channels, f"{at}channels")),
+            contexts=frozenset(members(Context, self.contexts, f"{at}contexts")),
+            channels=frozenset(members(Channel, self.channels, f"{at}channels")),
             valid_from=self.valid_from,
             valid_until=self.valid_until,
             enabled=self.enabled,
@@ -200,7 +200,8 @@ def read_rules(sent: object) -> list[RuleIn]:
     return read
 
 
-def _members(words: type[Context | Channel], given: Sequence[str] | None, field: str) -> list[Any]:
+def members(words: type[Context | Channel], given: Sequence[str] | None, field: str) -> list[Any]:
+    """Return contexts or channels by their words; raises `InvalidValueError` for one that there is not."""
     known = {member.word: member for member in words}
     for word in given or ():
         if word not in known:

@@ -24,6 +24,7 @@ from active_customers.realtime.rules import RulesConfig
 from active_customers.realtime.shelves import ShelvesConfig
 from active_customers.realtime.storefront import StorefrontConfig
 from active_customers.realtime.stream import StreamConfig
+from active_customers.realtime.trials import ExperimentsConfig
 from active_customers.serving.backlog import CommitterConfig
 from active_customers.serving.live_updater import LiveUpdaterConfig
 from active_customers.serving.retention import RetentionConfig
@@ -73,6 +74,7 @@ class Settings(Config):
     live_updater: LiveUpdaterConfig = LiveUpdaterConfig()
     live_index: LiveIndexConfig = LiveIndexConfig()
     rules: RulesConfig = RulesConfig()
+    experiments: ExperimentsConfig = ExperimentsConfig()
     rotation: RotationConfig = RotationConfig()
     storefront: StorefrontConfig = StorefrontConfig()
     shelves: ShelvesConfig = ShelvesConfig()

@@ -86,6 +86,10 @@ class UnknownProductError(ActiveCustomersError):
     """The catalogue has no such product, or none that the caller may see."""
 
 
+class UnknownExperimentError(ActiveCustomersError):
+    """There is no such experiment or strategy."""
+
+
 class UnknownRuleError(ActiveCustomersError):
     """The shop has no rule of this name."""
 

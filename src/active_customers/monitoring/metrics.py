@@ -10,6 +10,11 @@ REQUESTS = Counter("active_customers_requests", "Requests answered on the hot ro
 REQUEST_SECONDS = Histogram("active_customers_request_seconds", "Time to answer", ["route"], buckets=_LATENCY)
 EVENTS = Counter("active_customers_events", "Events posted, by what became of them", ["status"])
 DEGRADED = Counter("active_customers_degraded_answers", "Answers that fell back, by what was missing", ["reason"])
+EXPOSURES = Counter(
+    "active_customers_exposures",
+    "Customers who were first answered by a variant of an experiment: noted in the log, or lost",
+    ["status"],
+)
 COMMIT_EVENTS = Histogram(
     "active_customers_commit_events", "Events in one commit", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 )

@@ -11,6 +11,7 @@ from active_customers.core.clock import SECOND, format_time
 from active_customers.core.cursor import Cursors
 from active_customers.core.event import Channel, Context
 from active_customers.core.identifiers import json_id
+from active_customers.experiments.assignment import NOT_ASSIGNED, Assigned
 from active_customers.realtime.engine import Answer
 from active_customers.realtime.free_delivery import Gap
 from active_customers.realtime.languages import Languages
@@ -37,9 +38,10 @@ class AnswerEncoder:
 
     def encode(self, query: Query, answer: Answer, language: int = 0) -> bytes:
         """Return the body of the answer to a query, with reasons in one of the `languages`."""
-        rows, size, degraded, version, now, gap = answer
+        rows, size, degraded, version, now, gap, assigned = answer
         products = rows.products[:size].tolist()
-        shown = Shown(query.customer_id, now, version, query.context, query.channel, products)
+        codes = assigned.codes()
+        shown = Shown(query.customer_id, now, version, query.context, query.channel, products, variants=codes)
         return b"".join(
             (
                 b'{"customer_id":',
@@ -56,11 +58,28 @@ class AnswerEncoder:
                 _CONTEXT_WORDS[query.context],
                 b'","channel":"',
                 _CHANNEL_WORDS[query.channel],
-                b'","degraded":',
+                b'"' if assigned is NOT_ASSIGNED else _told(assigned),
+                b',"degraded":',
                 orjson.dumps(degraded) if degraded else b"[]",
                 b"}}" if gap is None else _free_delivery(gap),
             )
         )
+
+
+@lru_cache(maxsize=1024)
+def _told(assigned: Assigned) -> bytes:
+    """Return `told`, after the channel's word."""
+    return b'",' + orjson.dumps(told(assigned))[1:-1]
+
+
+def told(assigned: Assigned) -> dict[str, object]:
+    """Return what metadata say of strategy and experiments."""
+    if assigned is NOT_ASSIGNED:
+        return {}
+    said: dict[str, object] = {"strategy": assigned.strategy.name}
+    if assigned.variants:
+        said["experiments"] = {variant.experiment: variant.variant for variant in assigned.variants}
+    return said
 
 
 def _free_delivery(gap: Gap) -> bytes:

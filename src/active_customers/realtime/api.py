@@ -21,6 +21,7 @@ from active_customers.batch.customer_export import CustomerDocument, CustomerExp
 from active_customers.core.errors import ActiveCustomersError, InvalidValueError, OverloadedError
 from active_customers.monitoring.exposition import exposition
 from active_customers.realtime.access import Access, Scope
+from active_customers.realtime.experiment_routes import EXPERIMENT_MODELS, experiment_router
 from active_customers.realtime.explain_routes import explain_router
 from active_customers.realtime.hot_routes import Counts, HotRoutes
 from active_customers.realtime.openapi import REF, json_of, parameters_of, problems, ref, response_of, told
@@ -68,6 +69,7 @@ def build_api(parts: Services) -> FastAPI:
     app.include_router(_customers_router(parts.access, parts.eraser, parts.export))
     app.include_router(product_router(parts.access, parts.products))
     app.include_router(rule_router(parts.access, parts.rules))
+    app.include_router(experiment_router(parts.access, parts.experiments))
     app.include_router(explain_router(parts.access, parts.explainer))
     app.include_router(shelf_router(parts.access, parts.shelves))
     app.include_router(_clock_router(parts.access, parts.clock))
@@ -263,6 +265,7 @@ _MODELS: tuple[type[BaseModel], ...] = (
     *PAGE_MODELS,
     *PRODUCT_MODELS,
     *RULE_MODELS,
+    *EXPERIMENT_MODELS,
     *SHELF_MODELS,
 )
 

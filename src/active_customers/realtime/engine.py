@@ -17,6 +17,7 @@ from active_customers.core.event import Context
 from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.recommendation import REASON_MASK, Goal, ReasonCode, Recommendation
 from active_customers.core.session import H_BOUGHT, H_CART, CustomerState, State, empty_state
+from active_customers.experiments.assignment import NOT_ASSIGNED, Assigned
 from active_customers.kernels.answer_rows import Rows
 from active_customers.kernels.arrange import POOL_BEYOND, Arranging, add_fitting, arrange, fill_up
 from active_customers.kernels.retrieval import Asked, kept_out
@@ -31,6 +32,7 @@ from active_customers.realtime.ruling import NO_FACTORS
 from active_customers.realtime.schemas import MAX_N, Query
 from active_customers.realtime.session_recommender import SessionRecommender
 from active_customers.realtime.storefront import NARROW, Storefront
+from active_customers.realtime.trials import Trials
 from active_customers.storage.base import Store
 
 NO_MODEL = "none"
@@ -62,6 +64,8 @@ class Answer(NamedTuple):
     now: int
     gap: Gap | None = None
     """On cart and checkout pages, what the cart lacks until its delivery is free."""
+    assigned: Assigned = NOT_ASSIGNED
+    """By which strategy it was made, and which variants of experiments that is."""
 
     def products(self) -> list[int]:
         """Return the product numbers, best first."""
@@ -73,6 +77,14 @@ class Answer(NamedTuple):
         products, scores, reasons, evidence = (column[: self.size].tolist() for column in self.rows)
         codes = [ReasonCode(reason & REASON_MASK) for reason in reasons]
         return list(map(Recommendation, products, scores, codes, evidence))
+
+
+class Way(NamedTuple):
+    """How an answer is made: by which strategy, with what in force on the page, and by whom."""
+
+    assigned: Assigned
+    applied: Applied
+    recommender: SessionRecommender
 
 
 class Engine:
@@ -104,6 +116,7 @@ class Engine:
         self.factors: NDArray[np.float32] = NO_FACTORS
         self.delivery: FreeDelivery | None = None
         self.rotation = Rotation()
+        self.trials = Trials(store, clock)
         self.storefront = Storefront(store.catalog, cards.table)
 
     @property
@@ -121,45 +134,56 @@ class Engine:
         None of `passed_over` (product numbers in any order) is among them. Raises `InvalidValueError` where
         `query.filter` is none.
         """
-        return self._answer(query, self.rules.applied(query.context, query.channel, query.filter), passed_over)
+        return self._answer(query, self.way(query), passed_over)
+
+    def way(self, query: Query) -> Way:
+        """Return how a query is answered; raises `InvalidValueError` for a filter or a strategy that is none."""
+        assigned = self.trials.assigned(query)
+        strategy = assigned.strategy
+        applied = self.rules.applied(query.context, query.channel, query.filter, strategy.rules)
+        return Way(assigned, applied, self.recommender.by(strategy.ranking))
+
+    def follow_trials(self) -> None:
+        """Take up what was changed, began or ended of strategies and experiments; `rules` take up what they want."""
+        if self.trials.follow():
+            self.rules.wishes = self.trials.rules_wishes()
 
     def rehearse(self, query: Query) -> Answer:
         """Answer a query on the way that most answers take, once a page was made of another and a cart looked at."""
         self.storefront.stand_ins(self.recommender, _NOTHING_DONE, self._clock.now())
         applied = self.rules.nothing()._replace(beyond=POOL_BEYOND, pins=True)
         self.rotation.rehearse(_NOTHING_DONE)
-        self._with_resting(query, applied, (self._answer(query, applied), NO_PRODUCTS), NO_PRODUCTS)
+        way = Way(NOT_ASSIGNED, applied, self.recommender)
+        self._with_resting(query, way, (self._answer(query, way), NO_PRODUCTS), NO_PRODUCTS)
         return self.recommend(query)
 
-    def _answer(self, query: Query, applied: Applied, passed_over: Numbers = NO_PRODUCTS) -> Answer:
+    def _answer(self, query: Query, way: Way, passed_over: Numbers = NO_PRODUCTS) -> Answer:
         """Answer without what the customer was shown too often, but where that leaves too few."""
-        answer = self._found(query, applied, passed_over)
+        answer = self._found(query, way, passed_over)
         if answer.size < query.n:
             resting = self.rotation.resting(self._store.sessions.find(query.customer_id)[1], answer.now)
             if len(resting):
-                return self._with_resting(query, applied, (answer, passed_over), resting)
+                return self._with_resting(query, way, (answer, passed_over), resting)
         return answer
 
-    def _with_resting(self, query: Query, applied: Applied, so_far: tuple[Answer, Numbers], resting: Numbers) -> Answer:
+    def _with_resting(self, query: Query, way: Way, so_far: tuple[Answer, Numbers], resting: Numbers) -> Answer:
         """Fill an answer up with what was shown too often, the least shown first: better again than nothing."""
         answer, passed_over = so_far
         kept = copied(answer.rows, answer.size)
         others = np.concatenate((passed_over, kept.products.astype(np.uint32)))
         wider = query._replace(n=min(max(query.n, len(resting)), MAX_N))
-        again = self._found(wider, applied, others, rotates=False)
+        again = self._found(wider, way, others, rotates=False)
         more = only_resting(copied(again.rows, again.size), resting)
         for column, values in zip(answer.rows, kept, strict=True):
             column[: answer.size] = values
-        size = self._add_fitting(applied.handed, answer.rows, answer.size, more, query.n)
+        size = self._add_fitting(way.applied.handed, answer.rows, answer.size, more, query.n)
         lacking = {"no_products", "no_match"} if size else set()
         return answer._replace(size=size, degraded=[word for word in answer.degraded if word not in lacking])
 
-    def _found(
-        self, query: Query, applied: Applied, passed_over: Numbers = NO_PRODUCTS, *, rotates: bool = True
-    ) -> Answer:
+    def _found(self, query: Query, way: Way, passed_over: Numbers = NO_PRODUCTS, *, rotates: bool = True) -> Answer:
         deadline = self._timer() + query.deadline_ms * 1_000_000
         now = self._clock.now()
-        recommender = self.recommender
+        assigned, applied, recommender = way
         customer, state = self._store.sessions.find(query.customer_id)
         asked = self._asked(query, (customer, state), now, deadline)
         resting = self.rotation.resting(state, now) if rotates else NO_PRODUCTS
@@ -189,7 +213,8 @@ class Engine:
             degraded.append("deadline")
         if size == 0:
             degraded.append("no_products")
-        return Answer(rows, size, degraded, NO_MODEL if manifest is None else manifest.version, now, gap)
+        version = NO_MODEL if manifest is None else manifest.version
+        return Answer(rows, size, degraded, version, now, gap, assigned)
 
     def question(self, query: Query) -> tuple[State, Asked]:
         """Return the customer's state and what is asked beside it, for an answer that takes as long as it needs."""
@@ -198,13 +223,13 @@ class Engine:
         resting = self.rotation.resting(known[1], now)
         if resting is not NO_PRODUCTS:
             asked = asked._replace(excluded=np.concatenate((asked.excluded, resting)))
-        ruled = self.rules.applied(query.context, query.channel, query.filter).standing
+        ruled = self.way(query).applied.standing
         state = _NOTHING_DONE if known[1] is None else known[1]
         return state, asked if ruled is None else asked._replace(standing=ruled)
 
     def rules_on(self, query: Query, product: int) -> list[str]:
         """Return the names of the rules that bear on a product (by number) in the answer to a query."""
-        return self.rules.rules_on(self.rules.applied(query.context, query.channel, query.filter), product)
+        return self.rules.rules_on(self.way(query).applied, product)
 
     def _asked(self, query: Query, known: tuple[int, State | None], now: int, deadline: int) -> Asked:
         """Put together what the sources need to know beside the customer's state."""

@@ -30,6 +30,7 @@ from active_customers.realtime.languages import Languages
 from active_customers.realtime.product_cards import ProductCards
 from active_customers.realtime.ruling import RULED_OUT
 from active_customers.realtime.schemas import Query, RecommendedProduct
+from active_customers.realtime.session_recommender import SessionRecommender
 from active_customers.storage.base import CatalogStore
 
 _SLIGHT = 0.005
@@ -176,7 +177,8 @@ class Explainer:
         row = self._row(answer, place, language) if place >= 0 else None
         state, asked = self._engine.question(query)
         page = Page.of(self._engine, query, (state, asked), answer)
-        findings = self._look_into(state, asked, page, number)
+        recommender = self._engine.way(query).recommender
+        findings = self._look_into(recommender, (state, asked), page, number)
         applied = []
         if number != NO_NUMBER:
             applied = [*self._of_context(number, (now, query.channel), findings), *self._of_delivery(number, page)]
@@ -214,11 +216,14 @@ class Explainer:
                 text = f"{_part_named(cycle, part, context.place)} it is wanted {learned:.2f} times as much as usual"
                 yield Applied(kind="context", name=cycle, text=text, factor=factor)
 
-    def _look_into(self, state: State, asked: Asked, page: Page, number: int) -> Findings:
+    def _look_into(
+        self, recommender: SessionRecommender, question: tuple[State, Asked], page: Page, number: int
+    ) -> Findings:
         """Return what is behind the answer; what stands in for a product was not ranked."""
+        state, asked = question
         if page.members is not None:
             asked = self._engine.storefront.among(page.members, asked)
-        findings = self._engine.recommender.look_into(state, asked, number)
+        findings = recommender.look_into(state, asked, number)
         return findings if page.nearest is None else findings._replace(ranked=findings.ranked[:0])
 
     def _numbers(self, product_ids: Iterable[str]) -> Numbers:

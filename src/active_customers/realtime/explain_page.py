@@ -40,7 +40,7 @@ class Page(NamedTuple):
     def of(cls, engine: Engine, query: Query, question: tuple[State, Asked], answer: Answer) -> Page:
         """Return what an answer to a query went by; what it fell back from is none of it."""
         state, asked = question
-        storefront, recommender = engine.storefront, engine.recommender
+        storefront, recommender = engine.storefront, engine.way(query).recommender
         is_narrow = query.context in NARROW and not set(storefront.missing(query.context)).intersection(answer.degraded)
         substitutes, members, nearest = NO_PRODUCTS, None, None
         if asked.is_cart and state[H_CART]:

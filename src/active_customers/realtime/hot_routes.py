@@ -117,6 +117,8 @@ class HotRoutes:
         try:
             self._access.check(headers, Scope.PUBLIC)
             query = parse_query(query_string)
+            if query.strategy is not None:
+                self._access.check(headers, Scope.SERVER)
             language = self._languages.asked(query.lang, headers)
             if query.cursor is None:
                 answer = self._engine.recommend(query)
@@ -125,6 +127,8 @@ class HotRoutes:
                 body, answer = self._pages.answered(query, language=language)
         except ActiveCustomersError as error:
             return _refused("recommendations", error)
+        if answer.size:
+            self._engine.trials.note(query, answer.assigned)
         for reason in answer.degraded:
             DEGRADED.labels(reason).inc()
         self.counts.get_ok.add()

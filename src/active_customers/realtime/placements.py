@@ -103,6 +103,8 @@ class Placements:
         for name, fields in asked.placements.items():
             try:
                 query = _query(fields, asked.customer_id, f"placements.{name}.")
+                if query.strategy is not None:
+                    self._access.check(headers, Scope.SERVER)
                 left = max(deadline - self._timer(), 0) // _MILLISECOND
                 language = self._languages.asked(query.lang, headers)
                 body, was_late = self._placed(query._replace(deadline_ms=left), shown, language)
@@ -124,6 +126,8 @@ class Placements:
         mine = shown.setdefault(query.customer_id, [])
         body, answer = self._pages.answered(query, np.array(mine, np.uint32), language)
         mine += answer.products()
+        if answer.size:
+            self._engine.trials.note(query, answer.assigned)
         for reason in answer.degraded:
             DEGRADED.labels(reason).inc()
         return body, "deadline" in answer.degraded

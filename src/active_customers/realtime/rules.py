@@ -222,15 +222,16 @@ class Rulebook:
     def applied(self, context: Context, channel: Channel, asked: str = "", wish: RulesWish = NO_WISH) -> Applied:
         """Return what is in force on a page, with a request's filter where it has one.
 
-        `wish` is what a strategy wants otherwise, one of `wishes`. Raises `InvalidValueError` naming `filter` and what
-        is wrong with it.
+        `wish` is what a strategy wants otherwise, one of `wishes`; until that was taken up, rules count as they are.
+        Raises `InvalidValueError` naming `filter` and what is wrong with it.
         """
         handed = self._handed
         has_grown = self._table.columns() is not handed.table
         if has_grown or not handed.applied:  # or this is the first question
             handed = self._hand()
         in_force = handed.in_force
-        below = handed.applied[in_force.by_page.get((wish, context, channel)) or in_force.rulings[_NO_RULES]]
+        found = in_force.by_page.get((wish, context, channel)) or in_force.by_page.get((NO_WISH, context, channel))
+        below = handed.applied[found or in_force.rulings[_NO_RULES]]
         return self._filtered(asked, below, handed) if asked else below
 
     def _filtered(self, text: str, below: Applied, handed: _Handed) -> Applied:

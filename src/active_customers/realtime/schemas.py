@@ -255,6 +255,8 @@ class RecommendationQuery(BaseModel):
     """For the context category: its path, such as `Kitchen > Pans`; what is below counts."""
     query: Text | None = None
     """For the context search: what was searched for."""
+    strategy: Text | None = None
+    """A strategy to answer by, instead of what is set or an experiment chooses; it takes a server key."""
 
     @model_validator(mode="after")
     def _has_what_its_context_is_about(self) -> RecommendationQuery:
@@ -285,6 +287,7 @@ class Query(NamedTuple):
     cursor: str | None = None
     category: str | None = None
     query: str | None = None
+    strategy: str | None = None
 
     @classmethod
     def of(cls, query: RecommendationQuery) -> Self:
@@ -346,6 +349,10 @@ class AnswerMetadata(BaseModel):
     recommendation_id: str
     context: str
     channel: str
+    strategy: str | None = None
+    """By which strategy it was made; missing where nothing differs from what is set."""
+    experiments: dict[str, str] | None = None
+    """The customer's variant in each experiment that this answer is of, by its name; missing where there is none."""
     degraded: list[str]
     """Empty, or what could not be done: no_model, live_index, deadline, no_match, catalogue_index, no_products"""
     free_delivery: FreeDelivery | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
@@ -17,17 +18,18 @@ from active_customers.kernels.candidate_set import Room, make_room
 from active_customers.kernels.explanation import Findings, look_into
 from active_customers.kernels.handover import hand_over
 from active_customers.kernels.hybrid import CONTENT
-from active_customers.kernels.item_knn import RelationScratch
+from active_customers.kernels.item_knn import Relation, RelationScratch
 from active_customers.kernels.live_index import NEWEST, LiveArrays
 from active_customers.kernels.retrieval import Asked, Scratch, Sources, retrieve
 from active_customers.kernels.shelves import ShelfSources
 from active_customers.kernels.state_sections import Numbers
 from active_customers.kernels.substitutes import Related
+from active_customers.kernels.trees import Forest
 from active_customers.models.artifacts import Manifest
 from active_customers.models.base import Model
 from active_customers.models.hybrid_model import RELATIONS, SETTINGS, Hybrid
 from active_customers.models.item_knn import ItemKnn, no_relation
-from active_customers.models.kernel_arguments import PerThread, Prepared
+from active_customers.models.kernel_arguments import PerThread, Prepared, frozen
 from active_customers.models.patterns import Patterns, no_patterns
 from active_customers.models.popularity import Popularity
 from active_customers.models.ranker import no_forest
@@ -37,6 +39,8 @@ from active_customers.realtime.live_reader import NO_LIVE, LiveReader, Trained, 
 from active_customers.realtime.schemas import MAX_N
 
 _ROWS = MAX_N + FURTHER_BEYOND + MAX_PINNED
+_NO_RELATION = Relation(*(frozen(array) for array in no_relation()))
+_NO_FOREST = Forest(*(frozen(array) for array in no_forest()))
 AS_SET = RankingWish()
 PATTERNS = "context"
 """What the patterns of hours, weekdays and months are called among the published models."""
@@ -109,7 +113,8 @@ class SessionRecommender:
         """What the hour says of products."""
         self._mapped = NO_LIVE
         self._views = self._new_views()
-        self._wished: dict[RankingWish, tuple[list[_View], list[_View]]] = {}
+        self._only_popular = False
+        self._wished: dict[RankingWish, tuple[list[_View], SessionRecommender]] = {}
         self.shelf_sources = self._shelf_sources()
         """What shelves and the pages of products are made of."""
 
@@ -179,18 +184,29 @@ class SessionRecommender:
             self._views = [replaced[id(view)] for view in self._views]
         self.shelf_sources = self._shelf_sources()
 
-    def retrieve(
-        self, state: State, asked: Asked, channel: Channel = Channel.WEB, wish: RankingWish = AS_SET
-    ) -> tuple[Rows, int]:
-        """Return the answer and its length; the rows are this thread's, and good until its next question.
+    def by(self, wish: RankingWish) -> SessionRecommender:
+        """Return the recommender that ranks as a strategy wants it, which is good for one answer.
 
-        `wish` is what a strategy wants otherwise.
+        It is made when it is first asked for, and kept until what it was made of is replaced. What it was made of is
+        kept beside it, so that no thread can put an older one in the place of a newer one.
         """
-        if wish is AS_SET:
-            handed, rows = self._views[channel].desks.get()
-            return rows, self._retrieve(handed, state, asked)
-        handed, rows = self._views_with(wish)[channel].desks.get()
-        return rows, self._retrieve(handed, state, wished(asked, wish))
+        if wish == AS_SET:
+            return self
+        views = self._views
+        made_of, made = self._wished.get(wish, (None, self))
+        if made_of is not views:
+            made = copy(self)
+            distinct = {id(view): _View.of(self._with(view.sources, wish), view.scratch) for view in views}
+            made._views = [distinct[id(view)] for view in views]
+            made._only_popular = wish.sources == ()
+            self._wished[wish] = views, made
+        made.shelf_sources = self.shelf_sources
+        return made
+
+    def retrieve(self, state: State, asked: Asked, channel: Channel = Channel.WEB) -> tuple[Rows, int]:
+        """Return the answer and its length; the rows are this thread's, and good until its next question."""
+        handed, rows = self._views[channel].desks.get()
+        return rows, self._retrieve(handed, state, self._limited(asked))
 
     @property
     def sources(self) -> Sources:
@@ -205,23 +221,13 @@ class SessionRecommender:
     def _view(self) -> _View:
         return self._views[0]
 
-    def look_into(self, state: State, asked: Asked, product: int, wish: RankingWish = AS_SET) -> Findings:
+    def look_into(self, state: State, asked: Asked, product: int) -> Findings:
         """Return what is behind an answer, with a look at one product number (`NO_NUMBER` for none)."""
-        view = self._view if wish is AS_SET else self._views_with(wish)[0]
-        return self._look_into(view.desks.get().handed, state, wished(asked, wish), product)
+        return self._look_into(self._view.desks.get().handed, state, self._limited(asked), product)
 
-    def _views_with(self, wish: RankingWish) -> list[_View]:
-        """Return the views as a strategy wants them; they are made when they are asked for and kept until others are.
-
-        What they were made of is kept beside them, so that no thread can put older ones in the place of newer ones.
-        """
-        views = self._views
-        made_of, made = self._wished.get(wish, (None, []))
-        if made_of is not views:
-            distinct = {id(view): _View.of(self._with(view.sources, wish), view.scratch) for view in views}
-            made = [distinct[id(view)] for view in views]
-            self._wished[wish] = views, made
-        return made
+    def _limited(self, asked: Asked) -> Asked:
+        """Return what is asked; where a strategy has no sources, as if there were only time for what is popular."""
+        return asked._replace(is_late=True) if self._only_popular else asked
 
     def _with(self, sources: Sources, wish: RankingWish) -> Sources:
         """Return sources as a strategy wants them, of the same types: kernels are compiled for these."""
@@ -231,7 +237,7 @@ class SessionRecommender:
             sources = sources._replace(live=NO_LIVE, weighting=weighting)
         if wish.sources is not None:
             left = (
-                relation if name in wish.sources else no_relation()
+                relation if name in wish.sources else _NO_RELATION
                 for name, relation in zip(RELATIONS, hybrid.relations, strict=True)
             )
             sources = sources._replace(hybrid=hybrid._replace(relations=tuple(left)))
@@ -239,7 +245,7 @@ class SessionRecommender:
                 nobody = weighting.knn._replace(by_place=weighting.knn.by_place[:0])
                 sources = sources._replace(weighting=weighting._replace(knn=nobody))
         if wish.ranker == "guess":
-            sources = sources._replace(forests=tuple(no_forest() for _ in sources.forests))
+            sources = sources._replace(forests=(_NO_FOREST,) * len(sources.forests))
         if wish.setting is not None:
             sources = sources._replace(n_ranked=SETTINGS[wish.setting].candidates)
         if wish.context is False:
@@ -293,11 +299,6 @@ class SessionRecommender:
             popular=models.popularity.ranking(),
             weights=self.context.weights,
         )
-
-
-def wished(asked: Asked, wish: RankingWish) -> Asked:
-    """Return what is asked where a strategy wants it otherwise: without sources only time for what is popular."""
-    return asked._replace(is_late=True) if wish.sources == () else asked
 
 
 def _scratch(models: Models, live: LiveArrays) -> Scratch:

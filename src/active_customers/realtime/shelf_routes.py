@@ -18,6 +18,7 @@ from active_customers.core.shelf import Shelf
 from active_customers.monitoring.metrics import DEGRADED, REQUEST_SECONDS, REQUESTS
 from active_customers.monitoring.tally import Tally, Timings
 from active_customers.realtime.access import Access, Scope
+from active_customers.realtime.answers import told
 from active_customers.realtime.engine import Answer
 from active_customers.realtime.hot_routes import JSON, ASGIScope, Receive, query_fields, split_customer
 from active_customers.realtime.language_headers import LanguageHeaders
@@ -29,6 +30,7 @@ from active_customers.realtime.schemas import (
     ChannelWord,
     Id,
     LanguageTag,
+    Query,
     RecommendedProduct,
     Text,
     first_error,
@@ -88,6 +90,10 @@ class ShelfMetadata(BaseModel):
     model_version: str
     timestamp: str
     channel: str
+    strategy: str | None = None
+    """By which strategy the shelf of recommendations was made; missing where nothing differs from what is set."""
+    experiments: dict[str, str] | None = None
+    """The customer's variant in each experiment that this page is of, by its name; missing where there is none."""
     degraded: list[str]
     """Empty, or what could not be done"""
     recommendation_id: str | None = None
@@ -181,6 +187,8 @@ class ShelfRoutes:
             reply = problem_of(error)
             REQUESTS.labels("homepage", str(reply.status)).inc()
             return reply
+        if page.shelves:
+            self.shelves.trials.note(Query(customer, Context.HOME, channel=wishes.channel), page.assigned)
         for reason in page.degraded:
             DEGRADED.labels(reason).inc()
         self.counts.ok.add()
@@ -226,7 +234,8 @@ class ShelfRoutes:
 
     def _page(self, customer: str, page: ShownPage, channel: Channel, language: int) -> bytes:
         shelves = b",".join([self._shelf(customer, page, (channel, language), shelf) for shelf in page.shelves])
-        metadata = orjson.dumps(_metadata(page.model_version, page.now, channel, page.degraded))
+        said = _metadata(page.model_version, page.now, channel, page.degraded) | told(page.assigned)
+        metadata = orjson.dumps(said)
         return b'{"customer_id":%b,"shelves":[%b],"metadata":%b}' % (orjson.dumps(json_id(customer)), shelves, metadata)
 
     def _shelf(self, customer: str, page: ShownPage, how: tuple[Channel, int], shelf: ShelfRow) -> bytes:
@@ -252,7 +261,8 @@ class ShelfRoutes:
     def _sign(
         self, customer: str, said: Answer | ShownPage, where: tuple[Context, Channel], products: list[int]
     ) -> str:
-        return self._signer.sign(Shown(customer, said.now, said.model_version, *where, products))
+        codes = said.assigned.codes()
+        return self._signer.sign(Shown(customer, said.now, said.model_version, *where, products, variants=codes))
 
 
 def _inside(text: str) -> bytes:

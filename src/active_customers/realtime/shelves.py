@@ -22,6 +22,7 @@ from active_customers.core.product import Standing
 from active_customers.core.recommendation import REASON_MASK, ReasonCode
 from active_customers.core.session import H_BOUGHT, H_EVENTS, empty_state
 from active_customers.core.shelf import Shelf
+from active_customers.experiments.assignment import NOT_ASSIGNED, Assigned
 from active_customers.kernels.answer_rows import Rows
 from active_customers.kernels.candidate_set import Room, candidate_set, make_room
 from active_customers.kernels.handover import hand_over
@@ -47,6 +48,7 @@ from active_customers.realtime.ruling import RULED_OUT
 from active_customers.realtime.schemas import MAX_N, Query
 from active_customers.realtime.session_recommender import SessionRecommender
 from active_customers.realtime.storefront import Storefront
+from active_customers.realtime.trials import Trials
 from active_customers.storage.base import Store
 
 MAX_ON_SHELF = 20
@@ -103,6 +105,8 @@ class ShownPage(NamedTuple):
     degraded: Sequence[str]
     model_version: str
     now: int
+    assigned: Assigned = NOT_ASSIGNED
+    """By what was answered the shelf that the engine fills; it is none where there is no such shelf."""
 
 
 class Shelves:
@@ -124,6 +128,11 @@ class Shelves:
         """What the engine's answers and shelves know of the catalogue."""
         return self._engine.storefront
 
+    @property
+    def trials(self) -> Trials:
+        """The experiments in force."""
+        return self._engine.trials
+
     def page(self, customer_id: str, channel: Channel, wanted: tuple[int, int]) -> ShownPage:
         """Return a page; `wanted` are shelves, and products of each (`MAX_ON_SHELF` at most)."""
         now, desk = self._clock.now(), self._desk.get()
@@ -133,13 +142,15 @@ class Shelves:
         sources = desk.handed(recommender, max(recommender.n_products, kinds.n_products))
         asked = self._asked(now, channel, self._engine.rotation.resting(state, now))
         self._gather(sources, table, _NOTHING_DONE if state is None else state, asked)
+        assigned = NOT_ASSIGNED
         if state is not None and state[H_EVENTS]:
-            self._add_hybrid(desk.page, (customer_id, channel), wanted[1])
+            assigned = self._add_hybrid(desk.page, (customer_id, channel), wanted[1])
         n_shelves = self._arrange(desk.page, table, wanted, desk.rows, desk.shelves)
         if not n_shelves:
-            n_shelves = self._fill(desk, (customer_id, channel), wanted[1])
+            n_shelves, assigned = self._fill(desk, (customer_id, channel), wanted[1])
         shelves = list(self._shelves(desk, n_shelves))
-        return ShownPage(shelves, self._lacking([] if n_shelves else ["no_products"]), self._version(), now)
+        degraded = self._lacking([] if n_shelves else ["no_products"])
+        return ShownPage(shelves, degraded, self._version(), now, assigned)
 
     def similar(self, product_id: str, n: int, channel: Channel) -> Answer:
         """Return what is nearest to a product; raises `UnknownProductError`."""
@@ -232,20 +243,23 @@ class Shelves:
             resting,
         )
 
-    def _add_hybrid(self, page: Page, asker: tuple[str, Channel], n: int) -> None:
+    def _add_hybrid(self, page: Page, asker: tuple[str, Channel], n: int) -> Assigned:
         """Put what the hybrid proposes into the page: twice as much as is shown, for other shelves come first."""
         customer, channel = asker
         asked = min(2 * n, MOST)
-        _put(page, Shelf.FOR_YOU, _personal(self._engine.recommend(Query(customer, Context.HOME, asked, channel))))
+        answer = self._engine.recommend(Query(customer, Context.HOME, asked, channel))
+        _put(page, Shelf.FOR_YOU, _personal(answer))
+        return answer.assigned
 
-    def _fill(self, desk: _Desk, asker: tuple[str, Channel], n: int) -> int:
+    def _fill(self, desk: _Desk, asker: tuple[str, Channel], n: int) -> tuple[int, Assigned]:
         """Show what the engine shows to anybody, where no shelf has anything: the shop's first day."""
         customer, channel = asker
-        rows, size, *_ = self._engine.recommend(Query(customer, Context.HOME, n, channel))
+        answer = self._engine.recommend(Query(customer, Context.HOME, n, channel))
+        rows, size = answer.rows, answer.size
         for mine, theirs in zip(desk.rows, rows, strict=True):
             mine[:size] = theirs[:size]
         desk.shelves[0] = Shelf.CATALOGUE, size
-        return 1 if size else 0
+        return (1 if size else 0), answer.assigned
 
     def _shelves(self, desk: _Desk, n_shelves: int) -> Iterator[ShelfRow]:
         first = 0

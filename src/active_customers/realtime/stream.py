@@ -180,6 +180,8 @@ class Streams:
         elif self._access.check([(b"x-api-key", key)], Scope.PUBLIC) > Scope.PUBLIC and not self._access.is_open:
             raise ForbiddenError("addresses end up in logs: send a public key in `key`, any other key in a header")
         query = parse_query(query_string)
+        if query.strategy is not None:
+            self._access.check(scope["headers"], Scope.SERVER)
         if query.cursor is not None:
             raise InvalidValueError("cursor", query.cursor, "a stream shows one list: ask GET for a list that goes on")
         if self._is_ending:
@@ -193,6 +195,8 @@ class Streams:
 
     def _listed(self, query: Query) -> _List:
         answer = self._engine.recommend(query)
+        if answer.size:
+            self._engine.trials.note(query, answer.assigned)
         products = answer.rows.products[: answer.size].astype(np.uint32)
         return _List(
             _id_of(answer), products, self._encoder.encode(query, answer, self._encoder.languages.asked(query.lang, ()))

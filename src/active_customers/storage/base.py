@@ -206,6 +206,14 @@ class Customers(Protocol):
         """
         ...
 
+    def root(self, customer_id: str) -> str:
+        """Return the id of the customer that an id leads to which was known first; an unknown id is its own.
+
+        A login changes nothing of it for whoever was here before; a visitor who turns out to be a customer of old has
+        that customer's from then on.
+        """
+        ...
+
     def ids(self, customer_id: str) -> list[str]:
         """Return all ids of the customer that an id leads to, the one that was known first in front.
 

@@ -195,6 +195,12 @@ class CustomerBook:
         """Return all ids of the customer that an id leads to, the one that was known first in front."""
         return list(dict.fromkeys(text for _, text in sorted(self.names(customer_id).items())))
 
+    def root(self, customer_id: str) -> str:
+        """Return the id that was known first of those that lead to the customer; an unknown id is its own."""
+        number = self._find_lasting(customer_id)
+        first = NO_NUMBER if number == NO_NUMBER else min(number, *self.members(number), NO_NUMBER)
+        return customer_id if first == NO_NUMBER else self._ids.text(first) or customer_id
+
     def members(self, owner: int) -> list[int]:
         """Return the other numbers that an owner has, ascending."""
         found = [int.from_bytes(key[4:], "big") for key, _ in self._tables.members.items(_key(owner))]

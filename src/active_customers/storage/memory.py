@@ -196,7 +196,8 @@ class MemoryLog:
         product = NO_NUMBER if event.product_id is None else self._catalog.numbers.number(event.product_id)
         given = 0 if event.session_id is None else given_session(customer, event.session_id)
         act = np.array([[event.event_type, product, event.time, event.quantity, given, self._next]], np.int64)
-        self._sessions.fold(customer, act)
+        if event.event_type.is_public:  # what the service notes itself is no act
+            self._sessions.fold(customer, act)
         return self._store(LogEntry(self._next, arrival, customer, product, int(act[0, ACT_SESSION]), event))
 
     def _store(self, entry: LogEntry) -> LogEntry:

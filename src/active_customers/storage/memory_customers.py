@@ -176,6 +176,10 @@ class MemoryCustomers:
         """Return all numbers of a customer with their ids (see `Customers`)."""
         return self.book().names(customer_id)
 
+    def root(self, customer_id: str) -> str:
+        """Return the id of a customer that was known first (see `Customers`)."""
+        return self.book().root(customer_id)
+
     def ids(self, customer_id: str) -> list[str]:
         """Return all ids of a customer (see `Customers`)."""
         return self.book().ids(customer_id)

@@ -102,8 +102,8 @@ class RobotWatch:
         metadata = event.details.get("metadata")
         if metadata and self.names_robot(metadata.get("user_agent")):
             return USER_AGENT
-        if event.event_type == EventType.IMPRESSION:  # a page shows dozens, and none of them is an act
-            return None
+        if event.event_type == EventType.IMPRESSION or not event.event_type.is_public:
+            return None  # a page shows dozens, and none of them is an act; nor is what the service notes itself
         watched = self._watched.get(customer) or self._begin(customer, event.time)
         minute = event.time // MINUTE
         if minute == watched.minute:

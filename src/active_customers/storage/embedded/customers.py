@@ -89,6 +89,8 @@ class EmbeddedCustomers:
         self.sessions = sessions
         self._default = default_consent
         self._databases = [env.database(name.encode()) for name in Tables._fields]
+        named = dict(zip(Tables._fields, self._databases, strict=True))
+        self._owners, self._visits = named["owners"], named["visits"]
 
     def book(self, txn: lmdb.Transaction) -> CustomerBook:
         """Return the rules over what a transaction sees."""
@@ -127,6 +129,15 @@ class EmbeddedCustomers:
     def names(self, customer_id: str) -> dict[int, str]:
         """Return all numbers of a customer with their ids (see `Customers`)."""
         return self._read(lambda book: book.names(customer_id))
+
+    def root(self, customer_id: str) -> str:
+        """Return the id of a customer that was known first (see `Customers`); who never logged in has one id only."""
+        with self._env.reading() as txn:
+            number = self.sessions.customers.find(txn, customer_id)
+            key = number.to_bytes(4, "big")
+            if number == NO_NUMBER or not any(txn.get(key, db=db) for db in (self._owners, self._visits)):
+                return customer_id
+        return self._read(lambda book: book.root(customer_id))
 
     def ids(self, customer_id: str) -> list[str]:
         """Return all ids of a customer (see `Customers`)."""

@@ -163,9 +163,23 @@ class EmbeddedLog:
         ]
         numbered = enumerate(zip(events, customers, products, strict=True), first)
         acts = [_act(event, customer, product, position) for position, (event, customer, product) in numbered]
-        sessions = self._sessions.fold_mixed(txn, customers, np.array(acts, np.int64))
+        sessions = self._folded(txn, events, customers, np.array(acts, np.int64))
         placed = enumerate(zip(customers, products, sessions, events, strict=True), first)
         return [LogEntry(position, arrival, *decided) for position, decided in placed]
+
+    def _folded(
+        self, txn: lmdb.Transaction, events: Sequence[Event], customers: Sequence[int], acts: NDArray[np.int64]
+    ) -> list[int]:
+        """Fold the acts of events into states; return their sessions, 0 for what the service notes itself: no act."""
+        public = [place for place, event in enumerate(events) if event.event_type.is_public]
+        if len(public) == len(events):
+            return self._sessions.fold_mixed(txn, customers, acts)
+        sessions = [0] * len(events)
+        if public:
+            folded = self._sessions.fold_mixed(txn, [customers[place] for place in public], acts[public])
+            for place, session in zip(public, folded, strict=True):
+                sessions[place] = session
+        return sessions
 
     def append_internal(self, txn: lmdb.Transaction, kind: EventType, customer: int, now: int) -> int:
         """Store an event of the service's own about a customer; return its position. It changes no state."""

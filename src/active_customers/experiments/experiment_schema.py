@@ -1,0 +1,140 @@
+"""Experiments as they are sent, written and read: checked by Pydantic, and the same in the OpenAPI document."""
+
+from __future__ import annotations
+
+from math import isclose
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from active_customers.catalog.rule_schema import ChannelWord, ContextWord, Moment, Name, members
+from active_customers.core.clock import format_time
+from active_customers.core.errors import InvalidValueError
+from active_customers.core.event import Channel, Context
+from active_customers.experiments.assignment import MAX_VARIANTS, Experiment, Variant
+from active_customers.experiments.strategies import DEFAULT
+from active_customers.experiments.strategy_schema import Description
+from active_customers.realtime.schemas import Id, first_error
+
+MAX_EXPERIMENTS = 1_000
+"""Experiments of one shop, those that ended included."""
+WHOLE = 100.0
+"""What weights sum to, and the share of all customers: percent."""
+
+Percent = Annotated[float, Field(gt=0, le=WHOLE, allow_inf_nan=False)]
+
+
+class VariantIn(BaseModel):
+    """One arm of an experiment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    weight: Percent
+    """Its share of the experiment's customers, in percent; those of all variants sum to 100."""
+    strategy: Name = DEFAULT
+    """By which strategy its customers are answered; `default` is what is set for the shop."""
+
+
+class ExperimentIn(BaseModel):
+    """What is compared, on whom, where and when. A field that is null is not set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    name: Name | None = None
+    """What it is called; where the address names it, it need not be repeated."""
+    description: Description | None = None
+    """What it is to find out, for people."""
+    variants: Annotated[dict[Name, VariantIn], Field(min_length=2, max_length=MAX_VARIANTS)]
+    """By name; each customer gets one, and keeps it."""
+    control: Name = "control"
+    """The variant that the others are compared with."""
+    layer: Name = "main"
+    """Experiments of one layer share no customer; those of different layers may, and have to change other things."""
+    share: Percent = WHOLE
+    """Percent of the layer's customers that take part; it may grow while the experiment runs."""
+    contexts: list[ContextWord] | None = None
+    """Where it counts; everywhere when it is missing."""
+    channels: list[ChannelWord] | None = None
+    """In which channels it counts; in all when it is missing."""
+    min_acts: Annotated[int, Field(ge=0, le=40, strict=True)] = 0
+    """Acts of a customer from which on they take part."""
+    min_purchases: Annotated[int, Field(ge=0, le=500, strict=True)] = 0
+    """Different products that a customer bought from which on they take part."""
+    testers: Annotated[dict[Id, Name], Field(max_length=1_000)] | None = None
+    """Customers who get a certain variant, wherever the experiment counts; they do not count in its results."""
+    starts: Moment | None = None
+    """From when on it runs; from now on when it is missing."""
+    ends: Moment | None = None
+    """Until when it runs, this moment not included; until somebody ends it when it is missing."""
+
+    @classmethod
+    def read(cls, sent: object, at: str = "", name: str | None = None) -> Self:
+        """Return what was sent as an experiment that makes sense by itself.
+
+        Raises `InvalidValueError` naming the field below `at`; `name` is what the address calls it.
+        """
+        if name is not None and isinstance(sent, dict) and sent.get("name") is None:
+            sent = {**sent, "name": name}
+        try:
+            experiment = cls.model_validate(sent)
+        except ValidationError as error:
+            raise first_error(error, cls, at) from error
+        if experiment.name is None:
+            raise InvalidValueError(f"{at}name", None, "it is required")
+        if name not in (None, experiment.name):
+            raise InvalidValueError(f"{at}name", experiment.name, f"leave it out: the address names {name!r}")
+        experiment._check(at)
+        return experiment
+
+    def _check(self, at: str) -> None:
+        """Raise `InvalidValueError` where fields do not go together."""
+        total = sum(variant.weight for variant in self.variants.values())
+        if not isclose(total, WHOLE, abs_tol=1e-6):
+            said = ", ".join(f"{name} {variant.weight:g}" for name, variant in self.variants.items())
+            raise InvalidValueError(f"{at}variants", said, f"weights sum to {total:g}: let them sum to 100")
+        known = ", ".join(self.variants)
+        if self.control not in self.variants:
+            raise InvalidValueError(f"{at}control", self.control, f"name one of the variants: {known}")
+        for customer, variant in (self.testers or {}).items():
+            if variant not in self.variants:
+                raise InvalidValueError(f"{at}testers.{customer}", variant, f"name one of the variants: {known}")
+        if self.starts is not None and self.ends is not None and self.ends < self.starts:
+            raise InvalidValueError(f"{at}ends", format_time(self.ends), "give a time after `starts`")
+        members(Context, self.contexts, f"{at}contexts")
+        members(Channel, self.channels, f"{at}channels")
+
+    def record(self) -> dict[str, Any]:
+        """Return the fields that are set, as JSON has them."""
+        record = self.model_dump(exclude_none=True)
+        for moment in ("starts", "ends"):
+            if moment in record:
+                record[moment] = format_time(record[moment])
+        return record
+
+
+def experiment_of(record: dict[str, Any]) -> Experiment:
+    """Return the experiment behind a stored record; raises `InvalidValueError` for one this version cannot read."""
+    stored = dict(record)
+    try:
+        version, number, places = stored.pop("version"), stored.pop("number"), stored.pop("places")
+    except KeyError as error:
+        raise InvalidValueError(str(error.args[0]), None, "it is missing: store the experiment again") from error
+    for told in ("changed", "stopped_because"):
+        stored.pop(told, None)
+    given = ExperimentIn.read(stored)
+    return Experiment(
+        name=given.name or "",
+        version=version,
+        number=number,
+        variants=tuple(Variant(name, each.weight, each.strategy) for name, each in given.variants.items()),
+        control=given.control,
+        layer=given.layer,
+        places=tuple(place for first, end in places for place in range(first, end)),
+        starts=given.starts or 0,
+        ends=given.ends,
+        contexts=frozenset(members(Context, given.contexts, "contexts")),
+        channels=frozenset(members(Channel, given.channels, "channels")),
+        min_acts=given.min_acts,
+        min_purchases=given.min_purchases,
+        testers=dict(given.testers or {}),
+    )
