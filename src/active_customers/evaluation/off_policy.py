@@ -24,7 +24,7 @@ ESTIMATORS: Mapping[str, str] = {
     "ips": "inverse propensity scores: each reward counts as often as the policy would have made the choice more often",
     "snips": "the same over the sum of the weights: steadier where these vary",
     "dm": "direct method: what a model of rewards expects of the policy's choices; as right as the model",
-    "dr": "doubly robust: the direct method, its errors corrected by weights; right when model or propensities are",
+    "dr": "doubly robust: the direct method, its errors corrected by weights; right when either model or weights are",
 }
 
 
@@ -245,8 +245,12 @@ def _doubly_robust(
 
 
 def _estimate(choices: LoggedChoices, value: float, influence: Floats) -> Estimate:
+    """Return the estimate; its interval stays where means can be: above 0 as rewards are, below 1 as shares are."""
     codes, n_clusters = choices.clusters
-    return Estimate(value, *interval_of(value, np.bincount(codes, influence, n_clusters), len(choices)))
+    error, (low, high) = interval_of(value, np.bincount(codes, influence, n_clusters), len(choices))
+    is_share = bool(((choices.rewards == 0) | (choices.rewards == 1)).all())
+    least = 0.0 if choices.rewards.min() >= 0 else float("-inf")
+    return Estimate(value, error, (max(low, least), min(high, 1.0) if is_share else high))
 
 
 def _check_size(choices: LoggedChoices) -> None:
