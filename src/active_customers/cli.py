@@ -16,7 +16,15 @@ import orjson
 import pyarrow as pa
 import typer
 
-from active_customers import __version__, evaluate_command, explain_command, rules_command, tune_command
+from active_customers import (
+    __version__,
+    evaluate_command,
+    explain_command,
+    off_policy_command,
+    rules_command,
+    tune_command,
+)
+from active_customers.batch.choice_history import REWARDS, Asked, ChoiceReader
 from active_customers.batch.customer_export import CustomerExport
 from active_customers.batch.daily_refresh import Refresh, lines_about
 from active_customers.batch.feature_engineering import FeatureEngineering
@@ -24,6 +32,7 @@ from active_customers.batch.feature_sheet import FeatureSheet
 from active_customers.batch.published import published, row_as_json, table
 from active_customers.catalog.rule_file import as_yaml, read_rule_file
 from active_customers.config.settings import LoadedSettings, Settings, default_yaml, explain, load_settings, set_in
+from active_customers.core.attribution import TokenSigner
 from active_customers.core.clock import DAY, Clock, SystemClock, format_time
 from active_customers.core.errors import (
     ActiveCustomersError,
@@ -54,6 +63,7 @@ from active_customers.storage.archive import Archive
 from active_customers.storage.base import CatalogStore
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore
+from active_customers.storage.keys import load_keys
 from active_customers.storage.simulated_clock import SimulatedClock, clock_of
 from active_customers.terminal import progress, say
 from active_customers.warm_up import compile_kernels
@@ -531,6 +541,45 @@ def evaluate(
     for line in evaluate_command.lines(outcome):
         say(line)
     say(f"report: {out}")
+
+
+@app.command("off-policy")
+def off_policy(
+    open_bandit: Annotated[
+        list[Path] | None,
+        typer.Option(help="Parquet with logs of two policies; each is judged by the other's (repeatable)."),
+    ] = None,
+    bandit: Annotated[str | None, typer.Option(help="Bandit of the shop; needed where it has several.")] = None,
+    bandit_version: Annotated[int | None, typer.Option(help="The newest by default.")] = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(help="ARM, ARM=SHARE,ARM=SHARE or uniform (repeatable); each arm and uniform by default."),
+    ] = None,
+    reward: Annotated[str, typer.Option(help=f"What a choice is to bring about: {', '.join(REWARDS)}.")] = "click",
+    window_hours: Annotated[float, typer.Option(help="How long after the choice that counts.")] = 24,
+    max_weight: Annotated[float | None, typer.Option(help="Cut weights above this.")] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file of all that was found.")] = None,
+    data_dir: DataDir = DEFAULT_DATA,
+    config: ConfigFile = None,
+) -> None:
+    """Estimate what other policies would earn, from choices that a bandit made and logged."""
+    files, how = open_bandit or [], off_policy_command.cutting(max_weight)
+    of_shop = {"bandit": bandit, "bandit_version": bandit_version, "policy": policy}
+    off_policy_command.check(files, of_shop, out)
+    sections = list(off_policy_command.from_files(files, how))
+    if not files:
+        settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
+        off_policy_command.check_keys(directory.keys)
+        asked = Asked(bandit, bandit_version, reward, off_policy_command.window(window_hours))
+        with closing(EmbeddedStore(directory.store, settings.storage).open()) as store:
+            reader = ChoiceReader(store, Archive(directory.archive), TokenSigner(load_keys(directory.keys)))
+            found = reader.read(asked, clock_of(directory).now())
+        sections.append(off_policy_command.from_shop(found, asked, policy or [], how))
+    for section in sections:
+        for line in section.lines():
+            say(line)
+    if out:
+        off_policy_command.write(sections, out)
 
 
 @app.command("tune")
