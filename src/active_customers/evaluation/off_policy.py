@@ -107,8 +107,8 @@ def evaluate_policy(
     `checked_probabilities` does.
 
     >>> log = LoggedChoices(("a", "b"), np.arange(400) % 2, np.arange(400) % 4 / 3, np.full(400, 0.5))
-    >>> evaluate_policy(log, np.array([0.0, 1.0])).estimates["snips"].value  # b earned 1/3 and 1 in turns
-    0.6666666666666666
+    >>> round(evaluate_policy(log, np.array([0.0, 1.0])).estimates["snips"].value, 6)  # b earned 1/3 and 1 in turns
+    0.666667
     """
     config = config or OffPolicyConfig()
     wanted = checked_probabilities(choices, np.asarray(probabilities, np.float64))
@@ -162,8 +162,19 @@ def by_position(
 
 def observed(choices: LoggedChoices) -> Estimate:
     """Return what the logged choices earned themselves."""
+    if not choices.rewards.any():
+        return unrewarded(len(choices))
     mean = float(choices.rewards.mean())
     return _estimate(choices, mean, choices.rewards - mean)
+
+
+def unrewarded(size: float) -> Estimate:
+    """Return what `size` choices tell that were never rewarded: the bound is Clopper and Pearson's, of a share.
+
+    >>> round(unrewarded(100.0).interval[1], 4)
+    0.0362
+    """
+    return Estimate(0.0, 0.0, (0.0, 1 - float((1 - CONFIDENCE) / 2) ** (1 / max(size, 1.0))))
 
 
 def effective_size(weights: Floats) -> float:
@@ -264,12 +275,12 @@ def _report(
 ) -> OffPolicyReport:
     cut, total = _cut(weights, config), float(weights.sum())
     codes, n_clusters = choices.clusters
-    mean = float(weights.mean())
+    mean, size = float(weights.mean()), effective_size(cut)
     report = OffPolicyReport(
-        estimates=found,
+        estimates=found if choices.rewards.any() else dict.fromkeys(found, unrewarded(size)),
         n=len(choices),
         n_rewarded=int((choices.rewards != 0).sum()),
-        effective_size=effective_size(cut),
+        effective_size=size,
         mean_weight=mean,
         largest_share=float(cut.max() / cut.sum()) if total else 0.0,
         lost_weight=1 - float(cut.sum()) / total if total else 0.0,
