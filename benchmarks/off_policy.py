@@ -39,7 +39,7 @@ def _page(rng: np.random.Generator, rate: float, evenness: float) -> Case:
     appeal = fixed.beta(2, 2 / rate - 2, (3, n_items))
     wanted = fixed.dirichlet(np.full(n_items, evenness), 3)
     positions, items = rng.integers(0, 3, n), rng.integers(0, n_items, n)
-    rewards = (rng.random(n) < appeal[positions, items]) * 1.0
+    rewards = (rng.random(n) < appeal[positions, items]).astype(np.float64)
     choices = LoggedChoices(_names(n_items), items, rewards, np.full(n, 1 / n_items), positions=positions)
     return choices, wanted[positions], float((wanted * appeal).sum(axis=1).mean())
 
@@ -50,7 +50,7 @@ def customers(rng: np.random.Generator) -> Case:
     who = np.repeat(np.arange(300), rng.integers(1, 21, 300))
     likes = rng.uniform(-0.2, 0.2, 300)[who]
     arms = rng.choice(3, len(who), p=logging)
-    rewards = (rng.random(len(who)) < appeal[arms] + likes) * 1.0
+    rewards = (rng.random(len(who)) < appeal[arms] + likes).astype(np.float64)
     return LoggedChoices(_names(3), arms, rewards, logging[arms], customers=who), wanted, float(wanted @ appeal)
 
 
@@ -60,7 +60,7 @@ def context(rng: np.random.Generator) -> Case:
     features = rng.uniform(-1, 1, (n, 2))
     logging, wanted = _softmax(-4 * features @ slopes.T), _softmax(8 * features @ slopes.T)
     arms = (logging.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1).clip(max=2)
-    rewards = (rng.random(n) < 0.5 + (features * slopes[arms]).sum(axis=1)) * 1.0
+    rewards = (rng.random(n) < 0.5 + (features * slopes[arms]).sum(axis=1)).astype(np.float64)
     choices = LoggedChoices(_names(3), arms, rewards, logging[np.arange(n), arms], features=features)
     axis = np.linspace(-1, 1, 201)
     every = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)

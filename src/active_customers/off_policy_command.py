@@ -27,7 +27,7 @@ from active_customers.importing.open_bandit import read_open_bandit
 UNIFORM = "uniform"
 """All arms alike."""
 
-_TITLES = ("policy", "estimator", "value", "95 % interval", "effective size")
+_TITLES = ("policy", "estimator", "value", "95 % interval", "against the log", "95 % interval", "effective size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +153,11 @@ def check_keys(file: Path) -> None:
 
 def _rows(judged: Judged) -> Iterator[tuple[str, ...]]:
     for name, estimate in judged.report.estimates.items():
-        yield (judged.policy, name, *_figures(estimate), f"{judged.report.effective_size:,.0f}")
+        low, high = estimate.change_interval
+        change = (f"{estimate.change:+.5f}", f"{low:+.5f} to {high:+.5f}")
+        yield (judged.policy, name, *_figures(estimate), *change, f"{judged.report.effective_size:,.0f}")
     if judged.truth is not None:
-        yield (judged.policy, "observed", *_figures(judged.truth), "")
+        yield (judged.policy, "observed", *_figures(judged.truth), "", "", "")
 
 
 def _figures(estimate: Estimate) -> tuple[str, str]:

@@ -100,6 +100,27 @@ def test_the_doubly_robust_is_right_where_propensities_are_wrong_and_the_model_i
     assert held["dm"] > 0.92
 
 
+def test_the_change_against_the_log_is_held_by_its_interval_in_95_of_100_logs():
+    rng, change = np.random.default_rng(23), TRUTH - float(LOGGING @ APPEAL)
+    held, narrower = [], []
+    for _ in range(300):
+        choices = of_customers(rng)
+        found = evaluate_policy(choices, WANTED).estimates["dr"]
+        low, high = found.change_interval
+        held.append(low <= change <= high)
+        spread = (observed(choices).standard_error ** 2 + found.standard_error**2) ** 0.5
+        narrower.append(high - low < 2 * 1.96 * spread)
+        assert found.change == found.value - choices.rewards.mean()
+    assert 0.92 <= np.mean(held) <= 0.98
+    assert np.mean(narrower) > 0.95
+
+
+def test_the_log_changes_nothing_against_itself():
+    found = evaluate_policy(plain(np.random.default_rng(24)), LOGGING).estimates["snips"]
+    assert found.change == pytest.approx(0)
+    assert found.change_interval == pytest.approx((0, 0))
+
+
 def test_the_spread_of_estimates_is_what_the_standard_error_says():
     rng = np.random.default_rng(7)
     found = [evaluate_policy(of_customers(rng), WANTED).estimates for _ in range(400)]
@@ -321,5 +342,7 @@ def test_a_report_is_json_with_everything_that_was_found():
         "value": report.estimates["dr"].value,
         "standard_error": report.estimates["dr"].standard_error,
         "interval": list(report.estimates["dr"].interval),
+        "change": report.estimates["dr"].change,
+        "change_interval": list(report.estimates["dr"].change_interval),
     }
     assert APPEAL.min() < told["estimates"]["dr"]["value"] < APPEAL.max()

@@ -53,7 +53,7 @@ class LoggedChoices:
         is_probability = (self.propensities > 0) & (self.propensities <= 1)
         _refuse("propensities", self.propensities, ~is_probability, "probabilities lie in (0, 1]")
         if self.features is not None:
-            wrong = ~np.isfinite(self.features).all(axis=1)
+            wrong = np.asarray(~np.isfinite(self.features).all(axis=1))
             _refuse("features", self.features, wrong, "features are finite numbers")
 
     def __len__(self) -> int:
@@ -77,7 +77,8 @@ class LoggedChoices:
 
     def where(self, chosen: NDArray[np.bool_]) -> Self:
         """Return the rows that are marked."""
-        return replace(self, **{name: column[chosen] for name, column in self._columns().items()})
+        columns: dict[str, Any] = {name: column[chosen] for name, column in self._columns().items()}
+        return replace(self, **columns)
 
     def _columns(self) -> dict[str, NDArray[Any]]:
         named = {field.name: getattr(self, field.name) for field in fields(self)[1:]}
