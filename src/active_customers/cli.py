@@ -24,7 +24,7 @@ from active_customers import (
     rules_command,
     tune_command,
 )
-from active_customers.batch.choice_history import REWARDS, Asked, ChoiceReader
+from active_customers.batch.choice_history import REWARDS, Asked, read_choices
 from active_customers.batch.customer_export import CustomerExport
 from active_customers.batch.daily_refresh import Refresh, lines_about
 from active_customers.batch.feature_engineering import FeatureEngineering
@@ -32,7 +32,6 @@ from active_customers.batch.feature_sheet import FeatureSheet
 from active_customers.batch.published import published, row_as_json, table
 from active_customers.catalog.rule_file import as_yaml, read_rule_file
 from active_customers.config.settings import LoadedSettings, Settings, default_yaml, explain, load_settings, set_in
-from active_customers.core.attribution import TokenSigner
 from active_customers.core.clock import DAY, Clock, SystemClock, format_time
 from active_customers.core.errors import (
     ActiveCustomersError,
@@ -63,7 +62,6 @@ from active_customers.storage.archive import Archive
 from active_customers.storage.base import CatalogStore
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore
-from active_customers.storage.keys import load_keys
 from active_customers.storage.simulated_clock import SimulatedClock, clock_of
 from active_customers.terminal import progress, say
 from active_customers.warm_up import compile_kernels
@@ -568,12 +566,8 @@ def off_policy(
     off_policy_command.check(files, of_shop, out)
     sections = list(off_policy_command.from_files(files, how))
     if not files:
-        settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
-        off_policy_command.check_keys(directory.keys)
         asked = Asked(bandit, bandit_version, reward, off_policy_command.window(window_hours))
-        with closing(EmbeddedStore(directory.store, settings.storage).open()) as store:
-            reader = ChoiceReader(store, Archive(directory.archive), TokenSigner(load_keys(directory.keys)))
-            found = reader.read(asked, clock_of(directory).now())
+        found = read_choices(data_dir, asked, _loaded(config, data_dir).settings.storage)
         sections.append(off_policy_command.from_shop(found, asked, policy or [], how))
     for section in sections:
         for line in section.lines():

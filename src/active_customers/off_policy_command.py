@@ -12,7 +12,7 @@ import orjson
 
 from active_customers.batch.choice_history import Asked, ChoiceHistory
 from active_customers.core.clock import HOUR
-from active_customers.core.errors import InvalidValueError, NoDataError, meant
+from active_customers.core.errors import InvalidValueError, meant
 from active_customers.evaluation.logged_choices import Floats, LoggedChoices
 from active_customers.evaluation.off_policy import (
     Estimate,
@@ -143,12 +143,6 @@ def check(files: Sequence[Path], of_shop: Mapping[str, object], out: Path | None
     for flag, value in of_shop.items():
         if files and value:
             raise InvalidValueError(flag, value, "it is about the shop's own log: leave it out beside --open-bandit")
-
-
-def check_keys(file: Path) -> None:
-    """Refuse a data directory that never served: it has no choices, and reading must make no keys."""
-    if not file.exists():
-        raise NoDataError(f"{file.parent} has no keys, so that nothing was ever answered there: see --data-dir")
 
 
 def _rows(judged: Judged) -> Iterator[tuple[str, ...]]:

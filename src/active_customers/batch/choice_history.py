@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
@@ -20,6 +22,10 @@ from active_customers.core.identifiers import NO_NUMBER
 from active_customers.evaluation.logged_choices import LoggedChoices
 from active_customers.storage.archive import PART_REMEDY, Archive
 from active_customers.storage.base import Store
+from active_customers.storage.data_dir import DataDirectory
+from active_customers.storage.embedded import EmbeddedStore, StorageConfig
+from active_customers.storage.keys import load_keys
+from active_customers.storage.simulated_clock import clock_of
 
 REWARDS: Mapping[str, tuple[EventType, ...]] = {
     "click": (EventType.CLICK, EventType.EMAIL_CLICK, EventType.PUSH_CLICK),
@@ -63,6 +69,19 @@ class ChoiceHistory:
     n_passed_over: int
     n_unreadable: int
     n_unverified: int
+
+
+def read_choices(root: Path, asked: Asked, config: StorageConfig | None = None) -> ChoiceHistory:
+    """Return what a bandit of the shop in a data directory chose, beside a service or without one.
+
+    Raises `NoDataError` for a directory that never served, which is left as it is, and what `ChoiceReader.read` does.
+    """
+    directory = DataDirectory(root)
+    if not directory.keys.exists():
+        raise NoDataError(f"{root} has no keys, so that nothing was ever answered there: see --data-dir")
+    signer = TokenSigner(load_keys(directory.keys))
+    with closing(EmbeddedStore(directory.store, config or StorageConfig()).open()) as store:
+        return ChoiceReader(store, Archive(directory.archive), signer).read(asked, clock_of(directory).now())
 
 
 class ChoiceReader:
