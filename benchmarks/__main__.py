@@ -19,6 +19,7 @@ from benchmarks import (
     history,
     kernels,
     memory,
+    off_policy,
     open_loop,
     quality,
     rules,
@@ -51,6 +52,7 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
         "quality": quality.run,
         "context": context.run,
         "shelves": shelves.run,
+        "off_policy": off_policy.run,
         "soak": soak.run,
     }
 )

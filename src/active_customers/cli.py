@@ -21,9 +21,11 @@ from active_customers import (
     evaluate_command,
     experiments_command,
     explain_command,
+    off_policy_command,
     rules_command,
     tune_command,
 )
+from active_customers.batch.choice_history import REWARDS, Asked, read_choices
 from active_customers.batch.customer_export import CustomerExport
 from active_customers.batch.daily_refresh import Refresh, lines_about
 from active_customers.batch.feature_engineering import FeatureEngineering
@@ -517,6 +519,41 @@ def evaluate(
     for line in evaluate_command.lines(outcome):
         say(line)
     say(f"report: {out}")
+
+
+@app.command("off-policy")
+def off_policy(
+    open_bandit: Annotated[
+        list[Path] | None,
+        typer.Option(help="Parquet with logs of two policies; each is judged by the other's (repeatable)."),
+    ] = None,
+    bandit: Annotated[str | None, typer.Option(help="Bandit of the shop; needed where it has several.")] = None,
+    bandit_version: Annotated[int | None, typer.Option(help="The newest by default.")] = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(help="ARM, ARM=SHARE,ARM=SHARE or uniform (repeatable); each arm and uniform by default."),
+    ] = None,
+    reward: Annotated[str, typer.Option(help=f"What a choice is to bring about: {', '.join(REWARDS)}.")] = "click",
+    window_hours: Annotated[float, typer.Option(help="How long after the choice that counts.")] = 24,
+    max_weight: Annotated[float | None, typer.Option(help="Cut weights above this.")] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file of all that was found.")] = None,
+    data_dir: DataDir = DEFAULT_DATA,
+    config: ConfigFile = None,
+) -> None:
+    """Estimate what other policies would earn, from choices that a bandit made and logged."""
+    files, how = open_bandit or [], off_policy_command.cutting(max_weight)
+    of_shop = {"bandit": bandit, "bandit_version": bandit_version, "policy": policy}
+    off_policy_command.check(files, of_shop, out)
+    sections = list(off_policy_command.from_files(files, how))
+    if not files:
+        asked = Asked(bandit, bandit_version, reward, off_policy_command.window(window_hours))
+        found = read_choices(data_dir, asked, loaded(config, data_dir).settings.storage)
+        sections.append(off_policy_command.from_shop(found, asked, policy or [], how))
+    for section in sections:
+        for line in section.lines():
+            say(line)
+    if out:
+        off_policy_command.write(sections, out)
 
 
 @app.command("tune")

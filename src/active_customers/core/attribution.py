@@ -142,6 +142,10 @@ class TokenSigner:
         wanted = int.from_bytes(hashers.products[product], "big")
         return shown.products.index(wanted) if wanted in shown.products else None
 
+    def shows(self, shown: Attribution, product: int) -> bool:
+        """Tell whether a product was in the answer, whoever it was for."""
+        return int.from_bytes(self._keys[shown.key_id].products[product], "big") in shown.products
+
 
 class _Hashers:
     """What one key makes of customers, products and whole tokens; the key goes into each hash once, not every time."""
