@@ -1,0 +1,1 @@
+"""Tests of one strategy against another: what came of them, and what that proves."""
