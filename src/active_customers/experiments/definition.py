@@ -16,7 +16,7 @@ class Variant:
     weight: float
     strategy: str
     code: int = 0
-    """What stands for this variant in `recommendation_id`."""
+    """What stands for this variant in `recommendation_id`; 0 where nothing does: then no click is known to be its."""
 
 
 @dataclass(frozen=True, slots=True)
