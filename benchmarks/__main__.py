@@ -15,6 +15,7 @@ from active_customers.core.errors import ActiveCustomersError
 from benchmarks import (
     context,
     engine,
+    experiments,
     freshness,
     history,
     kernels,
@@ -50,6 +51,7 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
         "scale": scale.run,
         "quality": quality.run,
         "context": context.run,
+        "experiments": experiments.run,
         "shelves": shelves.run,
         "soak": soak.run,
     }

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from active_customers.experiments.estimators import Counted, Difference, difference
+from active_customers.experiments.estimators import Counted, Difference, difference, fixed_p
 from active_customers.experiments.sequential import always_valid_p, sequential_interval
 
 HOURS = 14 * 24
@@ -72,14 +72,17 @@ def hourly(rng: np.random.Generator, n_runs: int, customers: int, share: float =
 def false_alarms(moments: Moments, planned: int, level: float) -> float:
     """Return the share of runs without an effect in which any hourly look finds one."""
     runs, hours, _ = moments.n.shape
-    return float(
-        np.mean(
-            [
-                any(always_valid_p(moments.at(run, hour), planned) <= level for hour in range(hours))
-                for run in range(runs)
-            ]
-        )
-    )
+    looked = [
+        any(always_valid_p(moments.at(run, hour), planned) <= level for hour in range(hours)) for run in range(runs)
+    ]
+    return float(np.mean(looked))
+
+
+def fixed_false_alarms(moments: Moments, level: float) -> float:
+    """Return the same for whoever looks at fixed intervals every hour, from the second day on."""
+    runs, hours, _ = moments.n.shape
+    looked = [any(fixed_p(moments.at(run, hour)) <= level for hour in range(24, hours)) for run in range(runs)]
+    return float(np.mean(looked))
 
 
 def always_held(moments: Moments, planned: int, level: float) -> float:

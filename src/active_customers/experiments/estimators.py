@@ -11,9 +11,9 @@ from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from active_customers.core.errors import NoDataError
+from active_customers.experiments.distributions import student_quantile, student_tails
 
 Values = NDArray[np.float64]
 
@@ -195,13 +195,13 @@ def _difference(effect: float, pair: tuple[Figure, Figure], scales: tuple[float,
 
 def fixed_interval(found: Difference, level: float) -> Interval:
     """Return the interval that holds the truth but for a share `level` of experiments, if it is looked at once."""
-    reach = float(stats.t.ppf(1 - level / 2, found.freedom)) * found.error
+    reach = student_quantile(found.freedom, 1 - level / 2) * found.error
     return Interval(found.effect - reach, found.effect + reach)
 
 
 def fixed_p(found: Difference) -> float:
     """Return the two-sided p-value, if it is looked at once; 1 while nothing varies."""
-    return float(2 * stats.t.sf(abs(found.effect) / found.error, found.freedom)) if found.variance > 0 else 1.0
+    return student_tails(found.freedom, found.effect / found.error) if found.variance > 0 else 1.0
 
 
 def holm(ps: Sequence[float]) -> list[float]:

@@ -62,7 +62,7 @@ AND TRY_CAST({_METADATA.format("version")} AS BIGINT) = $4
 """  # noqa: S608 - constants
 _ACTS = """
 CREATE TEMP TABLE acts AS
-SELECT place, event_type, product, quantity, price, order_id, currency, time >= since AS is_after,
+SELECT place, variant, event_type, product, quantity, price, order_id, currency, time >= since AS is_after,
        CASE WHEN event_type IN ({clicks}, {impression}) THEN json_extract_string(details, '$.recommendation_id') END
            AS token
 FROM read_parquet($1, hive_partitioning = false) archived JOIN people ON people.number = archived.customer
@@ -116,8 +116,8 @@ FROM acts WHERE is_after
 _SHOWN = """
 SELECT place, count(DISTINCT token) AS answers, count(*) FILTER (event_type IN ({clicks})) AS clicks,
        count(*) FILTER (event_type = {impression}) AS impressions
-FROM acts JOIN tokens USING (token) JOIN variants USING (place)
-WHERE is_after AND tokens.variant = variants.variant AND (event_type = {impression} OR list_contains(shown, product))
+FROM acts JOIN tokens USING (token)
+WHERE is_after AND tokens.variant = acts.variant AND (event_type = {impression} OR list_contains(shown, product))
 GROUP BY place
 """.format_map(_NUMBERS)
 
@@ -216,6 +216,7 @@ def _gather(
     table = {
         "number": np.r_[assignments.customer, numbers[is_ours]],
         "place": everybody,
+        "variant": assignments.variant[everybody].astype(np.int32),
         "since": assignments.since[everybody],
     }
     connection.register("people", table)
@@ -239,9 +240,10 @@ class _Counting:
         currency = self._currency()
         self._register_costs(source.costs)
         self._connection.execute(_LINES, [currency or ""])
-        n_impressions, left_out = self._read_tokens(experiment, source.signer)
+        left_out = read_tokens(self._connection, experiment, source.signer)
         columns = {**self._columns(_COUNTS), **self._columns(_MONEY), **self._columns(_SHOWN)}
-        if not n_impressions:
+        has_impressions = bool(columns["impressions"].any())
+        if not has_impressions:
             columns["answers"] = np.ones(len(self._assignments))
         left_out |= self._one_row(_LEFT_OUT, [currency or ""])
         return Outcomes(
@@ -249,7 +251,7 @@ class _Counting:
             {name: columns[name] for name in FIGURES},
             self._now,
             currency=currency,
-            has_impressions=n_impressions > 0,
+            has_impressions=has_impressions,
             has_costs=source.costs is not None and bool(np.isfinite(source.costs).any()),
             left_out=left_out,
         )
@@ -263,18 +265,6 @@ class _Counting:
     def _register_costs(self, costs: NDArray[np.float64] | None) -> None:
         known = np.empty(0) if costs is None else costs
         self._connection.register("costs", {"product": np.arange(len(known), dtype=np.uint32), "cost": known})
-
-    def _read_tokens(self, experiment: Experiment, signer: TokenSigner) -> tuple[int, dict[str, int]]:
-        """Make the tables of tokens and variants; return how many impressions count, and what does not."""
-        self._connection.register(
-            "variants",
-            {"place": np.arange(len(self._assignments)), "variant": self._assignments.variant.astype(np.int32)},
-        )
-        left_out = read_tokens(self._connection, experiment, signer)
-        [(n_impressions,)] = self._connection.execute(
-            f"SELECT coalesce(sum(impressions), 0) FROM ({_SHOWN})"  # noqa: S608 - constants
-        ).fetchall()
-        return int(n_impressions), left_out
 
     def _columns(self, query: str) -> dict[str, NDArray[np.float64]]:
         """Return the columns of a query that has `place`, with 0 for customers whom it does not name."""

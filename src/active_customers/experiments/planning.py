@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from active_customers.core.errors import InvalidValueError
 from active_customers.experiments.estimators import Interval, mean_of, ratio_of
@@ -88,13 +88,13 @@ class Design:
     @property
     def errors_needed(self) -> float:
         """How many standard errors an effect must have."""
-        return self.reach + float(stats.norm.ppf(self.power))
+        return self.reach + NormalDist().inv_cdf(self.power)
 
     @property
     def reach(self) -> float:
         """How many standard errors the interval reaches to each side at the planned end."""
         level = self.level / self.n_comparisons
-        return width_factor(1.0, level) if self.sequential else float(stats.norm.ppf(1 - level / 2))
+        return width_factor(1.0, level) if self.sequential else NormalDist().inv_cdf(1 - level / 2)
 
     @property
     def variance_factor(self) -> float:

@@ -11,10 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-from scipy.special import gammaln
-from scipy.stats import chisquare
-
+from active_customers.experiments.distributions import chi_square_tail
 from active_customers.experiments.estimators import Difference, Interval
 
 TUNED_AT = 0.05
@@ -59,7 +56,10 @@ def ratio_p(counts: Sequence[int], shares: Sequence[float]) -> float:
     (1.0, True)
     """
     total = sum(counts)
-    return float(chisquare(counts, [share * total for share in shares]).pvalue) if total else 1.0
+    if not total:
+        return 1.0
+    away = sum((count - share * total) ** 2 / (share * total) for count, share in zip(counts, shares, strict=True))
+    return chi_square_tail(len(counts) - 1, away)
 
 
 def ratio_always_valid_p(counts: Sequence[int], shares: Sequence[float]) -> float:
@@ -68,8 +68,8 @@ def ratio_always_valid_p(counts: Sequence[int], shares: Sequence[float]) -> floa
     >>> ratio_always_valid_p([5_000, 5_000], [0.5, 0.5]), ratio_always_valid_p([10_400, 9_600], [0.5, 0.5]) < 0.001
     (1.0, True)
     """
-    seen, meant = np.asarray(counts, float), np.asarray(shares, float)
-    belief = _PRIOR_CUSTOMERS * meant
-    evidence = gammaln(belief.sum()) - gammaln(belief).sum() + gammaln(belief + seen).sum()
-    evidence -= gammaln(belief.sum() + seen.sum()) + seen @ np.log(meant)
-    return math.exp(min(-float(evidence), 0.0))
+    evidence = math.lgamma(_PRIOR_CUSTOMERS) - math.lgamma(_PRIOR_CUSTOMERS + sum(counts))
+    for count, share in zip(counts, shares, strict=True):
+        belief = _PRIOR_CUSTOMERS * share
+        evidence += math.lgamma(belief + count) - math.lgamma(belief) - count * math.log(share)
+    return math.exp(min(-evidence, 0.0))

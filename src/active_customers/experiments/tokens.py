@@ -18,8 +18,8 @@ SELECT DISTINCT token, CASE WHEN event_type <> $1 THEN product END AS product FR
 WHERE is_after AND token IS NOT NULL ORDER BY token
 """
 _OF_OTHERS = """
-SELECT count(*) FROM acts JOIN tokens USING (token) JOIN variants USING (place)
-WHERE is_after AND tokens.variant >= 0 AND tokens.variant <> variants.variant
+SELECT count(*) FROM acts JOIN tokens USING (token)
+WHERE is_after AND tokens.variant >= 0 AND tokens.variant <> acts.variant
 """
 _SCHEMA = pa.schema(
     [pa.field("token", pa.string()), pa.field("variant", pa.int32()), pa.field("shown", pa.list_(pa.uint32()))]
@@ -43,7 +43,8 @@ def read_tokens(connection: duckdb.DuckDBPyConnection, experiment: Experiment, s
         columns["token"].append(token)
         columns["variant"].append(_variant(said, places))
         columns["shown"].append([product for _, product in rows if product is not None and signer.shows(said, product)])
-    connection.register("tokens", pa.table(columns, schema=_SCHEMA))
+    connection.register("read", pa.table(columns, schema=_SCHEMA))
+    connection.execute("CREATE TEMP TABLE tokens AS FROM read")  # a table of known size is joined in the right order
     [(n_others,)] = connection.execute(_OF_OTHERS).fetchall()
     return {"n_forged_tokens": n_forged, "n_of_other_variants": int(n_others)}
 
