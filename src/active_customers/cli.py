@@ -16,7 +16,14 @@ import orjson
 import pyarrow as pa
 import typer
 
-from active_customers import __version__, evaluate_command, explain_command, rules_command, tune_command
+from active_customers import (
+    __version__,
+    evaluate_command,
+    experiment_command,
+    explain_command,
+    rules_command,
+    tune_command,
+)
 from active_customers.batch.customer_export import CustomerExport
 from active_customers.batch.daily_refresh import Refresh, lines_about
 from active_customers.batch.feature_engineering import FeatureEngineering
@@ -37,6 +44,8 @@ from active_customers.evaluation.contestants import LINES
 from active_customers.evaluation.protocols import PROTOCOLS
 from active_customers.evaluation.simulator import SimulatorConfig, simulate
 from active_customers.evaluation.tuning import MEASURES, TuningRequest, tune
+from active_customers.experiments.planning import Design, Usual
+from active_customers.experiments.report_text import lines_of
 from active_customers.importing.download import Downloads
 from active_customers.importing.events import EventStore, check_events, import_events
 from active_customers.importing.preset import DEFAULT
@@ -591,6 +600,45 @@ def config_command(
     width = max(len(f"{key}: {value}") for key, value, _ in rows)
     for key, value, origin in rows:
         say(f"{f'{key}: {value}'.ljust(width)}  # {origin}")
+
+
+@app.command("experiment-plan")
+def experiment_plan(
+    usual: Annotated[
+        float, typer.Option(help="The figure as it is: a share such as 0.03, or a mean with --deviation.")
+    ],
+    daily: Annotated[float, typer.Option(help="New customers a day, of variant and control together.")],
+    effect: Annotated[float, typer.Option(help="The least relative effect that matters.")] = 0.05,
+    deviation: Annotated[float | None, typer.Option(help="Standard deviation from customer to customer.")] = None,
+    told_before: Annotated[float, typer.Option(help="Correlation of customers' figures with their past.")] = 0.0,
+    share: Annotated[float, typer.Option(help="The variant's share of these customers.")] = 0.5,
+    variants: Annotated[int, typer.Option(help="Variants that are compared with the control.")] = 1,
+    power: Annotated[float, typer.Option(help="The share of such tests that are to find the effect.")] = 0.8,
+    once: Annotated[bool, typer.Option("--once", help="Look at the end only.")] = False,
+) -> None:
+    """Say how many customers and days a test needs before it starts."""
+    figure = Usual.of_share(usual, told_before) if deviation is None else Usual(usual, deviation, told_before)
+    design = Design(share, power, n_comparisons=variants, sequential=not once)
+    for line in experiment_command.plan(figure, effect, daily, design):
+        say(line)
+
+
+@app.command("experiment-results")
+def experiment_results(
+    file: Annotated[Path, typer.Argument(help="YAML: name, version, control, variants, starts.")],
+    data_dir: DataDir = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")] = False,
+) -> None:
+    """Say what a test proves so far; look as often as you like."""
+    settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
+    with _opened(directory, settings) as opened:
+        report = experiment_command.results(file, opened, directory, settings)
+    if as_json:
+        say(orjson.dumps(report.as_dict(), option=orjson.OPT_INDENT_2).decode())
+        return
+    for line in lines_of(report):
+        say(line)
 
 
 @app.command("compile", hidden=True)
