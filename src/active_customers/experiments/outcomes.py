@@ -155,7 +155,8 @@ class Outcomes:
 
     def of_variant(self, name: str, place: int) -> NDArray[np.float64]:
         """Return a column's values for the customers of one variant."""
-        return self.columns[name][self.assignments.variant == place]
+        values: NDArray[np.float64] = self.columns[name][self.assignments.variant == place]
+        return values
 
 
 def read_outcomes(experiment: Experiment, source: Source, config: OutcomesConfig, now: int) -> Outcomes:
@@ -195,7 +196,7 @@ def _opened(config: OutcomesConfig, scratch: Path) -> Iterator[duckdb.DuckDBPyCo
 
 def _exposures(connection: duckdb.DuckDBPyConnection, experiment: Experiment, files: Sequence[str]) -> Exposures:
     if not files:
-        return Exposures(*(np.empty(0, kind) for kind in (np.uint32, np.int64, np.int64, np.int16)))
+        return Exposures(np.empty(0, np.uint32), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int16))
     asked = [files, list(experiment.names), experiment.name, experiment.version]
     found = connection.execute(_EXPOSURES, asked).fetchnumpy()
     return Exposures(**{name: np.asarray(found[name]) for name in Exposures._fields})
