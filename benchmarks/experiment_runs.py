@@ -33,9 +33,7 @@ class Moments(NamedTuple):
         n = self.n[run, hour]
         mean = self.total[run, hour] / np.maximum(n, 1)
         spread = self.squares[run, hour] / np.maximum(n, 1) - mean**2
-        control, treatment = (
-            Counted(*map(float, each[:2]), int(each[2])) for each in zip(mean, spread, n, strict=True)
-        )
+        control, treatment = (Counted(float(mean[arm]), float(spread[arm]), int(n[arm])) for arm in (0, 1))
         return difference(treatment, control)
 
 

@@ -44,8 +44,8 @@ def results(path: Path, opened: OpenStore, directory: DataDirectory, settings: S
 
 def costs_of(catalogue: CatalogStore) -> NDArray[np.float64] | None:
     """Return what the shop pays by product number, nan where it does not say; None where it says nothing at all."""
-    said = {number: product.attributes.get(COST) for number, product in catalogue.products()}
-    known = {number: float(cost) for number, cost in said.items() if type(cost) in {int, float}}
+    said = ((number, product.attributes.get(COST)) for number, product in catalogue.products())
+    known = {number: float(cost) for number, cost in said if isinstance(cost, int | float)}
     if not known:
         return None
     costs = np.full(max(known) + 1, np.nan)
