@@ -112,6 +112,8 @@ def test_what_has_not_happened_yet_is_not_counted(log):
     log.add(1, BUY, 30, price=1.0)
     assert column(log, "bought", now=START + DAY) == {1: 0}
     assert column(log, "carted", now=START + DAY) == {1: 1}
+    log.expose(2, "usual", 30)
+    assert column(log, "carted", now=START + DAY) == {1: 1}
 
 
 def test_carts_orders_and_unsubscribes_count_customers_not_acts(log):
@@ -151,10 +153,19 @@ def test_more_than_was_bought_is_not_given_back(log):
     log.expose(1, "usual")
     log.add(1, BUY, price=5.0, order_id="a")
     log.add(1, REFUND, 2, quantity=9, order_id="a")
-    log.add(1, REFUND, 2, quantity=9)
+    assert column(log, "revenue") == {1: 0}
+
+
+def test_refunds_that_name_no_known_order_change_nothing_and_are_counted(log):
+    log.expose(1, "usual")
+    log.add(1, BUY, -1, price=3.0, order_id="before")
+    log.add(1, BUY, price=5.0, order_id="a")
+    log.add(1, REFUND, 2)
+    log.add(1, REFUND, 2, order_id="other")
+    log.add(1, REFUND, 2, order_id="before")
     outcomes = log.outcomes()
-    assert outcomes.columns["revenue"].tolist() == [0]
-    assert outcomes.left_out["n_refunds_without_order"] == 1
+    assert outcomes.columns["revenue"].tolist() == [5]
+    assert outcomes.left_out["n_refunds_unmatched"] == 2
 
 
 def test_other_currencies_and_purchases_without_a_price_are_left_out_and_counted(log):

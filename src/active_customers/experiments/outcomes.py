@@ -58,7 +58,7 @@ SELECT customer, time, CAST(position AS BIGINT) AS position,
        CAST(coalesce(list_position($2, {_METADATA.format("variant")}), 0) - 1 AS SMALLINT) AS variant
 FROM read_parquet($1, hive_partitioning = false)
 WHERE event_type = {_NUMBERS["exposure"]} AND {_METADATA.format("experiment")} = $3
-AND TRY_CAST({_METADATA.format("version")} AS BIGINT) = $4
+AND TRY_CAST({_METADATA.format("version")} AS BIGINT) = $4 AND time <= $5
 """  # noqa: S608 - constants
 _ACTS = """
 CREATE TEMP TABLE acts AS
@@ -110,7 +110,10 @@ FROM lines GROUP BY place
 _LEFT_OUT = """
 SELECT count(*) FILTER (event_type = {purchase} AND coalesce(currency, $1) <> $1) AS n_other_currency,
        count(*) FILTER (event_type = {purchase} AND price IS NULL) AS n_without_price,
-       count(*) FILTER (event_type = {refund} AND order_id IS NULL) AS n_refunds_without_order
+       count(*) FILTER (event_type = {refund} AND NOT EXISTS (
+           FROM acts bought WHERE bought.event_type = {purchase} AND bought.place = acts.place
+           AND bought.order_id = acts.order_id
+       )) AS n_refunds_unmatched
 FROM acts WHERE is_after
 """.format_map(_NUMBERS)
 _SHOWN = """
@@ -170,7 +173,7 @@ def read_outcomes(experiment: Experiment, source: Source, config: OutcomesConfig
         check_part(part.path, (*_COLUMNS, "details"))
     try:
         with _opened(config, source.scratch) as connection:
-            exposures = _exposures(connection, experiment, files)
+            exposures = _exposures(connection, experiment, files, now)
             assignments = assign(experiment, exposures, source.people)
             if not len(assignments):
                 return Outcomes(assignments, {name: np.empty(0) for name in FIGURES}, now)
@@ -194,10 +197,12 @@ def _opened(config: OutcomesConfig, scratch: Path) -> Iterator[duckdb.DuckDBPyCo
         yield connection
 
 
-def _exposures(connection: duckdb.DuckDBPyConnection, experiment: Experiment, files: Sequence[str]) -> Exposures:
+def _exposures(
+    connection: duckdb.DuckDBPyConnection, experiment: Experiment, files: Sequence[str], now: int
+) -> Exposures:
     if not files:
         return Exposures(np.empty(0, np.uint32), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int16))
-    asked = [files, list(experiment.names), experiment.name, experiment.version]
+    asked = [files, list(experiment.names), experiment.name, experiment.version, now]
     found = connection.execute(_EXPOSURES, asked).fetchnumpy()
     return Exposures(**{name: np.asarray(found[name]) for name in Exposures._fields})
 

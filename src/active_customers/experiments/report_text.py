@@ -18,7 +18,7 @@ _LEFT_OUT = {
     "n_of_other_variants": "acts on answers of another variant",
     "n_other_currency": "purchases in another currency",
     "n_without_price": "purchases without a price",
-    "n_refunds_without_order": "refunds that name no order",
+    "n_refunds_unmatched": "refunds of no order that is known here",
 }
 
 
@@ -60,6 +60,8 @@ def _figure(measure: str, value: float) -> str:
 
 
 def _range(interval: Interval) -> str:
+    if interval.low == interval.high:  # nothing varies, so nothing is known of how much it would
+        return "not known"
     return f"{interval.low:+.1%} to {interval.high:+.1%}"
 
 
