@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def results(path: Path, opened: OpenStore, directory: DataDirectory, settings: S
         Archive(directory.archive),
         People(opened.writer.joined(), opened.writer.passed_over()),
         TokenSigner(load_keys(directory.keys)),
-        directory.root / ".experiment-scratch",
+        directory.root / f".experiment-{os.getpid()}",
         costs_of(opened.store.catalog),
     )
     outcomes = read_outcomes(experiment, source, settings.experiment_outcomes, opened.clock.now())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from active_customers.core.clock import format_time
+from active_customers.core.clock import SECOND, format_time
 from active_customers.experiments.estimators import Interval
 from active_customers.experiments.experiment_report import BETTER, UNKNOWN, WORSE, Effect, ExperimentReport
 from active_customers.experiments.measures import MEASURES
@@ -24,7 +24,7 @@ _LEFT_OUT = {
 
 def lines_of(report: ExperimentReport) -> Iterator[str]:
     """Yield the lines of a report."""
-    yield f"{report.experiment}, version {report.version}, until {format_time(report.as_of)}"
+    yield f"{report.experiment}, version {report.version}, until {format_time(report.as_of // SECOND * SECOND)}"
     yield f"customers: {', '.join(f'{name} {count:,}' for name, count in report.customers.items())}"
     yield report.sample_ratio.sentence
     yield from (f"{name}: STOP, {_harm(report, name)}" for name in report.should_stop)
