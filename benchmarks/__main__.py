@@ -15,6 +15,7 @@ from active_customers.core.errors import ActiveCustomersError
 from benchmarks import (
     context,
     engine,
+    experiments,
     freshness,
     history,
     kernels,
@@ -51,6 +52,7 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
         "scale": scale.run,
         "quality": quality.run,
         "context": context.run,
+        "experiments": experiments.run,
         "shelves": shelves.run,
         "off_policy": off_policy.run,
         "soak": soak.run,

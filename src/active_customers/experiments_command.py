@@ -7,15 +7,21 @@ from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
+import orjson
 import typer
 import yaml
 
+from active_customers.batch.experiment_results import ExperimentResults
 from active_customers.command_options import DEFAULT_DATA, ConfigFile, DataDir, DryRun, loaded, opened_directory
+from active_customers.config.settings import Settings
 from active_customers.core.clock import Clock
 from active_customers.core.errors import InvalidValueError
 from active_customers.experiments.experiment_schema import ExperimentIn
+from active_customers.experiments.planning import Design, Usual, detectable_effect, duration
+from active_customers.experiments.report_text import aligned, lines_of
 from active_customers.experiments.strategy_schema import StrategyIn
 from active_customers.realtime.experiment_changes import ExperimentChanges, Saved
+from active_customers.serving.experiment_guard import looked_at
 from active_customers.serving.writer_socket import OpenStore
 from active_customers.storage.base import Change, NamedRecords
 from active_customers.storage.data_dir import DataDirectory
@@ -24,7 +30,7 @@ from active_customers.storage.memory import MemoryNamed
 from active_customers.storage.simulated_clock import clock_of
 from active_customers.terminal import say
 
-app = typer.Typer(help="Store, show or stop strategies and experiments.", no_args_is_help=True)
+app = typer.Typer(help="Plan experiments, store them, stop them, and see what they prove.", no_args_is_help=True)
 
 _File = Annotated[Path, typer.Argument(help="YAML: `strategies:` and `experiments:`, each a list.")]
 _Name = Annotated[str, typer.Argument(help="What the experiment is called.")]
@@ -65,7 +71,7 @@ def list_all(data_dir: DataDir = DEFAULT_DATA, config: ConfigFile = None) -> Non
     with closing(EmbeddedStore(directory.store, settings.storage).open()) as store:
         changes = _on_copies(store, clock_of(directory))
         rows = [_row(record) for record in changes.experiments()["experiments"]]
-    for line in _aligned([("experiment", "version", "status", "starts", "ends", "share", "layer", "variants"), *rows]):
+    for line in aligned([("experiment", "version", "status", "starts", "ends", "share", "layer", "variants"), *rows]):
         say(line)
 
 
@@ -80,6 +86,76 @@ def stop(
     settings, directory = loaded(config, data_dir).settings, DataDirectory(data_dir)
     with opened_directory(directory, settings) as opened:
         say(f"{_changes(opened).stop(name, because)['name']}  stopped")
+
+
+@app.command("plan")
+def plan(
+    usual: Annotated[
+        float, typer.Option(help="The figure as it is: a share such as 0.03, or a mean with --deviation.")
+    ],
+    daily: Annotated[float, typer.Option(help="New customers a day, of variant and control together.")],
+    effect: Annotated[float, typer.Option(help="The least relative effect that matters.")] = 0.05,
+    deviation: Annotated[float | None, typer.Option(help="Standard deviation from customer to customer.")] = None,
+    told_before: Annotated[float, typer.Option(help="Correlation of customers' figures with their past.")] = 0.0,
+    share: Annotated[float, typer.Option(help="The variant's share of these customers.")] = 0.5,
+    variants: Annotated[int, typer.Option(help="Variants that are compared with the control.")] = 1,
+    power: Annotated[float, typer.Option(help="The share of such tests that are to find the effect.")] = 0.8,
+    once: Annotated[bool, typer.Option("--once", help="Look at the end only.")] = False,
+) -> None:
+    """Say how many customers and days an experiment needs before it starts."""
+    figure = Usual.of_share(usual, told_before) if deviation is None else Usual(usual, deviation, told_before)
+    design = Design(share, power, n_comparisons=variants, sequential=not once)
+    for line in _planned(figure, effect, daily, design):
+        say(line)
+
+
+@app.command("results")
+def results(
+    name: _Name,
+    data_dir: DataDir = DEFAULT_DATA,
+    config: ConfigFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")] = False,
+) -> None:
+    """Say what an experiment proves so far; look as often as you like."""
+    settings, directory = loaded(config, data_dir).settings, DataDirectory(data_dir)
+    with opened_directory(directory, settings) as opened:
+        experiment = _changes(opened).tested(name)
+        report = _results(opened, directory, settings).of(experiment, opened.clock.now())
+    if as_json:
+        say(orjson.dumps(report.as_dict(), option=orjson.OPT_INDENT_2).decode())
+        return
+    for line in lines_of(report):
+        say(line)
+
+
+@app.command("guard")
+def guard(data_dir: DataDir = DEFAULT_DATA, config: ConfigFile = None) -> None:
+    """Look at every running experiment, and stop those that do harm; a service does so by itself."""
+    settings, directory = loaded(config, data_dir).settings, DataDirectory(data_dir)
+    with opened_directory(directory, settings) as opened:
+        looked = list(looked_at(opened, _results(opened, directory, settings)))
+    for report, because in looked:
+        say(f"{report.experiment}  {f'stopped: {because}' if because else 'goes on'}")
+    if not looked:
+        say("no experiment runs")
+
+
+def _results(opened: OpenStore, directory: DataDirectory, settings: Settings) -> ExperimentResults:
+    counting, reading = settings.experiment_outcomes, settings.experiment_analysis
+    return ExperimentResults(opened.store, directory, opened.writer.archive_log, counting, reading)
+
+
+def _planned(usual: Usual, effect: float, daily_customers: float, design: Design) -> Iterator[str]:
+    """Yield how long a test takes, looked at once or at any time, and what other durations can find."""
+    found = duration(usual, effect, daily_customers, design)
+    how = "looked at any time" if design.sequential else "looked at once, at its end"
+    yield f"{found.customers:,} customers of variant and control together, {found.days:,} days, {how}"
+    low, high = found.interval
+    yield f"an effect of {effect:+.1%} will then be told as {low:+.1%} to {high:+.1%}"
+    yield f"for settings: experiment_analysis.planned_customers: {found.customers}"
+    for days in (7, 14, 28):
+        least = detectable_effect(usual, max(2, int(days * daily_customers)), design)
+        yield f"{days} days find an effect of {least:.1%}"
 
 
 def _changes(opened: OpenStore) -> ExperimentChanges:
@@ -168,9 +244,3 @@ def _row(record: dict[str, Any]) -> tuple[str, ...]:
 
 def _without(record: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
     return {field: value for field, value in record.items() if field not in fields}
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

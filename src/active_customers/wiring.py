@@ -10,6 +10,7 @@ from functools import partial
 from typing import Protocol
 
 from active_customers.batch.customer_export import CustomerExport
+from active_customers.batch.experiment_results import ExperimentResults
 from active_customers.batch.refresh_reports import RefreshWatch
 from active_customers.batch.schedule import Schedule
 from active_customers.catalog.products import Products
@@ -49,6 +50,7 @@ from active_customers.serving.append_server import AppendServer
 from active_customers.serving.clock_control import ClockControl
 from active_customers.serving.committer import Committer
 from active_customers.serving.eraser import Eraser
+from active_customers.serving.experiment_guard import Guard, GuardTask
 from active_customers.serving.health import Health
 from active_customers.serving.live_feed import LiveFeed
 from active_customers.serving.live_updater import LiveUpdater
@@ -60,6 +62,7 @@ from active_customers.serving.robot_counts import RobotCounts
 from active_customers.serving.updater import ModelFollower, Updater, Work
 from active_customers.serving.writer_socket import (
     WriterServer,
+    archive_log_remotely,
     change_products_remotely,
     change_records_remotely,
     erase_remotely,
@@ -96,6 +99,7 @@ class Owner:
     updater: Updater
     socket: WriterServer
     schedule: Schedule
+    guard: Guard
     lock: int
     live: LiveUpdater | None = None
     """The writer of the live index, where no other process is."""
@@ -109,6 +113,7 @@ class Owner:
     async def stop(self) -> None:
         """End a refresh that runs, drain what was accepted, then let go of the directory."""
         self.schedule.close()
+        self.guard.close()
         await self.socket.stop()
         await self.updater.stop()
         self.committer.stop()
@@ -171,6 +176,7 @@ class Services:
     products: Products
     rules: RuleChanges
     experiments: ExperimentChanges
+    experiment_results: ExperimentResults
     explainer: Explainer
     placements: Placements
     streams: Streams
@@ -208,18 +214,28 @@ def build(settings: Settings, directory: DataDirectory, clock: Clock | None = No
     live, learning = build_live(settings, directory, store)
     committer = Committer(store.events, clock, settings.committer)
     schedule, refreshing = _scheduled(settings, directory, store)
+    guard, guarding = _guarded(settings, directory, store)
     owner = Owner(
         store,
         committer,
         Updater(
-            [*_kept(settings, table), *works, *_upkeep(settings, (directory, store, writer)), *refreshing, *learning]
+            [
+                *_kept(settings, table),
+                *works,
+                *_upkeep(settings, (directory, store, writer)),
+                *refreshing,
+                *guarding,
+                *learning,
+            ]
         ),
         WriterServer(directory.socket, writer),
         schedule,
+        guard,
         lock,
         live,
     )
-    care = build_eraser(settings, directory, store, writer.erase), _export(directory, store)
+    results = _results(settings, directory, store, writer.archive_log)
+    care = build_eraser(settings, directory, store, writer.erase), _export(directory, store), results
     changing = Products(store.catalog, writer.change_products, clock), writer.change_records
     return _services(settings, answering, (committer, owner), care, changing)
 
@@ -229,9 +245,10 @@ def build_owner(settings: Settings, directory: DataDirectory, beat: Work) -> Own
     lock, store, writer, table = _own(settings, directory)
     committer = AppendServer(directory.appends, store.events, writer.clock, settings.committer)
     schedule, refreshing = _scheduled(settings, directory, store)
+    guard, guarding = _guarded(settings, directory, store)
     upkeep = _upkeep(settings, (directory, store, writer))
-    updater = Updater([*_kept(settings, table), *upkeep, *refreshing, beat])
-    return Owner(store, committer, updater, WriterServer(directory.socket, writer), schedule, lock)
+    updater = Updater([*_kept(settings, table), *upkeep, *refreshing, *guarding, beat])
+    return Owner(store, committer, updater, WriterServer(directory.socket, writer), schedule, guard, lock)
 
 
 def build_updater(settings: Settings, directory: DataDirectory, beat: Work) -> Learner:
@@ -256,7 +273,12 @@ def build_worker(settings: Settings, directory: DataDirectory, beat: Work) -> Se
     answering, works = _answering(settings, directory, store, clock)
     link = AppendLink(directory.appends, settings.committer)
     reader = Reader(store, link, Updater([*works, beat]))
-    care = build_eraser(settings, directory, store, partial(erase_remotely, directory)), _export(directory, store)
+    results = _results(settings, directory, store, partial(archive_log_remotely, directory))
+    care = (
+        build_eraser(settings, directory, store, partial(erase_remotely, directory)),
+        _export(directory, store),
+        results,
+    )
     products = Products(store.catalog, partial(change_products_remotely, directory), clock)
     changing = products, partial(change_records_remotely, directory)
     return _services(settings, answering, (link, reader), care, changing)
@@ -283,7 +305,14 @@ def _export(directory: DataDirectory, store: EmbeddedStore) -> CustomerExport:
     return CustomerExport(store, Archive(directory.archive))
 
 
-_Care = tuple[Eraser, CustomerExport]
+def _results(
+    settings: Settings, directory: DataDirectory, store: EmbeddedStore, archive_log: Callable[[], None]
+) -> ExperimentResults:
+    counting, reading = settings.experiment_outcomes, settings.experiment_analysis
+    return ExperimentResults(store, directory, archive_log, counting, reading)
+
+
+_Care = tuple[Eraser, CustomerExport, ExperimentResults]
 _Answering = tuple[EmbeddedStore, Engine, AnswerEncoder, Counts, ShelfRoutes]
 
 
@@ -390,6 +419,19 @@ def _scheduled(settings: Settings, directory: DataDirectory, store: EmbeddedStor
     return schedule, [Work(work, settings.updater.poll_seconds) for work in works]
 
 
+def _guarded(settings: Settings, directory: DataDirectory, store: EmbeddedStore) -> tuple[Guard, list[Work]]:
+    """Return who looks whether running experiments do harm, and the work that this is."""
+    task = GuardTask(
+        data_dir=directory.root.resolve(),
+        storage=settings.storage,
+        counting=settings.experiment_outcomes,
+        reading=settings.experiment_analysis,
+    )
+    every, records = settings.experiments.guard_minutes, store.records["experiments"]
+    guard = Guard(task.command(), every, lambda: bool(records.all()))
+    return guard, [Work(guard.look, settings.updater.poll_seconds)] if every else []
+
+
 def _services(
     settings: Settings,
     answering: _Answering,
@@ -402,6 +444,7 @@ def _services(
     products, change_records = changing
     clock = products.clock
     access = Access(settings.access)
+    eraser, export, results = care
     engine.trials.exposures = Exposures(appender)
     hot = HotRoutes(access, clock, (engine, encoder), appender, counts)
     health, control = Health(store, engine, appender), ClockControl(clock, store.events)
@@ -421,11 +464,13 @@ def _services(
         health,
         parts,
         store,
-        *care,
+        eraser,
+        export,
         control,
         products,
         rules,
         experiments,
+        results,
         explainer,
         placements,
         streams,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from scipy.stats import chi2_contingency, chisquare
 
 from active_customers.core.event import Channel, Context
 from active_customers.core.session import H_BOUGHT, H_EVENTS, empty_state
-from active_customers.experiments.assignment import NOT_ASSIGNED, PLACES, Assignment, Experiment, Variant, unit
+from active_customers.experiments.assignment import NOT_ASSIGNED, PLACES, Assignment, unit
+from active_customers.experiments.definition import Experiment, Variant, code_of
 from active_customers.experiments.strategies import RankingWish, Strategy
 
 PAGE = Context.HOME, Channel.WEB
@@ -25,14 +27,16 @@ LEAST_P = 1e-4
 def experiment(name: str = "test", **fields: object) -> Experiment:
     given = {
         "version": 1,
-        "number": 1,
         "variants": (Variant("control", 50.0), Variant("treated", 50.0, "best")),
         "control": "control",
         "layer": "main",
         "places": tuple(range(PLACES)),
         "starts": 0,
     }
-    return Experiment(name, **{**given, **fields})
+    number = fields.pop("number", 1)
+    given |= fields
+    coded = [replace(variant, code=code_of(number, place)) for place, variant in enumerate(given["variants"])]
+    return Experiment(name, **{**given, "variants": tuple(coded)})
 
 
 def variants(assignment: Assignment, customers: list[str] = CUSTOMERS, page=PAGE) -> list[str | None]:

@@ -14,6 +14,8 @@ from active_customers.batch.daily_refresh import ModelConfigs, RefreshConfig
 from active_customers.core.config import Config, StringList
 from active_customers.core.consent import ConsentConfig
 from active_customers.core.errors import SettingsError
+from active_customers.experiments.analysis import AnalysisConfig
+from active_customers.experiments.outcomes import OutcomesConfig
 from active_customers.importing.request import ImportConfig
 from active_customers.realtime.access import AccessConfig
 from active_customers.realtime.context_engine import ShopConfig
@@ -82,6 +84,8 @@ class Settings(Config):
     consent: ConsentConfig = ConsentConfig()
     robots: RobotConfig = RobotConfig()
     imports: ImportConfig = ImportConfig()
+    experiment_outcomes: OutcomesConfig = OutcomesConfig()
+    experiment_analysis: AnalysisConfig = AnalysisConfig()
     refresh: RefreshConfig = RefreshConfig()
     models: ModelConfigs = ModelConfigs()
 

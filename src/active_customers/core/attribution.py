@@ -134,6 +134,10 @@ class TokenSigner:
         is_ours = signed[0] == kind and hmac.compare_digest(mac, hashers.mac(_after_length(signed) + bound))
         return signed[2:] if is_ours else None
 
+    def shows(self, shown: Attribution, product: int) -> bool:
+        """Tell whether a product stood in the answer, whoever it was for."""
+        return int.from_bytes(self._keys[shown.key_id].products[product], "big") in shown.products
+
     def position(self, shown: Attribution, customer_id: str, product: int) -> int | None:
         """Return where a product stood in the answer, or None when it was not shown to this customer."""
         hashers = self._keys[shown.key_id]
@@ -141,10 +145,6 @@ class TokenSigner:
             return None
         wanted = int.from_bytes(hashers.products[product], "big")
         return shown.products.index(wanted) if wanted in shown.products else None
-
-    def shows(self, shown: Attribution, product: int) -> bool:
-        """Tell whether a product was in the answer, whoever it was for."""
-        return int.from_bytes(self._keys[shown.key_id].products[product], "big") in shown.products
 
 
 class _Hashers:

@@ -11,75 +11,22 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import accumulate, product
 from typing import NamedTuple
 
 from active_customers.core.event import Channel, Context
-from active_customers.core.session import H_BOUGHT, H_EVENTS, State
+from active_customers.core.session import State
+from active_customers.experiments.definition import Experiment
 from active_customers.experiments.strategies import DEFAULT, Strategy, joined
 
 PLACES = 10_000
 """Places of a layer: a hundredth of a percent of the customers each."""
-MAX_VARIANTS = 8
-"""Of one experiment: what the lower bits of a variant's code can tell apart."""
 _HOLDOUT = "holdout"
 
 
-class Variant(NamedTuple):
-    """One arm of an experiment: `weight` is its share of the customers, in percent."""
-
-    name: str
-    weight: float
-    strategy: str = DEFAULT
-
-
-@dataclass(frozen=True, slots=True)
-class Experiment:
-    """An experiment of one version: what is compared, on whom, where and when.
-
-    `places` are those of its layer that it has. Times are microseconds; it runs from `starts` until before `ends`.
-    Without contexts or channels it counts in all. Customers take part from `min_acts` acts and `min_purchases` products
-    bought on. `testers` get a variant by id and do not count. `number` is that of the version among all experiments'.
-    """
-
-    name: str
-    version: int
-    number: int
-    variants: tuple[Variant, ...]
-    control: str
-    layer: str
-    places: tuple[int, ...]
-    starts: int
-    ends: int | None = None
-    contexts: frozenset[Context] = frozenset()
-    channels: frozenset[Channel] = frozenset()
-    min_acts: int = 0
-    min_purchases: int = 0
-    testers: Mapping[str, str] = field(default_factory=dict)
-
-    def is_running(self, now: int) -> bool:
-        """Tell whether it runs at a time."""
-        return self.starts <= now and (self.ends is None or now < self.ends)
-
-    def is_for(self, context: Context, channel: Channel) -> bool:
-        """Tell whether it counts on a page."""
-        return (not self.contexts or context in self.contexts) and (not self.channels or channel in self.channels)
-
-    def admits(self, state: State | None) -> bool:
-        """Tell whether a customer takes part, by their state. Who once does, does from then on."""
-        if state is None:
-            return not (self.min_acts or self.min_purchases)
-        return bool(state[H_EVENTS] >= self.min_acts and state[H_BOUGHT] >= self.min_purchases)
-
-    def code(self, variant: int) -> int:
-        """Return the number that stands for one of the variants (by its place) in a `recommendation_id`."""
-        return self.number * MAX_VARIANTS + variant
-
-
 class InVariant(NamedTuple):
-    """What one experiment makes of a customer. `code` is that of `Experiment.code`; testers do not count."""
+    """What one experiment makes of a customer. `code` is the variant's; testers do not count."""
 
     experiment: str
     version: int
@@ -137,8 +84,8 @@ class _Arms:
         self._bounds = list(accumulate(variant.weight for variant in experiment.variants))
         self.strategies = [strategies[variant.strategy] for variant in experiment.variants]
         self._variants = [
-            InVariant(experiment.name, experiment.version, variant.name, experiment.code(place))
-            for place, variant in enumerate(experiment.variants)
+            InVariant(experiment.name, experiment.version, variant.name, variant.code)
+            for variant in experiment.variants
         ]
         names = [variant.name for variant in experiment.variants]
         self.testers = {customer: names.index(variant) for customer, variant in experiment.testers.items()}

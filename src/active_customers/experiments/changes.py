@@ -9,7 +9,8 @@ from typing import Any
 
 from active_customers.core.clock import format_time
 from active_customers.core.errors import InvalidValueError
-from active_customers.experiments.assignment import MAX_VARIANTS, PLACES, Experiment
+from active_customers.experiments.assignment import PLACES
+from active_customers.experiments.definition import MAX_VARIANTS, Experiment
 from active_customers.experiments.experiment_schema import (
     MAX_EXPERIMENTS,
     WHOLE,
@@ -71,7 +72,7 @@ def saved(given: ExperimentIn, known: Known, now: int, at: str = "") -> dict[str
     if before is not None:
         old = experiment_of(dict(before))
         if old.starts > now or (old.is_running(now) and not _differs(given, before)):
-            version, number, places = old.version, old.number, old.places
+            version, number, places = old.version, int(before["number"]), old.places
             starts = starts if old.starts > now else old.starts
             _check_running(given, old, now, at)
         else:

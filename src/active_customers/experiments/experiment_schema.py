@@ -11,7 +11,7 @@ from active_customers.catalog.rule_schema import ChannelWord, ContextWord, Momen
 from active_customers.core.clock import format_time
 from active_customers.core.errors import InvalidValueError
 from active_customers.core.event import Channel, Context
-from active_customers.experiments.assignment import MAX_VARIANTS, Experiment, Variant
+from active_customers.experiments.definition import MAX_VARIANTS, Experiment, Variant, code_of
 from active_customers.experiments.strategies import DEFAULT
 from active_customers.experiments.strategy_schema import Description
 from active_customers.realtime.schemas import Id, first_error
@@ -125,8 +125,10 @@ def experiment_of(record: dict[str, Any]) -> Experiment:
     return Experiment(
         name=given.name or "",
         version=version,
-        number=number,
-        variants=tuple(Variant(name, each.weight, each.strategy) for name, each in given.variants.items()),
+        variants=tuple(
+            Variant(name, each.weight, each.strategy, code_of(number, place))
+            for place, (name, each) in enumerate(given.variants.items())
+        ),
         control=given.control,
         layer=given.layer,
         places=tuple(place for first, end in places for place in range(first, end)),

@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from active_customers.core.clock import Clock
 from active_customers.core.errors import InvalidValueError, UnknownExperimentError
 from active_customers.core.json_body import json_of
-from active_customers.experiments.assignment import PLACES, Experiment
+from active_customers.experiments.assignment import PLACES
 from active_customers.experiments.changes import Known, check_unused, saved, stopped
+from active_customers.experiments.definition import Experiment
 from active_customers.experiments.experiment_schema import WHOLE, ExperimentIn, experiment_of
 from active_customers.experiments.strategy_schema import MAX_STRATEGIES, StrategyIn
 from active_customers.storage.base import ChangeRecords, NamedRecords
@@ -86,6 +87,10 @@ class ExperimentChanges:
     def experiment(self, name: str) -> dict[str, Any]:
         """Return an experiment; raises `UnknownExperimentError`."""
         return self._shown(self._found("experiments", name))
+
+    def tested(self, name: str) -> Experiment:
+        """Return what is compared; raises `UnknownExperimentError`."""
+        return experiment_of(self._found("experiments", name))
 
     def put_experiment(self, name: str, body: bytes, *, dry_run: bool = False) -> dict[str, Any]:
         """Store an experiment (see `experiments.changes.saved`); raises `InvalidValueError` naming the field."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import threading
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
+from active_customers.batch.experiment_results import ExperimentResults
+from active_customers.core.errors import OverloadedError
 from active_customers.experiments.experiment_schema import ExperimentIn, VariantIn
 from active_customers.experiments.strategy_schema import StrategyIn
 from active_customers.realtime.access import Access, Scope
@@ -49,20 +52,49 @@ class ExperimentSet(BaseModel):
     experiments: list[ExperimentOut]
 
 
+class ExperimentProof(BaseModel):
+    """What an experiment proves at a time; docs/experiment_results.md says what each figure means."""
+
+    model_config = ConfigDict(extra="allow")
+
+    experiment: str
+    version: int
+    control: str
+    as_of: str
+    primary: str
+    """The figure that it is decided by."""
+    decisions: dict[str, str]
+    """By variant: better, worse, not yet known, or not to be trusted."""
+    should_stop: list[str]
+    """Variants that do harm."""
+    customers: dict[str, int]
+    sample_ratio: dict[str, Any]
+    effects: list[dict[str, Any]]
+    guardrails: list[dict[str, Any]]
+    left_out: dict[str, int]
+    """What was not counted, by why."""
+    lost_share: float
+    """Share of exposures that never reached the log."""
+
+
+_RETRY_SECONDS = 5
+
 EXPERIMENT_MODELS: tuple[type[BaseModel], ...] = (
     StrategyIn,
     StrategySet,
     ExperimentIn,
     ExperimentOut,
     ExperimentSet,
+    ExperimentProof,
     VariantIn,
     Saved,
 )
 
 
-def experiment_router(access: Access, changes: ExperimentChanges) -> APIRouter:
+def experiment_router(access: Access, changes: ExperimentChanges, results: ExperimentResults) -> APIRouter:
     """Return the routes that read and change strategies and experiments; all need the server scope."""
     router = APIRouter()
+    _add_results(router, access, changes, results)
     _add_strategies(router, access, changes)
     _add_reading(router, access, changes)
     _add_changing(router, access, changes)
@@ -94,6 +126,29 @@ def _add_strategies(router: APIRouter, access: Access, changes: ExperimentChange
         """Take a strategy away that no experiment answers by."""
         access.check(request.headers.raw, Scope.SERVER)
         return await changed(changes.delete_strategy, name)
+
+
+def _add_results(router: APIRouter, access: Access, changes: ExperimentChanges, results: ExperimentResults) -> None:
+    one_at_a_time = threading.Lock()
+
+    @router.get(
+        EXPERIMENTS + _NAME + "/results",
+        summary="What an experiment proves so far",
+        openapi_extra=answering(ExperimentProof, _UNKNOWN),
+    )
+    def proof(name: str, request: Request) -> Response:
+        """Return effects, intervals and decisions of an experiment; look as often as you like.
+
+        It takes seconds for each million events; one is made at a time, more are answered 503.
+        """
+        access.check(request.headers.raw, Scope.SERVER)
+        experiment = changes.tested(name)
+        if not one_at_a_time.acquire(blocking=False):
+            raise OverloadedError("results of an experiment are being made", _RETRY_SECONDS)
+        try:
+            return document(results.of(experiment, changes.clock.now()).as_dict())
+        finally:
+            one_at_a_time.release()
 
 
 def _add_reading(router: APIRouter, access: Access, changes: ExperimentChanges) -> None:

@@ -12,7 +12,8 @@ from active_customers.core.clock import Clock
 from active_customers.core.config import Config
 from active_customers.core.errors import InvalidValueError
 from active_customers.core.session import State
-from active_customers.experiments.assignment import NOT_ASSIGNED, Assigned, Assignment, Experiment
+from active_customers.experiments.assignment import NOT_ASSIGNED, Assigned, Assignment
+from active_customers.experiments.definition import Experiment
 from active_customers.experiments.experiment_schema import experiment_of
 from active_customers.experiments.strategies import DEFAULT, RulesWish, Strategy
 from active_customers.experiments.strategy_schema import StrategyIn
@@ -28,6 +29,8 @@ class ExperimentsConfig(Config):
 
     holdout_percent: Annotated[float, Field(ge=0, lt=100)] = 0.0
     """Percent of the customers who take part in no experiment, so that what all experiments came to can be seen."""
+    guard_minutes: Annotated[float, Field(ge=0)] = 60.0
+    """Pause between two looks at whether a running experiment does harm, which stops it; 0 leaves that to others."""
     poll_seconds: Annotated[float, Field(gt=0, le=60)] = 0.5
     """Pause between looks for changed strategies and experiments."""
 

@@ -40,8 +40,8 @@ class RefreshTask(Config):
 
 def main() -> None:
     """Refresh, say in a line what came of it, and end with a code that `batch.schedule` knows."""
-    threading.Thread(target=_leave_with_service, daemon=True).start()
-    _give_way()
+    threading.Thread(target=leave_with_service, daemon=True).start()
+    give_way()
     code, line = _outcome(RefreshTask.model_validate_json(sys.argv[1]))
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
@@ -65,7 +65,7 @@ def _outcome(task: RefreshTask) -> tuple[int, str]:
         return _FAILED, str(error)
 
 
-def _give_way() -> None:
+def give_way() -> None:
     """Let everybody else go first, and be the first to go when memory runs out; where the system allows it."""
     os.nice(19)
     if hasattr(os, "SCHED_IDLE"):
@@ -75,7 +75,7 @@ def _give_way() -> None:
         Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO)
 
 
-def _leave_with_service() -> None:
+def leave_with_service() -> None:
     """End this process when the service that started it is gone, however it ended."""
     select.select([_STANDARD_INPUT], [], [])
     os.kill(os.getpid(), signal.SIGTERM)

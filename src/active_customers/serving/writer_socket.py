@@ -298,6 +298,15 @@ def change_products_remotely(directory: DataDirectory, changes: Sequence[Product
         raise OverloadedError("the committer is being restarted") from error
 
 
+def archive_log_remotely(directory: DataDirectory) -> None:
+    """Have the running service that owns a directory move its log to the archive; raises as `erase_remotely` does."""
+    try:
+        with closing(RemoteWriter.connect(directory.socket)) as remote:
+            remote.archive_log()
+    except OSError as error:
+        raise OverloadedError("the committer is being restarted") from error
+
+
 def change_records_remotely(directory: DataDirectory, kind: str, records: Change, *, whole: bool = False) -> None:
     """Have the running service that owns a directory change what the shop told us; raises as `erase_remotely` does."""
     try:
