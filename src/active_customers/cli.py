@@ -81,10 +81,16 @@ ConfigFile = Annotated[
 Files = Annotated[list[Path], typer.Argument(help="CSV, TSV, JSONL (also .gz, .zst) or Parquet.")]
 Preset = Annotated[str | None, typer.Option(help="What the columns mean; native when it is not given.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Report what would happen, and change nothing.")]
+MaxRejected = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Share of rows that may be rejected; above it the exit code is 3. [default: 0.1]"),
+]
 
 RuleFile = Annotated[Path, typer.Argument(help="YAML: `rules:` and a list of rules.")]
 
 DEFAULT_DATA = Path("data")
+TOO_MANY_REJECTED = 3
+"""Exit code of an import that rejected more of its rows than it may; the others are imported."""
 
 
 def main() -> None:
@@ -187,9 +193,10 @@ def import_events_command(
     data_dir: DataDir = DEFAULT_DATA,
     config: ConfigFile = None,
     dry_run: DryRun = False,
+    max_rejected: MaxRejected = None,
 ) -> None:
     """Import a history of events. Importing the same file twice changes nothing."""
-    settings = _loaded(config, data_dir).settings
+    settings = _loaded(config, data_dir, {"imports.most_rejected_share": max_rejected}).settings
     rules = CustomerRules(settings.consent, settings.robots)
     request = ImportRequest(files, data_dir, preset, settings.imports, rules=rules)
     with progress("import-events") as report:
@@ -212,9 +219,11 @@ def import_products_command(
     full: Annotated[bool, typer.Option("--full", help="What the files lack becomes unavailable.")] = False,
     merge: Annotated[bool, typer.Option("--merge", help="Keep what the files say nothing of.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Believe a full feed however much it lacks.")] = False,
+    max_rejected: MaxRejected = None,
 ) -> None:
     """Import catalogue entries; those with a known id are replaced."""
-    settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
+    flags: dict[str, object] = {"imports.most_rejected_share": max_rejected}
+    settings, directory = _loaded(config, data_dir, flags).settings, DataDirectory(data_dir)
     with TemporaryDirectory(prefix="active-customers-") as folder:
         # A feed is the same only for the same flags; a full one is whole only with the others beside it.
         purpose = " ".join([preset or DEFAULT, *(["--merge"] if merge else []), *(["--full", *files] if full else [])])
@@ -233,7 +242,8 @@ def import_products_command(
                 with _opened(directory, settings) as opened:
                     writer, catalog = opened.writer, opened.store.catalog
                     outcome = import_products(request, writer, opened.clock, report, catalog)
-                downloads.remember()
+                if not outcome.has_too_many_rejects:  # else the next run would pass it over as unchanged
+                    downloads.remember()
     _report(outcome)
 
 
@@ -248,9 +258,12 @@ def _catalogue_at_hand(directory: DataDirectory, settings: Settings) -> Iterator
 
 
 def _report(outcome: ImportReport) -> None:
-    """Print what became of the rows; when none of them could be read that is a failure."""
+    """Print what became of the rows; when none of them could be read, or too few, that is a failure."""
     for line in outcome.lines():
         say(line)
+    if outcome.has_too_many_rejects:
+        sys.stderr.write(f"active-customers: {outcome.complaint()}\n")
+        sys.exit(TOO_MANY_REJECTED)
     if outcome.rejected and not (outcome.accepted or outcome.duplicates):
         sys.exit(1)
 

@@ -21,6 +21,7 @@ from active_customers.importing.source import Wanted
 HEAD = '<?xml version="1.0"?>\n<rss xmlns:g="http://base.google.com/ns/1.0" version="2.0"><channel><title>Shop</title>'
 FOOT = "</channel></rss>"
 GOOGLE = "google-merchant"
+LENIENT = ImportConfig(most_rejected_share=1.0)
 
 
 def item(product: str, **fields: str) -> str:
@@ -240,7 +241,7 @@ def catalogue(shop: MemoryShop) -> dict[str, str | None]:
 
 
 def full(shop: MemoryShop, *paths, **more):
-    request = ImportRequest(paths, shop.data_dir, GOOGLE, full=True, **more)
+    request = ImportRequest(paths, shop.data_dir, GOOGLE, full=True, **{"config": LENIENT, **more})
     return import_products(request, shop, shop.clock, catalog=shop.store.catalog)
 
 

@@ -98,7 +98,7 @@ class _EventImport:
         self.request = request
         self._preset = request.choose_preset("events")
         self._progress = progress
-        self._report = ImportReport("events", self._preset.name)
+        self._report = ImportReport("events", self._preset.name, request.config.most_rejected_share)
 
     def stage(self, stage: Staging, rejects: RejectsFile | None) -> Facts:
         """Read all files into the staging database, and take out what is there already."""

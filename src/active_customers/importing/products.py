@@ -98,7 +98,9 @@ class _ProductImport:
         self._preset = request.choose_preset("products")
         self._progress = progress
         self._rejects = rejects
-        self._report = ImportReport("products", self._preset.name, dry_run=rejects is None)
+        self._report = ImportReport(
+            "products", self._preset.name, request.config.most_rejected_share, dry_run=rejects is None
+        )
 
     def run(self, folder: Path, writer: StoreWriter | None) -> ImportReport:
         """Read all files, then hand the products to the writer where there is one."""
@@ -138,9 +140,14 @@ class _ProductImport:
     def _absent(self, table: ProductTable) -> list[str]:
         """Return what a full feed lacks of the catalogue; where rows could not be read, nobody knows what it lacks.
 
+        Where too many were rejected it may be written wrongly as a whole, and nothing is withdrawn either.
+
         Raises `InvalidValueError` when it is too much to be believed.
         """
         if self._catalog is None or not self._request.full:
+            return []
+        if self._report.has_too_many_rejects:
+            self._report.notes.append("nothing was made unavailable: too many rows were rejected to believe the feed")
             return []
         if not self._is_whole:
             self._report.notes.append("nothing was made unavailable: some rows do not say which product they are of")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from active_customers.importing.source import Reject
 
 _EXAMPLES = 5
 _LINES = 8
+_COMMONEST = 3
 
 
 @dataclass(slots=True)
@@ -24,6 +26,8 @@ class ImportReport:
 
     kind: str
     preset: str
+    most_rejected_share: float = 1.0
+    """What `has_too_many_rejects` goes by."""
     accepted: int = 0
     duplicates: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
@@ -56,6 +60,23 @@ class ImportReport:
         """All rows that were read."""
         return self.accepted + self.duplicates + self.rejected.total() + self.ignored.total()
 
+    @property
+    def rejected_share(self) -> float:
+        """Share of the rows that were rejected; 0 where there are none."""
+        return self.rejected.total() / self.read if self.read else 0.0
+
+    @property
+    def has_too_many_rejects(self) -> bool:
+        """Whether so many rows were rejected that something is wrong with the file and not with some rows."""
+        return self.rejected_share > self.most_rejected_share
+
+    def complaint(self) -> str:
+        """Return what to say where too many rows were rejected."""
+        share = f"{self.rejected.total():,} of {self.read:,} rows were rejected ({_percent(self.rejected_share)})"
+        allowed = f"over {100 * self.most_rejected_share:g} % (imports.most_rejected_share, --max-rejected)"
+        commonest = "; ".join(f"{count:,} x {kind}" for kind, count in self.rejected.most_common(_COMMONEST))
+        return f"{share}, {allowed}: mend what writes the file. Most often: {commonest}"
+
     def lines(self) -> list[str]:
         """Return the report as lines to print."""
         verb = "would import" if self.dry_run else "imported"
@@ -83,6 +104,15 @@ class ImportReport:
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
+
+
+def _percent(share: float) -> str:
+    """Return a share as it is read; what is nearly all is not all.
+
+    >>> _percent(0.25), _percent(0.999), _percent(1.0)
+    ('25 %', '99 %', '100 %')
+    """
+    return f"{math.floor(100 * share)} %"
 
 
 def _counted(verb: str, by: str, counts: Counter[str]) -> list[str]:
