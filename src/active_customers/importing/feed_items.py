@@ -10,6 +10,7 @@ import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
@@ -24,6 +25,7 @@ from active_customers.importing.stream import open_text
 
 _LONGEST_ITEM = 1 << 20
 _LONGEST_HEAD = 1 << 16
+_ITEMS_LOOKED_AT = 100
 _ITEM = re.compile(r"<(item|entry)(?=[\s>])")
 _ENDS = {"item": "</item>", "entry": "</entry>"}
 _PREFIX = re.compile(r"\sxmlns:[\w.-]+\s*=\s*(?:\"[^\"<&]*\"|'[^'<&]*')")
@@ -44,13 +46,11 @@ class FeedReader:
     block_bytes: int = 1 << 20
 
     def column_names(self, path: Path) -> list[str]:
-        """Return the names of the first items' elements."""
+        """Return the names of the elements of the first hundred items."""
         names: dict[str, None] = {}
-        for _, item, _ in self._items(path):
+        for _, item, _ in islice(self._items(path), _ITEMS_LOOKED_AT):
             if isinstance(item, dict):
                 names.update(dict.fromkeys(item))
-            if len(names) > 3:
-                break
         return list(names)
 
     def batches(self, path: Path, wanted: Wanted) -> Iterator[RawBatch]:

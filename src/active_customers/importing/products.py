@@ -24,6 +24,7 @@ from active_customers.importing.report import ImportReport
 from active_customers.importing.request import ImportRequest, Progress, chosen_preset, no_progress
 from active_customers.importing.scratch import ScratchConfig, scratch_database
 from active_customers.importing.source import Reject
+from active_customers.importing.unused_columns import unused_columns
 from active_customers.storage.base import CatalogStore, StoreWriter
 
 _PRODUCTS_PER_CALL = 2_000
@@ -101,6 +102,7 @@ class _ProductImport:
         self._report = ImportReport(
             "products", self._preset.name, request.config.most_rejected_share, dry_run=rejects is None
         )
+        self._report.notes += unused_columns(request.files, self._preset.product_maps().wanted())
 
     def run(self, folder: Path, writer: StoreWriter | None) -> ImportReport:
         """Read all files, then hand the products to the writer where there is one."""
