@@ -20,7 +20,7 @@ The vocabulary, all of it::
     products:
       fields:
         category: {from: category_code, levels: "."}       # levels of a path are divided by this
-        name: {from: Description, choose: most_frequent}   # of a product's many rows; the default is the last value
+        name: {from: Description, choose: most_frequent}   # of a gathered product's values; the default is the last
         price: {from: UnitPrice, positive: true}           # zero and less say nothing
         price: {from: price, money: true}                  # may name its currency: "19.90 EUR"
         list_price: Compare At     # where it is above the price, the price is a sale price
@@ -32,7 +32,7 @@ The vocabulary, all of it::
       attributes: {colour: color, "{Option Name}": Option Value}   # by name; {column} is that column's value
       explode: items
       needs: [name, price]         # fields without which a row is rejected
-      unique: true                 # a second row of one product is rejected
+      gathered: true               # a log: of a product's many rows each field has a value; else the last row counts
       only_with: Price             # rows without a value in this column are passed over
       no_value: [Default Title]    # texts that say nothing
       fill_down: {by: Handle, columns: [Title]}  # where empty, the value of the first of the rows with one `by`
@@ -156,8 +156,8 @@ class FieldMaps(Config):
     """Columns by the attribute that each is."""
     needs: tuple[str, ...] = ()
     """Fields without which a row is rejected."""
-    unique: bool = False
-    """Whether a second row of one product is rejected."""
+    gathered: bool = False
+    """Whether a product is put together from many rows, field by field; else its last row is its entry."""
     only_with: str | None = None
     """A column without whose value a row is passed over."""
     no_value: tuple[str, ...] = ()

@@ -66,8 +66,6 @@ class ProductRows:
         self._shape = RowShape(self._maps)
         self.refused: list[str] = []
         """Products of the rows rejected last: a feed has them, whatever is wrong with them."""
-        self.id_label = "product_id"
-        """What messages call a product's id, by its column."""
         self.has_nameless_rejects = False
         """Whether rows were rejected that may be any product's."""
 
@@ -76,8 +74,7 @@ class ProductRows:
         raw = self._shape.of(batch)
         fields, check = RawFields(raw, self._maps.fields), RowCheck(raw)
         ids = _ids(fields, check, "product_id")
-        self.id_label = fields.label("product_id")
-        check.refuse(~present(ids), self.id_label, ids, ID_REMEDY)
+        check.refuse(~present(ids), fields.label("product_id"), ids, ID_REMEDY)
         columns = {"row": pa.array(raw.rows), "product_id": ids}
         columns |= {**_texts(fields, check), **_priced(fields, check), **_dated(fields, check)}
         columns |= {

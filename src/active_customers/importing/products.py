@@ -1,19 +1,19 @@
 """Bulk import of products: files in, catalogue entries out.
 
-Of the rows of one product each field keeps its last value (a preset can ask for the most frequent one); an entry
-replaces the one that the catalogue has, or is merged into it. A full feed makes unavailable what it lacks.
+Of the rows of one product the last counts, as if they were posted one after the other. Files that are logs (their
+preset says `gathered`) and changes to merge are put together field by field. An entry replaces the one that the
+catalogue has, or is merged into it. A full feed makes unavailable what it lacks.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from active_customers.core.clock import DAY, Clock
-from active_customers.core.errors import InvalidValueError
+from active_customers.core.errors import InvalidValueError, shown
 from active_customers.core.product import OUT_OF_STOCK, Product, ProductChange, ProductSearch
 from active_customers.importing.folder import REJECTS, clear_leftovers, import_folder, import_lock
 from active_customers.importing.product_rows import ProductRows
@@ -76,8 +76,8 @@ def read_products(files: Sequence[Path], preset: str | None = None) -> Iterator[
             rows = ProductRows(chosen)
             for raw in read_batches(path, maps.wanted(), _MOST_ROWS):
                 table.add(rows.of(raw)[0], number)
-            if maps.unique:
-                deque(table.take_repeated(number), maxlen=0)
+        if not maps.gathered:
+            table.take_repeated()
         for described in table.products(_PRODUCTS_PER_CALL):
             yield from (each.product for each in described)
 
@@ -183,14 +183,20 @@ class _ProductImport:
                 self._report.accepted += len(good)
                 self._progress(before + raw.bytes_read, total)
             before += path.stat().st_size
-            for repeated in table.take_repeated(number) if maps.unique else ():
-                self._note(str(path), [_not_unique(rows.id_label, *each) for each in repeated])
-                self._report.accepted -= len(repeated)
             self._is_whole &= not rows.has_nameless_rejects
+        if not (maps.gathered or self._request.merge):  # rows of a merge are changes, which all count
+            self._take_repeated(table)
 
-
-def _not_unique(label: str, product_id: str, row: int, earlier: int) -> Reject:
-    return Reject(row, label, f"{product_id} (as in row {earlier})", "it is unique in a file")
+    def _take_repeated(self, table: ProductTable) -> None:
+        repeated = table.take_repeated()
+        if repeated is None:
+            return
+        self._report.repeated = repeated.count
+        self._report.accepted -= repeated.count
+        first = f"{self._request.files[repeated.file].name}, row {repeated.row}: {shown(repeated.product_id)}"
+        self._report.notes.append(
+            f"{repeated.count:,} rows are of products that a later row has too, which counts: for example {first}"
+        )
 
 
 def available(catalog: CatalogStore) -> Iterator[str]:

@@ -30,6 +30,8 @@ class ImportReport:
     """What `has_too_many_rejects` goes by."""
     accepted: int = 0
     duplicates: int = 0
+    repeated: int = 0
+    """Rows of products that a later row describes too, which counts."""
     rejected: Counter[str] = field(default_factory=Counter)
     """Rejected rows by reason."""
     ignored: Counter[str] = field(default_factory=Counter)
@@ -58,7 +60,7 @@ class ImportReport:
     @property
     def read(self) -> int:
         """All rows that were read."""
-        return self.accepted + self.duplicates + self.rejected.total() + self.ignored.total()
+        return self.accepted + self.duplicates + self.repeated + self.rejected.total() + self.ignored.total()
 
     @property
     def rejected_share(self) -> float:
