@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,10 @@ class DelimitedReader:
                 row = int(numbers[-1]) + 1 if len(numbers) else row
                 for start in range(0, batch.num_rows, self.batch_rows):
                     some = slice(start, start + self.batch_rows)
-                    yield _decoded(batch.slice(start, self.batch_rows), numbers[some], odd.taken(), stream.bytes_read())
+                    raw = RawBatch(
+                        numbers[some], _columns(batch.slice(start, self.batch_rows)), odd.taken(), stream.bytes_read()
+                    )
+                    yield _decoded(raw, wanted.optional)
             if left := odd.taken():
                 yield RawBatch(np.empty(0, np.int64), {}, left, stream.bytes_read())
 
@@ -99,21 +102,29 @@ class _OddRows:
         return numbers
 
 
-def _decoded(batch: pa.RecordBatch, rows: NDArray[np.int64], rejects: list[Reject], bytes_read: int) -> RawBatch:
-    """Return the batch as text, without the rows that hold bytes which are none."""
+def _columns(batch: pa.RecordBatch) -> dict[str, pa.Array]:
+    return dict(zip(batch.schema.names, batch.columns, strict=True))
+
+
+def _decoded(raw: RawBatch, optional: Collection[str]) -> RawBatch:
+    """Return a batch of bytes as text, without the rows that hold bytes which are none in a column that is needed."""
     columns: dict[str, pa.Array] = {}
-    good = np.ones(len(rows), np.bool_)
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+    rejects, left_out = list(raw.rejects), list(raw.left_out)
+    good = np.ones(len(raw), np.bool_)
+    for name, column in raw.columns.items():
         try:
             columns[name] = column.cast(pa.string())
         except pa.ArrowInvalid:
             columns[name], broken = _readable(column)
-            rejects += [Reject(int(rows[i]), name, column[i].as_py(), "text is UTF-8") for i in broken if good[i]]
+            found = [Reject(int(raw.rows[i]), name, column[i].as_py(), "text is UTF-8") for i in broken if good[i]]
+            if name in optional:
+                left_out += found
+                continue
+            rejects += found
             good[broken] = False
     if not good.all():
-        rows = rows[good]
         columns = {name: pc.filter(column, pa.array(good)) for name, column in columns.items()}
-    return RawBatch(rows, columns, rejects, bytes_read)
+    return replace(raw, rows=raw.rows[good], columns=columns, rejects=rejects, left_out=left_out)
 
 
 def _readable(column: pa.BinaryArray) -> tuple[pa.StringArray, list[int]]:

@@ -52,15 +52,18 @@ def _flattened(batch: pa.RecordBatch, rows: NDArray[np.int64], wanted: Wanted, b
     numbers: list[int] = []
     values: list[list[str | None]] = []
     rejects: list[Reject] = []
+    left_out: list[Reject] = []
     for number, record in zip(rows.tolist(), batch.to_pylist(), strict=True):
         try:
             found = record_rows.of(record)
         except InvalidValueError as error:
             rejects.append(Reject(number, error.field, error.value, error.remedy))
             continue
+        finally:
+            left_out += record_rows.left_out(number)
         values += found
         numbers += [number] * len(found)
-    return RawBatch(np.array(numbers, np.int64), record_rows.columns(values), rejects, bytes_read)
+    return RawBatch(np.array(numbers, np.int64), record_rows.columns(values), rejects, bytes_read, left_out)
 
 
 def _top(path: str) -> str:

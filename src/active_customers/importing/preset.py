@@ -72,6 +72,11 @@ EVENT_FIELDS = (
 )
 FEED_FIELDS = ("list_price", "sale_dates")
 """What feeds write in place of fields of a product."""
+SPARED = (
+    *("name", "description", "brand", "category", "url", "image", "variant_group"),
+    *("released", "replenishable", "tags", "attributes"),
+)
+"""Fields of products that are left out of a row where they cannot be read; sales are too, unless they are merged."""
 _EVENT_NEEDS = ("customer_id", "event_type", "timestamp")
 _STRUCTURED = ("metadata", "replenishable", "hidden", "tags", "attributes")
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
@@ -172,7 +177,14 @@ class FieldMaps(Config):
         filled = () if self.fill_down is None else (self.fill_down.by, *self.fill_down.columns)
         columns |= dict.fromkeys(filter(None, (*self.attributes.values(), *named, *filled, self.only_with)))
         structured = (self.fields[name].columns for name in _STRUCTURED if name in self.fields)
-        return Wanted(tuple(columns), frozenset().union(*structured), self.explode)
+        return Wanted(tuple(columns), frozenset().union(*structured), self.explode, self._optional())
+
+    def _optional(self) -> frozenset[str]:
+        """Return columns of fields that a product can do without, and that no other field is read from."""
+        spared, needed = set[str](), set[str]()
+        for name, each in self.fields.items():
+            (spared if name in SPARED and name not in self.needs else needed).update(each.all_columns)
+        return frozenset(spared - needed)
 
     def missing(self, needed: Iterable[str], names: Iterable[str]) -> list[str]:
         """Return the columns that a file with these columns lacks; alternatives are joined by " or "."""
@@ -189,6 +201,10 @@ class EventMaps(FieldMaps):
     """What becomes of rows whose event type nobody knows."""
     negative_quantity: str | None = None
     """The event type of rows with a quantity below zero; without one they are rejected."""
+
+    def _optional(self) -> frozenset[str]:
+        """Return no column: an event is what all of its row says."""
+        return frozenset()
 
 
 class Preset(Config):

@@ -11,11 +11,12 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from active_customers.core.clock import DAY, Clock
 from active_customers.core.errors import InvalidValueError, shown
 from active_customers.core.product import OUT_OF_STOCK, Product, ProductChange, ProductSearch
-from active_customers.importing.folder import REJECTS, clear_leftovers, import_folder, import_lock
+from active_customers.importing.folder import REJECTS, WARNINGS, clear_leftovers, import_folder, import_lock
 from active_customers.importing.product_rows import ProductRows
 from active_customers.importing.product_table import Described, ProductTable
 from active_customers.importing.readers import read_batches
@@ -48,8 +49,8 @@ def import_products(
     with import_lock(imports):
         clear_leftovers(imports, now, int(request.config.rejects_days * DAY))
         with import_folder(imports, now) as folder:
-            rejects = RejectsFile(folder / REJECTS, request.config.rejects_kept)
-            return _ProductImport(request, progress, rejects, catalog).run(folder, writer)
+            files = [RejectsFile(folder / name, request.config.rejects_kept) for name in (REJECTS, WARNINGS)]
+            return _ProductImport(request, progress, _Written(*files), catalog).run(folder, writer)
 
 
 def check_products(
@@ -75,11 +76,18 @@ def read_products(files: Sequence[Path], preset: str | None = None) -> Iterator[
         for number, path in enumerate(files):
             rows = ProductRows(chosen)
             for raw in read_batches(path, maps.wanted(), _MOST_ROWS):
-                table.add(rows.of(raw)[0], number)
+                table.add(rows.of(raw).rows, number)
         if not maps.gathered:
             table.take_repeated()
         for described in table.products(_PRODUCTS_PER_CALL):
             yield from (each.product for each in described)
+
+
+class _Written(NamedTuple):
+    """The files of an import that are kept."""
+
+    rejects: RejectsFile
+    warnings: RejectsFile
 
 
 class _ProductImport:
@@ -89,7 +97,7 @@ class _ProductImport:
         self,
         request: ImportRequest,
         progress: Progress,
-        rejects: RejectsFile | None,
+        written: _Written | None,
         catalog: CatalogStore | None = None,
     ) -> None:
         self._catalog = catalog
@@ -98,9 +106,9 @@ class _ProductImport:
         self._request = request
         self._preset = request.choose_preset("products")
         self._progress = progress
-        self._rejects = rejects
+        self._written = written
         self._report = ImportReport(
-            "products", self._preset.name, request.config.most_rejected_share, dry_run=rejects is None
+            "products", self._preset.name, request.config.most_rejected_share, dry_run=written is None
         )
         self._report.notes += unused_columns(request.files, self._preset.product_maps().wanted())
 
@@ -116,8 +124,10 @@ class _ProductImport:
                     self._store(described, writer)
             if writer is not None:
                 _withdraw(absent, writer)
-        if self._rejects is not None and self._rejects.path.exists():
-            self._report.rejects_path = self._rejects.path
+        if self._written is not None:
+            self._report.rejects_path, self._report.warnings_path = (
+                file.path if file.path.exists() else None for file in self._written
+            )
         self._report.seconds = time.perf_counter() - self._started
         return self._report
 
@@ -166,20 +176,27 @@ class _ProductImport:
     def _note(self, file: str, rejects: Sequence[Reject]) -> None:
         """Count rejected rows, and write them down."""
         self._report.note(Path(file).name, rejects)
-        if self._rejects is not None:
-            self._rejects.write(file, rejects)
+        if self._written is not None:
+            self._written.rejects.write(file, rejects)
+
+    def _warn(self, file: str, left_out: Sequence[Reject]) -> None:
+        """Count values that were left out, and write them down."""
+        self._report.warn(Path(file).name, left_out)
+        if self._written is not None:
+            self._written.warnings.write(file, left_out)
 
     def _read(self, table: ProductTable) -> None:
         maps, batch_rows = self._preset.product_maps(), min(self._request.config.batch_rows, _MOST_ROWS)
         paths = self._request.files
         total, before = sum(path.stat().st_size for path in paths), 0
         for number, path in enumerate(paths):
-            rows = ProductRows(self._preset)
+            rows = ProductRows(self._preset, merge=self._request.merge)
             for raw in read_batches(path, maps.wanted(), batch_rows):
-                good, rejected = rows.of(raw)
+                good, rejected, left_out = rows.of(raw)
                 table.add(good, number)
                 table.name(rows.refused)
                 self._note(str(path), rejected)
+                self._warn(str(path), left_out)
                 self._report.accepted += len(good)
                 self._progress(before + raw.bytes_read, total)
             before += path.stat().st_size

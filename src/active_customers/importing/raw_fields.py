@@ -86,6 +86,7 @@ class RowCheck:
         self._raw = raw
         self.good: Mask = np.ones(len(raw), np.bool_)
         self._rejects: list[Reject] = list(raw.rejects)
+        self._left_out: list[Reject] = list(raw.left_out)
 
     def refuse(self, bad: Mask, label: str, values: pa.Array, remedy: str) -> None:
         """Reject the rows marked in `bad` that are still good."""
@@ -93,16 +94,25 @@ class RowCheck:
         self._rejects += [Reject(int(self._raw.rows[i]), label, values[i].as_py(), remedy) for i in rows.tolist()]
         self.good[rows] = False
 
-    def refuse_one(self, place: int, label: str, value: object, remedy: str) -> None:
-        """Reject one row, by its place in the batch, if it is still good."""
-        if self.good[place]:
-            self._rejects.append(Reject(int(self._raw.rows[place]), label, value, remedy))
-            self.good[place] = False
+    def spare(self, bad: Mask, label: str, values: pa.Array, remedy: str) -> None:
+        """Note the values marked in `bad`, which are left out of their rows."""
+        for place in np.flatnonzero(bad).tolist():
+            self.spare_one(place, label, values[place].as_py(), remedy)
+
+    def spare_one(self, place: int, label: str, value: object, remedy: str) -> None:
+        """Note a value that is left out of one row, by its place in the batch."""
+        self._left_out.append(Reject(int(self._raw.rows[place]), label, value, remedy))
 
     @property
     def rejects(self) -> list[Reject]:
         """The rows rejected so far, in the order of the file."""
         return sorted(self._rejects, key=lambda reject: reject.row)
+
+    @property
+    def left_out(self) -> list[Reject]:
+        """The values left out of rows that are good so far, in the order of the file."""
+        good = set(self._raw.rows[self.good].tolist()) if self._left_out else set()
+        return sorted((each for each in self._left_out if each.row in good), key=lambda each: each.row)
 
     def drop(self, rows: Mask) -> None:
         """Leave rows out without a word."""
