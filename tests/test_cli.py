@@ -145,7 +145,7 @@ def test_a_dry_run_goes_by_the_time_of_a_simulated_directory(command, history):
     assert "28 rejected" in out
     _, out, err = command("import-events", history, "--data-dir", "d")
     assert "28 rejected" in out
-    assert err == "d was simulated: it is 2024-06-01T12:00:00Z there\n"
+    assert err.startswith("d was simulated: it is 2024-06-01T12:00:00Z there\n")
 
 
 def test_events_are_imported_once_and_trained_on(command, history):

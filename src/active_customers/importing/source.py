@@ -25,6 +25,8 @@ class Reject:
     field: str
     value: object
     remedy: str
+    line: int | None = None
+    """Of the file, where a row may have many of them."""
 
     @property
     def kind(self) -> str:
@@ -34,7 +36,8 @@ class Reject:
     @property
     def reason(self) -> str:
         """The reason in one sentence."""
-        return str(InvalidValueError(self.field, self.value, self.remedy))
+        said = str(InvalidValueError(self.field, self.value, self.remedy))
+        return said if self.line is None else f"line {self.line:,}: {said}"
 
 
 @dataclass(frozen=True, slots=True)
