@@ -6,7 +6,7 @@ import ipaddress
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -48,7 +48,8 @@ from active_customers.processes import log_to_stderr, serve_alone, serve_togethe
 from active_customers.realtime.access import Access, token_of
 from active_customers.realtime.explain_routes import parse_explain
 from active_customers.serving.server import listen
-from active_customers.serving.writer_socket import OpenStore, open_for_writing
+from active_customers.serving.startup import Startup
+from active_customers.serving.writer_socket import OpenStore, open_for_writing, wait_until_free
 from active_customers.storage.admission import CustomerRules
 from active_customers.storage.archive import Archive
 from active_customers.storage.base import CatalogStore
@@ -150,15 +151,16 @@ def serve(
     }
     settings = _loaded(config, data_dir, flags).settings
     log_to_stderr()
+    startup = Startup(say)
     _check_exposure(settings)
     directory = DataDirectory(data_dir)
-    directory.check_free()
+    wait_until_free(directory, lambda why: startup.doing(f"waiting: {why}"))
     service_clock(settings, directory)  # refused here, once, and not by each process
     listener = listen(settings.server.host, settings.server.port)
     address, bound = listener.getsockname()[:2]
-    url = f"http://{f'[{address}]' if ':' in address else address}:{bound}"
+    startup.url = f"http://{f'[{address}]' if ':' in address else address}:{bound}"
     start = serve_alone if settings.server.workers == 1 else serve_together
-    if not start(settings, directory, listener, lambda: say(f"ready: {url}")):
+    if not start(settings, directory, listener, startup):
         sys.exit(1)
 
 
@@ -280,10 +282,11 @@ def refresh(
     settings = _loaded(config, data_dir).settings
     directory = DataDirectory(data_dir)
     try:
-        with _opened(directory, settings) as opened, progress("refresh") as report:
+        with ExitStack() as owning, progress("refresh") as report:
+            opened = owning.enter_context(_opened(directory, settings))
             job = Refresh(directory, opened.clock, settings.refresh, settings.models, settings.shop)
             catalogue = dict(opened.store.catalog.products())
-            manifest = job.run(opened.writer, report, force=force, catalogue=catalogue)
+            manifest = job.run(opened.writer, report, force=force, catalogue=catalogue, let_go=owning.close)
     except RefreshRefusedError as error:
         sys.stderr.write(f"active-customers: {error}\n")
         sys.exit(1)
