@@ -113,7 +113,7 @@ def test_what_is_wrong_with_an_item_costs_only_itself(shop, write_raw):
         "line 4: item: 'g:id>broken</g:id><g:title>A & B</g:title></item>' is not valid: "
         "write it as well-formed XML (not well-formed (invalid token))"
     )
-    assert found[3].startswith("price: '-1 EUR' is not valid: give a number, zero or above")
+    assert found[3].startswith("price: '-1 EUR' is not valid: give a number such as 9.99, zero or above")
     assert found[5].startswith("name (column title): None is not valid: it is required")
 
 

@@ -36,7 +36,7 @@ BAD = [
     ({"quantity": 1_000_001}, "quantity: '1000001' is not valid"),
     ({"quantity": 1.5}, "quantity: '1.5' is not valid"),
     ({"quantity": "two"}, "quantity: 'two' is not valid"),
-    ({"price": -0.01}, "price: '-0.01' is not valid: give a number, zero or above"),
+    ({"price": -0.01}, "price: '-0.01' is not valid: give a number such as 9.99, zero or above"),
     ({"price": "nan"}, "price: 'nan' is not valid"),
     ({"price": "1e999"}, "price: '1e999' is not valid"),
     ({"price": "9,50"}, "price: '9,50' is not valid"),

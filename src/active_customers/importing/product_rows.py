@@ -179,7 +179,7 @@ def _price(fields: RawFields, object_to: Objection, name: str) -> tuple[pa.Doubl
     if fields.map(name).positive:
         known &= prices.values > 0
     wrong = prices.bad | (known & ((prices.values < 0) | (prices.values > MAX_PRICE)))
-    remedy = f"give a number, zero or above, at most {MAX_PRICE:.0f}"
+    remedy = f"give a number such as 9.99, zero or above, at most {MAX_PRICE:.0f}"
     remedy += ", alone or with a currency of three letters such as EUR" if fields.map(name).money else ""
     object_to(wrong, fields.label(name), array, remedy)
     return pa.array(prices.values, mask=~known), currency, wrong
