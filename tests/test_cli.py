@@ -481,7 +481,7 @@ def test_a_look_tells_all_that_differs_from_the_defaults_whoever_set_it(command,
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ([], "train: None is not valid: name files to learn from"),
+        ([], "train: name files to learn from"),
         (["--train", "carts.jsonl"], "test: None"),
         (["--events", "carts.jsonl"], "--protocol leave-one-out, rolling, next-basket"),
         (["--events", "carts.jsonl", "--train", "carts.jsonl", "--protocol", "rolling"], "events:"),

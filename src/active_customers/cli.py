@@ -22,7 +22,7 @@ from active_customers.batch.daily_refresh import Refresh, lines_about
 from active_customers.batch.feature_engineering import FeatureEngineering
 from active_customers.batch.feature_sheet import FeatureSheet
 from active_customers.batch.published import published, row_as_json, table
-from active_customers.catalog.rule_file import as_yaml, read_rule_file
+from active_customers.catalog.rule_file import as_yaml
 from active_customers.config.settings import LoadedSettings, Settings, default_yaml, explain, load_settings, set_in
 from active_customers.core.clock import DAY, Clock, SystemClock, format_time
 from active_customers.core.errors import (
@@ -319,9 +319,12 @@ def models_rollback(
 
 
 @rules.command("check")
-def rules_check(file: RuleFile) -> None:
-    """Say whether a file of rules could be stored; nothing else is looked at."""
-    say(f"rules: {len(read_rule_file(file))}, all valid")
+def rules_check(file: RuleFile, data_dir: DataDir = DEFAULT_DATA, config: ConfigFile = None) -> None:
+    """Say whether a file of rules could be stored, and warn of products that the catalogue, if any, does not have."""
+    settings, directory = _loaded(config, data_dir).settings, DataDirectory(data_dir)
+    with _catalogue_at_hand(directory, settings) as catalog:
+        for line in rules_command.check(file, catalog):
+            say(line)
 
 
 @rules.command("put")

@@ -114,7 +114,7 @@ def test_what_is_wrong_with_an_item_costs_only_itself(shop, write_raw):
         "write it as well-formed XML (not well-formed (invalid token))"
     )
     assert found[3].startswith("price: '-1 EUR' is not valid: give a number such as 9.99, zero or above")
-    assert found[5].startswith("name (column title): None is not valid: it is required")
+    assert found[5].startswith("name (column title): it is required")
 
 
 def test_text_in_another_encoding_is_read_as_declared_and_rejected_where_it_lies(shop, write_raw):
