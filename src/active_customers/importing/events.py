@@ -100,7 +100,7 @@ class _EventImport:
         self._preset = request.choose_preset("events")
         self._progress = progress
         self._report = ImportReport("events", self._preset.name, request.config.most_rejected_share)
-        self._report.notes += unused_columns(request.files, self._preset.event_maps().wanted())
+        self._report.notes += unused_columns(request.files, self._preset, "events")
 
     def stage(self, stage: Staging, rejects: RejectsFile | None) -> Facts:
         """Read all files into the staging database, and take out what is there already."""

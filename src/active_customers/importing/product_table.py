@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -54,7 +55,8 @@ class Described(NamedTuple):
     said: Mapping[str, Any]
 
 
-class Repeated(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Repeated:
     """Rows whose product a later row has too: how many, and the first of them (files count from 0)."""
 
     count: int

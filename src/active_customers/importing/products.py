@@ -110,7 +110,7 @@ class _ProductImport:
         self._report = ImportReport(
             "products", self._preset.name, request.config.most_rejected_share, dry_run=written is None
         )
-        self._report.notes += unused_columns(request.files, self._preset.product_maps().wanted())
+        self._report.notes += unused_columns(request.files, self._preset, "products")
 
     def run(self, folder: Path, writer: StoreWriter | None) -> ImportReport:
         """Read all files, then hand the products to the writer where there is one."""
