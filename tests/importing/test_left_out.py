@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,6 +11,7 @@ import pytest
 from tests.importing.test_feeds import GOOGLE, feed, item
 from tests.importing.test_products import bring_in
 
+from active_customers.core.clock import parse_time
 from active_customers.core.product import Product
 from active_customers.importing.products import check_products, import_products
 from active_customers.importing.request import ImportRequest
@@ -110,3 +113,16 @@ def test_nested_files_leave_out_what_is_no_text_too(shop, tmp_path):
     report, products = bring_in(shop, tmp_path / "g.parquet", preset="ga4")
     assert products == {"A": Product("A", price=1.5)}
     assert report.left_out == {"items[].item_brand: give a text or a number": 1}
+
+
+@pytest.mark.parametrize(("field", "n_rejected"), [("image", 0), ("price", 1)])
+def test_a_column_of_lists_in_parquet_costs_what_its_field_costs(shop, tmp_path, field, n_rejected):
+    day = {"released": datetime(2025, 1, 1, tzinfo=UTC)}  # types of other columns are read as ever
+    rows = [
+        {"product_id": "a", "name": "Pan", field: ["1", "2"]} | day,
+        {"product_id": "b", "name": "Pot", field: None} | day,
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "p.parquet")
+    report, products = bring_in(shop, tmp_path / "p.parquet")
+    assert (report.rejected.total(), report.left_out.total()) == (n_rejected, 1 - n_rejected)
+    assert products["b"] == Product("b", name="Pot", released=parse_time("2025-01-01T00:00:00Z"))

@@ -61,7 +61,7 @@ def test_the_last_row_of_a_product_is_its_entry(shop, write):
     report, products = bring_in(shop, write("1.csv", rows[:1]), write("2.csv", rows[1:]))
     assert products["a"] == Product("a", name="New", price=0.0)
     assert (report.accepted, report.repeated, report.products) == (2, 1, 2)
-    assert "1 rows are of products that a later row has too, which counts: for example 1.csv, row 1: 'a'" in str(report)
+    assert "1 repeated by a later row of the same product, which counts: for example 1.csv, row 1: 'a'" in str(report)
 
 
 TWICE = [{"price": "8", "sale": "5"}, {"price": "9", "sale": None}]

@@ -212,7 +212,7 @@ class _ProductImport:
         self._report.accepted -= repeated.count
         first = f"{self._request.files[repeated.file].name}, row {repeated.row}: {shown(repeated.product_id)}"
         self._report.notes.append(
-            f"{repeated.count:,} rows are of products that a later row has too, which counts: for example {first}"
+            f"{repeated.count:,} repeated by a later row of the same product, which counts: for example {first}"
         )
 
 

@@ -19,6 +19,9 @@ from active_customers.importing.source import Reject, Wanted
 
 Record = Mapping[str, Any]
 
+PLAIN = "give a text or a number"
+"""What to do about a list or an object where neither belongs."""
+
 
 class RecordRows:
     """Turns records into rows of text, one value per wanted column."""
@@ -88,7 +91,7 @@ class RecordRows:
             return str(value)
         column = self._wanted.columns[i]
         if column not in self._wanted.structured:
-            error = InvalidValueError(column, value, "give a text or a number")
+            error = InvalidValueError(column, value, PLAIN)
             if column not in self._wanted.optional:
                 raise error
             self._left_out.append(error)

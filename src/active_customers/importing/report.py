@@ -109,7 +109,7 @@ class ImportReport:
         if self.duplicates:
             lines.append(f"  {self.duplicates:,} were there already")
         lines += _counted("ignored", self.ignored)
-        lines += _counted("warnings: imported without a value", self.left_out) + _examples(self.warnings)
+        lines += _counted("imported without a value", self.left_out) + _examples(self.warnings)
         if self.warnings_path is not None:
             lines.append(f"  the warnings are in {self.warnings_path}")
         lines += _counted("rejected", self.rejected) + _examples(self.examples)
