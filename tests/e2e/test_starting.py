@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -49,8 +50,14 @@ def test_a_service_starts_and_answers_while_a_refresh_by_hand_computes(refresh_u
 def test_a_service_waits_for_a_command_that_owns_the_directory_and_says_so(serve, data, workers):
     directory = DataDirectory(data)
     directory.prepare()
-    threading.Timer(3, os.close, [directory.lock()]).start()
+    lock, log = directory.lock(), data.parent / f"{data.name}.log"
+
+    def let_go() -> None:
+        while not log.exists() or f"waiting: {data} is in use by another process" not in log.read_text():
+            time.sleep(0.05)  # the time limit of the test ends a vain wait
+        os.close(lock)
+
+    threading.Thread(target=let_go, daemon=True).start()
     service: Service = serve(data, workers)
-    assert f"waiting: {data} is in use by another process" in service.log_text()
     assert service.client().health()["ready"]
     assert service.stop() == 0
