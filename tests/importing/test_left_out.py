@@ -79,7 +79,7 @@ def test_a_feed_keeps_items_with_a_bad_link_or_picture_but_none_without_a_name(s
     items = [item("a", link="mailto:x"), item("b", image_link="data:x"), item("c", title="x" * 501)]
     report, products = bring_in(shop, write_raw("feed.xml", feed(*items)), preset=GOOGLE)
     assert [(entry.url, entry.image) for entry in products.values()] == [(None, None)] * 2
-    assert [warning.field.split()[0] for _, warning in report.warnings] == ["url", "image"]
+    assert [warning.field for _, warning in report.warnings] == ["url (column link)", "image (column image_link)"]
     assert [reject.field for _, reject in report.examples] == ["name (column title)"]
 
 

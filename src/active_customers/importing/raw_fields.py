@@ -30,7 +30,10 @@ class RawFields:
 
     def label(self, name: str) -> str:
         """Return what to call the field in a message: its name, and its column where that is called otherwise."""
-        columns = [column for column in self.map(name).columns if column in self._raw.columns]
+        present = {
+            column: self._raw.columns[column] for column in self.map(name).columns if column in self._raw.columns
+        }
+        columns = [column for column, values in present.items() if values.null_count < len(values)] or [*present]
         return name if not columns or name in columns else f"{name} (column {' or '.join(columns)})"
 
     def array(self, name: str) -> pa.Array:
