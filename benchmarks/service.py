@@ -57,7 +57,7 @@ def serving(data_dir: Path, workers: int = 1) -> Iterator[Running]:
 
 @contextmanager
 def running(*arguments: str) -> Iterator[Running]:
-    """Run a Python process that prints `ready: URL`, from when it did until the block ends.
+    """Run a Python process that prints `ready ... URL`, from when it did until the block ends.
 
     A `BenchmarkError` in the block takes the end of the process's log along.
     """
@@ -82,7 +82,7 @@ def _port(process: subprocess.Popen[str]) -> int:
     """Wait until the process is ready; raises `BenchmarkError` when it ends instead."""
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("ready: "):
+        if line.startswith("ready"):
             return int(line.rpartition(":")[2])
     raise BenchmarkError("a service ended before it was ready")
 

@@ -74,5 +74,29 @@ def test_a_file_is_checked_without_any_shop(command, file):
 
 def test_a_file_that_is_not_there_is_named(command, tmp_path):
     code, _, err = command("rules", "check", tmp_path / "none.yaml")
-    assert code == 1
-    assert "none.yaml" in err
+    assert code == 2
+    assert "none.yaml: there is no such file: check the path" in err
+
+
+def test_a_folder_and_bytes_are_no_rules_and_said_in_plain_words(command, tmp_path):
+    assert "it cannot be read (Is a directory): name a YAML file" in command("rules", "check", tmp_path)[2]
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe")
+    assert command("rules", "check", "bytes.yaml")[2] == (
+        "active-customers: bytes.yaml: it is no text in UTF-8: write it anew as that\n"
+    )
+
+
+PIN = "rules:\n  - {name: hero, kind: pin, product_ids: [1, 7, nope]}\n"
+WARNING = "warning: product_ids: the catalogue does not have '7', 'nope': write ids as the shop does, or import them"
+
+
+def test_products_that_the_catalogue_does_not_have_are_warned_of_when_rules_are_checked_and_put(
+    command, file, tmp_path
+):
+    file.write_text(PIN)
+    assert command("rules", "check", file) == (0, "rules: 1, all valid\n", "")  # no shop, nobody knows
+    (tmp_path / "products.jsonl").write_text('{"product_id": 1}\n')
+    command("import-products", "products.jsonl")
+    assert command("rules", "check", file) == (0, f"hero: {WARNING}\nrules: 1, all valid\n", "")
+    code, out, _ = command("rules", "put", file)
+    assert (code, out.splitlines()) == (0, ["hero  created  products: 1", f"  {WARNING}", "rules: 1, stored"])

@@ -6,7 +6,7 @@ import ipaddress
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -31,7 +31,7 @@ from active_customers.batch.daily_refresh import Refresh, lines_about
 from active_customers.batch.feature_engineering import FeatureEngineering
 from active_customers.batch.feature_sheet import FeatureSheet
 from active_customers.batch.published import published, row_as_json, table
-from active_customers.catalog.rule_file import as_yaml, read_rule_file
+from active_customers.catalog.rule_file import as_yaml
 from active_customers.command_options import (
     DEFAULT_DATA,
     ConfigFile,
@@ -65,6 +65,8 @@ from active_customers.processes import log_to_stderr, serve_alone, serve_togethe
 from active_customers.realtime.access import Access, token_of
 from active_customers.realtime.explain_routes import parse_explain
 from active_customers.serving.server import listen
+from active_customers.serving.startup import Startup
+from active_customers.serving.writer_socket import wait_until_free
 from active_customers.storage.admission import CustomerRules
 from active_customers.storage.archive import Archive
 from active_customers.storage.base import CatalogStore
@@ -91,8 +93,15 @@ app.add_typer(experiments_command.app, name="experiments")
 
 Files = Annotated[list[Path], typer.Argument(help="CSV, TSV, JSONL (also .gz, .zst) or Parquet.")]
 Preset = Annotated[str | None, typer.Option(help="What the columns mean; native when it is not given.")]
+MaxRejected = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Share of rows that may be rejected; above it the exit code is 3. [default: 0.1]"),
+]
 
 RuleFile = Annotated[Path, typer.Argument(help="YAML: `rules:` and a list of rules.")]
+
+TOO_MANY_REJECTED = 3
+"""Exit code of an import that rejected more of its rows than it may; the others are imported."""
 
 
 def main() -> None:
@@ -132,15 +141,16 @@ def serve(
     }
     settings = loaded(config, data_dir, flags).settings
     log_to_stderr()
+    startup = Startup(say)
     _check_exposure(settings)
     directory = DataDirectory(data_dir)
-    directory.check_free()
+    wait_until_free(directory, lambda why: startup.doing(f"waiting: {why}"))
     service_clock(settings, directory)  # refused here, once, and not by each process
     listener = listen(settings.server.host, settings.server.port)
     address, bound = listener.getsockname()[:2]
-    url = f"http://{f'[{address}]' if ':' in address else address}:{bound}"
+    startup.url = f"http://{f'[{address}]' if ':' in address else address}:{bound}"
     start = serve_alone if settings.server.workers == 1 else serve_together
-    if not start(settings, directory, listener, lambda: say(f"ready: {url}")):
+    if not start(settings, directory, listener, startup):
         sys.exit(1)
 
 
@@ -175,9 +185,10 @@ def import_events_command(
     data_dir: DataDir = DEFAULT_DATA,
     config: ConfigFile = None,
     dry_run: DryRun = False,
+    max_rejected: MaxRejected = None,
 ) -> None:
     """Import a history of events. Importing the same file twice changes nothing."""
-    settings = loaded(config, data_dir).settings
+    settings = loaded(config, data_dir, {"imports.most_rejected_share": max_rejected}).settings
     rules = CustomerRules(settings.consent, settings.robots)
     request = ImportRequest(files, data_dir, preset, settings.imports, rules=rules)
     with progress("import-events") as report:
@@ -200,9 +211,11 @@ def import_products_command(
     full: Annotated[bool, typer.Option("--full", help="What the files lack becomes unavailable.")] = False,
     merge: Annotated[bool, typer.Option("--merge", help="Keep what the files say nothing of.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Believe a full feed however much it lacks.")] = False,
+    max_rejected: MaxRejected = None,
 ) -> None:
     """Import catalogue entries; those with a known id are replaced."""
-    settings, directory = loaded(config, data_dir).settings, DataDirectory(data_dir)
+    flags: dict[str, object] = {"imports.most_rejected_share": max_rejected}
+    settings, directory = loaded(config, data_dir, flags).settings, DataDirectory(data_dir)
     with TemporaryDirectory(prefix="active-customers-") as folder:
         # A feed is the same only for the same flags; a full one is whole only with the others beside it.
         purpose = " ".join([preset or DEFAULT, *(["--merge"] if merge else []), *(["--full", *files] if full else [])])
@@ -221,7 +234,8 @@ def import_products_command(
                 with opened_directory(directory, settings) as opened:
                     writer, catalog = opened.writer, opened.store.catalog
                     outcome = import_products(request, writer, opened.clock, report, catalog)
-                downloads.remember()
+                if not outcome.has_too_many_rejects:  # else the next run would pass it over as unchanged
+                    downloads.remember()
     _report(outcome)
 
 
@@ -236,9 +250,12 @@ def _catalogue_at_hand(directory: DataDirectory, settings: Settings) -> Iterator
 
 
 def _report(outcome: ImportReport) -> None:
-    """Print what became of the rows; when none of them could be read that is a failure."""
+    """Print what became of the rows; when none of them could be read, or too few, that is a failure."""
     for line in outcome.lines():
         say(line)
+    if outcome.has_too_many_rejects:
+        sys.stderr.write(f"active-customers: {outcome.complaint()}\n")
+        sys.exit(TOO_MANY_REJECTED)
     if outcome.rejected and not (outcome.accepted or outcome.duplicates):
         sys.exit(1)
 
@@ -255,10 +272,11 @@ def refresh(
     settings = loaded(config, data_dir).settings
     directory = DataDirectory(data_dir)
     try:
-        with opened_directory(directory, settings) as opened, progress("refresh") as report:
+        with ExitStack() as owning, progress("refresh") as report:
+            opened = owning.enter_context(opened_directory(directory, settings))
             job = Refresh(directory, opened.clock, settings.refresh, settings.models, settings.shop)
             catalogue = dict(opened.store.catalog.products())
-            manifest = job.run(opened.writer, report, force=force, catalogue=catalogue)
+            manifest = job.run(opened.writer, report, force=force, catalogue=catalogue, let_go=owning.close)
     except RefreshRefusedError as error:
         sys.stderr.write(f"active-customers: {error}\n")
         sys.exit(1)
@@ -291,9 +309,12 @@ def models_rollback(
 
 
 @rules.command("check")
-def rules_check(file: RuleFile) -> None:
-    """Say whether a file of rules could be stored; nothing else is looked at."""
-    say(f"rules: {len(read_rule_file(file))}, all valid")
+def rules_check(file: RuleFile, data_dir: DataDir = DEFAULT_DATA, config: ConfigFile = None) -> None:
+    """Say whether a file of rules could be stored, and warn of products that the catalogue, if any, does not have."""
+    settings, directory = loaded(config, data_dir).settings, DataDirectory(data_dir)
+    with _catalogue_at_hand(directory, settings) as catalog:
+        for line in rules_command.check(file, catalog):
+            say(line)
 
 
 @rules.command("put")

@@ -9,19 +9,22 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from active_customers.asgi import build_app
 from active_customers.config.settings import Settings
 from active_customers.core.errors import ActiveCustomersError
+from active_customers.models.artifacts import ArtifactStore
 from active_customers.monitoring.exposition import FOLDER_VARIABLE
 from active_customers.serving.server import run
+from active_customers.serving.startup import Startup
 from active_customers.serving.supervisor import Part, Pulse, Supervisor, leave_with_supervisor
 from active_customers.serving.updater import Work
 from active_customers.storage.data_dir import DataDirectory
+from active_customers.storage.embedded import EmbeddedStore
 from active_customers.wiring import Lifecycle, build, build_owner, build_updater, build_worker
 
 _STARTED = "active_customers.cli"
@@ -38,18 +41,24 @@ def log_to_stderr() -> None:
     )
 
 
-def serve_alone(
-    settings: Settings, directory: DataDirectory, listener: socket.socket, on_ready: Callable[[], None]
-) -> bool:
+def serve_alone(settings: Settings, directory: DataDirectory, listener: socket.socket, startup: Startup) -> bool:
     """Serve in this process until it is asked to end; return whether the service came up at all."""
+    startup.doing(f"opening {directory.root}")
     services = build(settings, directory)
-    return run(build_app(services, settings.server.cors_origins), listener, on_ready, services.streams.end)
+    about = _about(services.store, directory)
+    startup.doing("loading the catalogue and the models")
+    app = build_app(services, settings.server.cors_origins)
+    return run(app, listener, lambda: startup.ready(about), services.streams.end)
 
 
-def serve_together(
-    settings: Settings, directory: DataDirectory, listener: socket.socket, on_ready: Callable[[], None]
-) -> bool:
+def serve_together(settings: Settings, directory: DataDirectory, listener: socket.socket, startup: Startup) -> bool:
     """Serve with processes for committer, updater and several workers; return whether the service came up at all."""
+
+    def on_ready() -> None:
+        with closing(EmbeddedStore(directory.store, settings.storage).open()) as store:
+            startup.ready(_about(store, directory))
+
+    startup.doing(f"starting committer, updater and {settings.server.workers} workers on {directory.root}")
     workers = [
         Part(f"worker-{number}", run_worker, (settings, directory.root, listener))
         for number in range(1, settings.server.workers + 1)
@@ -61,6 +70,12 @@ def serve_together(
     with TemporaryDirectory(prefix="active-customers-metrics-", dir=_folder_in_memory()) as metrics:
         os.environ[FOLDER_VARIABLE] = metrics  # read by prometheus_client when the processes import it
         return Supervisor([*writers, *workers], settings.supervisor, on_ready).run(__name__, _STARTED, _LOADED)
+
+
+def _about(store: EmbeddedStore, directory: DataDirectory) -> str:
+    """Return what a service answers with."""
+    version = ArtifactStore(directory.models).current()
+    return f"{store.catalog.n_entries():,} products, {'no model yet' if version is None else f'model {version}'}"
 
 
 def _folder_in_memory() -> Path | None:

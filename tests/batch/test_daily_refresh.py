@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.abc import MetaPathFinder
@@ -274,6 +275,21 @@ def test_the_models_are_fitted_as_configured_and_the_version_says_how(refresh, v
     assert manifest.configs["hybrid"]["session_knn"]["neighbours"] == 7
     models = load_models(*ArtifactStore(directory.models).load(manifest.version))
     assert models.hybrid.sessions.config.neighbours == 7
+
+
+def test_a_service_may_own_the_directory_while_a_refresh_computes(directory, clock, visits, embedded):
+    visits(0, 3)
+    lock, others = directory.lock(), []
+
+    def let_go():
+        embedded.close()
+        os.close(lock)
+        others.append(directory.lock())
+
+    job = Refresh(directory, clock, RefreshConfig(), ModelConfigs())
+    manifest = job.run(DirectWriter(directory, embedded), lambda _done, _total: None, let_go=let_go)
+    assert ArtifactStore(directory.models).current() == manifest.version
+    os.close(*others)
 
 
 def test_progress_is_reported_to_the_end(directory, embedded, clock, visits):

@@ -83,7 +83,7 @@ class Service:
             [str(word) for word in line], stdout=subprocess.PIPE, stderr=self.log, env=self.environment
         )
         ready = self.process.stdout.readline().decode()
-        assert ready.startswith("ready: http://127.0.0.1:"), self.log_text()
+        assert ready.startswith("ready after "), self.log_text()
         self.port = int(ready.rpartition(":")[2])
 
     def log_text(self) -> str:

@@ -175,7 +175,7 @@ def test_uci_lines_are_purchases_refunds_and_anonymous_baskets(shop, write):
     assert {row["currency"] for row in shop.events()} == {"GBP"}
     assert report.rejected == {
         "quantity (column Quantity): give an integer in 1..1000000": 1,
-        "price (column UnitPrice): give a number, zero or above": 1,
+        "price (column UnitPrice): give a number such as 9.99, zero or above": 1,
     }
 
 

@@ -96,7 +96,7 @@ def test_bytes_that_are_no_text_cost_only_their_row(write_raw):
     path = write_raw("bytes.csv", "a,b,c\nü,2,3\n".encode() + b"\xfc,2,3\n4,5,6\n")
     (batch,) = read_batches(path, WANTED)
     assert cells([batch]) == [(1, "ü", "2", "3"), (3, "4", "5", "6")]
-    assert [(reject.row, reject.reason) for reject in batch.rejects] == [(2, "a: b'\\xfc' is not valid: text is UTF-8")]
+    assert [(reject.row, reject.reason) for reject in batch.rejects] == [(2, "a: '\ufffd' is not valid: text is UTF-8")]
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_name(write_raw):
@@ -125,7 +125,7 @@ def test_bad_json_lines_are_rejected_and_empty_ones_passed_over(write_raw):
     reasons = [reject.reason for reject in batch.rejects]
     assert "a line is one JSON object" in reasons[0]
     assert "1 MiB" in reasons[3]
-    assert reasons[4] == "a: {'b': 1} is not valid: give a text or a number"
+    assert reasons[4] == 'a: {"b": 1} is not valid: give a text or a number'
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from active_customers.core.clock import MINUTE, format_time
 GOOD = {"customer_id": "c", "event_type": "view", "product_id": "p", "timestamp": "2020-06-01T10:00:00Z"}
 
 BAD = [
-    ({"customer_id": None}, "customer_id: None is not valid: this event needs one"),
+    ({"customer_id": None}, "customer_id: this event needs one"),
     (
         {"customer_id": "x" * 129},
         "customer_id: '" + "x" * 76 + "... is not valid: give an integer in 0..2^53-1, or text",
@@ -22,10 +22,10 @@ BAD = [
     ({"customer_id": "a\tb"}, "customer_id: 'a\\tb' is not valid: give an integer"),
     ({"customer_id": "ü\u200b"}, "customer_id: 'ü\\u200b' is not valid: give an integer"),
     ({"event_type": "teleport"}, "event_type: 'teleport' is not valid: use a name from the list of event types"),
-    ({"event_type": None}, "event_type: None is not valid: say what happened"),
+    ({"event_type": None}, "event_type: say what happened"),
     ({"event_type": "decision"}, "event_type: 'decision' is not valid: use a name"),
-    ({"product_id": None}, "product_id: None is not valid: this event needs one"),
-    ({"timestamp": None}, "timestamp: None is not valid: an import needs the time of every event"),
+    ({"product_id": None}, "product_id: this event needs one"),
+    ({"timestamp": None}, "timestamp: an import needs the time of every event"),
     ({"timestamp": "yesterday"}, "timestamp: 'yesterday' is not valid: give an RFC 3339 time"),
     ({"timestamp": "1969-12-31T23:59:59Z"}, "timestamp: '1969-12-31T23:59:59Z' is not valid: give an RFC 3339 time"),
     (
@@ -36,7 +36,7 @@ BAD = [
     ({"quantity": 1_000_001}, "quantity: '1000001' is not valid"),
     ({"quantity": 1.5}, "quantity: '1.5' is not valid"),
     ({"quantity": "two"}, "quantity: 'two' is not valid"),
-    ({"price": -0.01}, "price: '-0.01' is not valid: give a number, zero or above"),
+    ({"price": -0.01}, "price: '-0.01' is not valid: give a number such as 9.99, zero or above"),
     ({"price": "nan"}, "price: 'nan' is not valid"),
     ({"price": "1e999"}, "price: '1e999' is not valid"),
     ({"price": "9,50"}, "price: '9,50' is not valid"),

@@ -82,7 +82,7 @@ def test_a_refused_query_is_answered_with_a_problem_document(shop):
     assert reply.status == 400
     assert dict(reply.headers)[b"content-type"] == b"application/problem+json"
     assert b'"field":"n"' in reply.body
-    assert b'"value":"\'101\'"' in reply.body
+    assert b'"value":"101"' in reply.body
 
 
 names = st.sampled_from(["customer_id", "context", "n", "product_id", "exclude", "other_customer_id", "deadline_ms"])

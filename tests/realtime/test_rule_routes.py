@@ -46,6 +46,23 @@ def test_a_rule_is_in_the_next_answer_and_comes_back(app):
     assert call(app, "GET", RULES).json() == {"rules": [{"name": "no-mare", **NO_MARE}]}
 
 
+def test_a_pin_on_products_that_the_catalogue_does_not_have_is_stored_with_a_warning(app):
+    reply = put(app, "hero", {"kind": "pin", "product_ids": ["pot", *(f"no{i}" for i in range(7))]})
+    named = "'no0', 'no1', 'no2', 'no3', 'no4' and 2 more"
+    assert reply.status_code == 200
+    assert reply.json()["warnings"] == [
+        f"product_ids: the catalogue does not have {named}: write ids as the shop does, or import them"
+    ]
+    assert call(app, "GET", f"{RULES}/hero").status_code == 200
+    assert "warnings" not in put(app, "hero", {"kind": "pin", "product_ids": ["pot"]}).json()
+    assert "warnings" not in put(app, "no-mare", NO_MARE).json()
+
+
+def test_a_rule_on_a_product_that_was_deleted_is_warned_of(app):
+    call(app, "DELETE", "/api/v1/products/pan")
+    assert "does not have 'pan'" in put(app, "hero", {"kind": "pin", "product_ids": ["pan"]}).json()["warnings"][0]
+
+
 def test_a_rule_is_replaced_left_as_it_is_or_deleted(app):
     put(app, "r", NO_MARE)
     assert put(app, "r", NO_MARE).json()["status"] == "unchanged"

@@ -1,6 +1,7 @@
 """Listening, and saying why it cannot."""
 
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import sys
 import pytest
 
 from active_customers.core.errors import SettingsError
-from active_customers.serving.server import listen
+from active_customers.serving.server import listen, run
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
@@ -19,8 +20,40 @@ def test_port_zero_takes_a_free_one(host):
         if host != "::1":
             raise
         pytest.skip("this machine has no IPv6")
-    with listener, socket.create_connection(listener.getsockname()[:2]):
+    with listener:
         assert listener.getsockname()[1] > 0
+
+
+async def app(scope, receive, send):
+    """Answer nothing but that it has started."""
+    assert scope["type"] == "lifespan"
+    for message in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{message}.complete"})
+
+
+def test_nobody_is_let_in_before_the_service_answers():
+    listener, met = listen("127.0.0.1", 0), []
+
+    def meet():
+        socket.create_connection(listener.getsockname()).close()
+        met.append(True)
+        signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(listener.getsockname())
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    assert run(app, listener, meet)
+    signal.signal(signal.SIGTERM, before)
+    assert met
+
+
+def test_a_port_that_another_service_took_meanwhile_is_refused_with_the_setting_to_change():
+    with listen("127.0.0.1", 0) as first:
+        second = listen("127.0.0.1", first.getsockname()[1])
+        first.listen()
+        with pytest.raises(SettingsError, match="choose another --port"):
+            run(app, second, lambda: None)
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
@@ -30,8 +63,10 @@ def test_an_address_of_others_is_refused_with_the_setting_to_change(host):
 
 
 def test_a_port_in_use_is_refused_with_the_setting_to_change():
-    with listen("127.0.0.1", 0) as listener, pytest.raises(SettingsError, match="choose another --port") as refused:
-        listen("127.0.0.1", listener.getsockname()[1])
+    with listen("127.0.0.1", 0) as listener:
+        listener.listen()
+        with pytest.raises(SettingsError, match="choose another --port") as refused:
+            listen("127.0.0.1", listener.getsockname()[1])
     assert refused.value.field == "server.port"
 
 

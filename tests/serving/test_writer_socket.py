@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import threading
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from active_customers.core.event import EventType
 from active_customers.core.product import Product, ProductChange
 from active_customers.importing.events import EventStore, import_events
 from active_customers.importing.request import ImportConfig, ImportRequest
-from active_customers.serving.writer_socket import RemoteWriter, WriterServer, open_for_writing
+from active_customers.serving.writer_socket import RemoteWriter, WriterServer, open_for_writing, wait_until_free
 from active_customers.storage.archive import Archive
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore, StorageConfig
@@ -264,3 +265,29 @@ def test_a_command_alone_owns_the_directory_for_as_long_as_it_writes(directory):
         with pytest.raises(StoreLockedError):
             directory.lock()
     os.close(directory.lock())
+
+
+def test_a_service_waits_for_a_command_and_says_so_once(tmp_path):
+    directory, told = DataDirectory(tmp_path / "data"), []
+    directory.prepare()
+    lock = directory.lock()
+    command = threading.Timer(0.5, os.close, [lock])
+    command.start()
+    wait_until_free(directory, told.append)
+    command.join()
+    assert len(told) == 1
+    assert "in use by another process" in told[0]
+    os.close(directory.lock())
+
+
+def test_no_service_waits_for_another_one(tmp_path):
+    directory, told = DataDirectory(tmp_path / "data"), []
+    directory.prepare()
+    lock = directory.lock()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(directory.socket))
+        other.listen()
+        with pytest.raises(StoreLockedError, match="in use by another process"):
+            wait_until_free(directory, told.append)
+    os.close(lock)
+    assert not told

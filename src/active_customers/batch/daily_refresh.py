@@ -94,6 +94,16 @@ class _InForce:
 
 
 @dataclass(frozen=True, slots=True)
+class _Given:
+    """What a refresh has from who owns the store: the version in force, what is to be compared, who is who."""
+
+    replaced: str | None
+    in_force: _InForce | Verdict
+    who: WhoIsWho
+    catalogue: Mapping[int, Product]
+
+
+@dataclass(frozen=True, slots=True)
 class _Fresh:
     """What is to be published, and what it is made from."""
 
@@ -134,27 +144,33 @@ class Refresh:
         *,
         force: bool = False,
         catalogue: Mapping[int, Product] = NO_CATALOGUE,
+        let_go: Told | None = None,
     ) -> Manifest:
         """Train on everything logged so far and publish; return what the new version says about itself.
 
         With `force` whatever the gate says. `catalogue` holds products by number: what it says of them lets models
         propose those that nobody acted on yet, and tells customers' tastes; before any events it is all that is learned
-        from. Raises `RefreshRefusedError` when the gate
-        refuses, `NoDataError` when there is nothing to learn from, `ArtifactError` when a model fails its check,
-        `StorageError` when the archive cannot be read, `StoreLockedError` at once when another refresh is running; then
-        nothing is published and the version in force stays.
+        from. `let_go` is called once nothing more is asked of the writer: all else is read from the archive, so another
+        process may own the directory meanwhile. Raises `RefreshRefusedError` when the gate refuses, `NoDataError` when
+        there is nothing to learn from, `ArtifactError` when a model fails its check, `StorageError` when the archive
+        cannot be read, `StoreLockedError` at once when another refresh is running; then nothing is published and the
+        version in force stays.
         """
         with self._artifacts.exclusive():
-            return self._run(writer, _Steps(progress, _STEPS_OF_MODELS), force=force, catalogue=catalogue)
+            self._started = time.perf_counter()
+            replaced = self._artifacts.current()
+            in_force = self._in_force(replaced, writer) if self._config.gate.enabled else Verdict(Outcome.OFF)
+            writer.archive_log()
+            who = WhoIsWho.of(writer)
+            if let_go is not None:
+                let_go()
+            given = _Given(replaced, in_force, who, catalogue)
+            return self._run(given, _Steps(progress, _STEPS_OF_MODELS), force=force)
 
-    def _run(self, writer: StoreWriter, steps: _Steps, *, force: bool, catalogue: Mapping[int, Product]) -> Manifest:
-        self._started = time.perf_counter()
-        replaced = self._artifacts.current()
-        in_force = self._in_force(replaced, writer) if self._config.gate.enabled else Verdict(Outcome.OFF)
-        writer.archive_log()
+    def _run(self, given: _Given, steps: _Steps, *, force: bool) -> Manifest:
+        in_force, catalogue = given.in_force, given.catalogue
         seen = 1 if isinstance(in_force, Verdict) else in_force.manifest.watermark
-        who = WhoIsWho.of(writer)
-        history = read_history(self._archive, self._config, self._scratch, who, seen)
+        history = read_history(self._archive, self._config, self._scratch, given.who, seen)
         history = history.described(catalogue, self._clock.now())
         if not len(history) and history.features is None:
             raise NoDataError(
@@ -165,9 +181,9 @@ class Refresh:
         verdict = self._judge(in_force, history, steps)
         manifest = self._manifest(history, verdict, force=force)
         if not force:
-            self._refuse_if_worse(manifest, verdict, replaced)
-        fresh = _Fresh(manifest, history, catalogue, who)
-        return self._publish(fresh, steps, replaced)
+            self._refuse_if_worse(manifest, verdict, given.replaced)
+        fresh = _Fresh(manifest, history, catalogue, given.who)
+        return self._publish(fresh, steps, given.replaced)
 
     def _in_force(self, version: str | None, writer: StoreWriter) -> _InForce | Verdict:
         """Load the version that a new one is compared with; a verdict where there is none."""

@@ -16,7 +16,13 @@ def read_rule_file(path: Path) -> list[RuleIn]:
     """Return the rules of a file; raises `InvalidValueError` naming the file, the rule and the field."""
     try:
         found = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except FileNotFoundError:
+        raise InvalidValueError(str(path), None, "there is no such file: check the path") from None
+    except OSError as error:
+        raise InvalidValueError("FILE", str(path), f"it cannot be read ({error.strerror}): name a YAML file") from error
+    except UnicodeDecodeError as error:
+        raise InvalidValueError(str(path), None, "it is no text in UTF-8: write it anew as that") from error
+    except yaml.YAMLError as error:
         why = " ".join(str(error).split())
         raise InvalidValueError(str(path), None, f"it cannot be read as YAML ({why})") from error
     if not isinstance(found, dict):

@@ -171,6 +171,8 @@ class RuleResult(BaseModel):
     name: str
     status: Literal["created", "replaced", "unchanged", "deleted"]
     products: int | None = None
+    warnings: list[str] | None = None
+    """What may not be meant, such as products that the catalogue does not have; the rule is stored all the same."""
 
 
 class RuleResults(BaseModel):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -30,6 +31,8 @@ class InvalidValueError(ActiveCustomersError):
         self.remedy = remedy
 
     def __str__(self) -> str:
+        if self.value is None:  # there is nothing to show
+            return f"{self.field}: {self.remedy}"
         return f"{self.field}: {shown(self.value)} is not valid: {self.remedy}"
 
 
@@ -135,15 +138,41 @@ class NoDataError(ActiveCustomersError):
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """Return `repr(value)`, cut to `limit` characters.
+    """Return a value as JSON has it, a text in single quotes, cut to `limit` characters.
 
     >>> shown("x" * 200, 10)
     "'xxxxxx..."
+    >>> shown([True, {"a": None}]), shown(b"{")
+    ('[true, {"a": null}]', "'{'")
     """
+    value = _text_of(value)
+    return _cut(repr(value) if isinstance(value, str) else _json(value), limit)
+
+
+def as_given(value: object, limit: int = 80) -> str:
+    """Return a value as it was given: a text as it is, anything else as JSON has it; cut to `limit` characters.
+
+    >>> as_given("0"), as_given(0), as_given([1])
+    ('0', '0', '[1]')
+    """
+    value = _text_of(value)
+    return _cut(value if isinstance(value, str) else _json(value), limit)
+
+
+def _text_of(value: object) -> object:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _json(value: object) -> str:
     try:
-        text = repr(value)
+        return json.dumps(value, ensure_ascii=False, default=str)
     except RecursionError:
-        text = f"a {type(value).__name__} nested too deeply to show"
+        return f"a {type(value).__name__} nested too deeply to show"
+    except (TypeError, ValueError):  # JSON has no word for it
+        return repr(value)
+
+
+def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,18 @@ from active_customers.importing.quotes import MARK, QuoteMender
 from active_customers.importing.source import BLOCK, RawBatch, Reject, Wanted
 from active_customers.importing.stream import TextStream, open_text
 
+_OTHERS = (",", ";", "\t", "|")
+"""Delimiters that files have under names which promise another."""
+_LONGEST_HEAD = 1 << 16
+_QUOTED = re.compile(r'"[^"]*"')
+
 
 @dataclass(frozen=True, slots=True)
 class DelimitedReader:
-    """Reads text with a header and one delimiter; quotes may enclose delimiters and line ends, empty means no value."""
+    """Reads text with a header and one delimiter; quotes may enclose delimiters and line ends, empty means no value.
+
+    A header without the delimiter is divided by that of `_OTHERS` which it has most of.
+    """
 
     delimiter: str
     batch_rows: int
@@ -30,26 +39,39 @@ class DelimitedReader:
         """Return the header."""
         with open_text(path) as stream:
             try:
-                rows = self._open(stream, (), _OddRows())
+                rows = self.fitted(path)._open(stream, (), _OddRows())
             except pa.ArrowInvalid as error:
                 raise InvalidValueError(str(path), str(error), "the first line names the columns") from error
             return list(rows.schema.names)
 
     def batches(self, path: Path, wanted: Wanted) -> Iterator[RawBatch]:
         """Read the file; rows with too many or too few values, or that are no UTF-8, are rejected."""
-        names = self.column_names(path)
+        fitted, names = self.fitted(path), self.column_names(path)
         columns = tuple(name for name in wanted.columns if name in names)
         odd = _OddRows()
         row = 1
         with open_text(path) as stream:
-            for batch in self._open(stream, columns, odd):
+            for batch in fitted._open(stream, columns, odd):
                 numbers = odd.numbers(row, batch.num_rows)
                 row = int(numbers[-1]) + 1 if len(numbers) else row
                 for start in range(0, batch.num_rows, self.batch_rows):
                     some = slice(start, start + self.batch_rows)
-                    yield _decoded(batch.slice(start, self.batch_rows), numbers[some], odd.taken(), stream.bytes_read())
+                    raw = RawBatch(
+                        numbers[some], _columns(batch.slice(start, self.batch_rows)), odd.taken(), stream.bytes_read()
+                    )
+                    yield _decoded(raw, wanted.optional)
             if left := odd.taken():
                 yield RawBatch(np.empty(0, np.int64), {}, left, stream.bytes_read())
+
+    def fitted(self, path: Path) -> DelimitedReader:
+        """Return the reader with what divides a file's header: programs write semicolons or tabs into CSV."""
+        with open_text(path) as stream:
+            head = stream.content.read(_LONGEST_HEAD).lstrip(b"\xef\xbb\xbf").decode(errors="replace")
+        header = _QUOTED.sub("", head).lstrip().partition("\n")[0]
+        if self.delimiter in header:
+            return self
+        found = max(_OTHERS, key=header.count)
+        return replace(self, delimiter=found) if found in header else self
 
     def _open(self, stream: TextStream, columns: tuple[str, ...], odd: _OddRows) -> csv.CSVStreamingReader:
         return csv.open_csv(
@@ -99,21 +121,29 @@ class _OddRows:
         return numbers
 
 
-def _decoded(batch: pa.RecordBatch, rows: NDArray[np.int64], rejects: list[Reject], bytes_read: int) -> RawBatch:
-    """Return the batch as text, without the rows that hold bytes which are none."""
+def _columns(batch: pa.RecordBatch) -> dict[str, pa.Array]:
+    return dict(zip(batch.schema.names, batch.columns, strict=True))
+
+
+def _decoded(raw: RawBatch, optional: Collection[str]) -> RawBatch:
+    """Return a batch of bytes as text, without the rows that hold bytes which are none in a column that is needed."""
     columns: dict[str, pa.Array] = {}
-    good = np.ones(len(rows), np.bool_)
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+    rejects, left_out = list(raw.rejects), list(raw.left_out)
+    good = np.ones(len(raw), np.bool_)
+    for name, column in raw.columns.items():
         try:
             columns[name] = column.cast(pa.string())
         except pa.ArrowInvalid:
             columns[name], broken = _readable(column)
-            rejects += [Reject(int(rows[i]), name, column[i].as_py(), "text is UTF-8") for i in broken if good[i]]
+            found = [Reject(int(raw.rows[i]), name, column[i].as_py(), "text is UTF-8") for i in broken if good[i]]
+            if name in optional:
+                left_out += found
+                continue
+            rejects += found
             good[broken] = False
     if not good.all():
-        rows = rows[good]
         columns = {name: pc.filter(column, pa.array(good)) for name, column in columns.items()}
-    return RawBatch(rows, columns, rejects, bytes_read)
+    return replace(raw, rows=raw.rows[good], columns=columns, rejects=rejects, left_out=left_out)
 
 
 def _readable(column: pa.BinaryArray) -> tuple[pa.StringArray, list[int]]:

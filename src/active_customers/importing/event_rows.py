@@ -190,7 +190,7 @@ def _prices(fields: RawFields, check: RowCheck) -> pa.DoubleArray:
     array = fields.array("price")
     prices = numbers_of(array)
     wrong = prices.bad | (prices.present & (prices.values < 0))
-    check.refuse(wrong, fields.label("price"), array, "give a number, zero or above")
+    check.refuse(wrong, fields.label("price"), array, "give a number such as 9.99, zero or above")
     return pa.array(prices.values, mask=~prices.present)
 
 

@@ -29,6 +29,7 @@ from active_customers.importing.request import ImportRequest, Progress, no_progr
 from active_customers.importing.row_keys import event_keys
 from active_customers.importing.scratch import scratch_database
 from active_customers.importing.staging import Facts, Staging
+from active_customers.importing.unused_columns import unused_columns
 from active_customers.storage.archive import Archive
 from active_customers.storage.base import DAYS_REMEMBERED, Store, StoreWriter
 from active_customers.storage.staged import seal, write_turns
@@ -98,7 +99,8 @@ class _EventImport:
         self.request = request
         self._preset = request.choose_preset("events")
         self._progress = progress
-        self._report = ImportReport("events", self._preset.name)
+        self._report = ImportReport("events", self._preset.name, request.config.most_rejected_share)
+        self._report.notes += unused_columns(request.files, self._preset, "events")
 
     def stage(self, stage: Staging, rejects: RejectsFile | None) -> Facts:
         """Read all files into the staging database, and take out what is there already."""

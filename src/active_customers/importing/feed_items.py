@@ -10,6 +10,7 @@ import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
@@ -24,6 +25,9 @@ from active_customers.importing.stream import open_text
 
 _LONGEST_ITEM = 1 << 20
 _LONGEST_HEAD = 1 << 16
+_ITEMS_LOOKED_AT = 100
+_BEFORE = 30
+"""Characters that are shown before and after the place where XML broke."""
 _ITEM = re.compile(r"<(item|entry)(?=[\s>])")
 _ENDS = {"item": "</item>", "entry": "</entry>"}
 _PREFIX = re.compile(r"\sxmlns:[\w.-]+\s*=\s*(?:\"[^\"<&]*\"|'[^'<&]*')")
@@ -44,13 +48,11 @@ class FeedReader:
     block_bytes: int = 1 << 20
 
     def column_names(self, path: Path) -> list[str]:
-        """Return the names of the first items' elements."""
+        """Return the names of the elements of the first hundred items."""
         names: dict[str, None] = {}
-        for _, item, _ in self._items(path):
+        for _, item, _ in islice(self._items(path), _ITEMS_LOOKED_AT):
             if isinstance(item, dict):
                 names.update(dict.fromkeys(item))
-            if len(names) > 3:
-                break
         return list(names)
 
     def batches(self, path: Path, wanted: Wanted) -> Iterator[RawBatch]:
@@ -77,9 +79,9 @@ class FeedReader:
             feed = _Feed(path)
             number = 0
             while block := stream.content.read(self.block_bytes):
-                for text in feed.items(block):
+                for line, text in feed.items(block):
                     number += 1
-                    yield number, feed.parsed(number, text), stream.bytes_read()
+                    yield number, feed.parsed(number, line, text), stream.bytes_read()
             if left := feed.left(number + 1):
                 yield number + 1, left, stream.bytes_read()
 
@@ -92,28 +94,40 @@ class _Feed:
         self._decoder: codecs.IncrementalDecoder | None = None
         self._encoding = ""
         self._is_begun = False
-        self._declared = ""
+        self._opening = "<feed>"
+        """What items are parsed in: it declares the prefixes of names."""
         self.rest = ""
+        self._line = 1
+        """Of the file, in which `rest` begins."""
 
     def left(self, number: int) -> Reject | None:
         """Return what is wrong with the end of the file, if anything."""
         if not self._is_begun:
             return Reject(number, "file", self.rest[:60], NO_FEED)
-        return Reject(number, "file", self.rest[:60], CUT_OFF) if _ITEM.search(self.rest) else None
+        if not _ITEM.search(self.rest):
+            return None
+        return Reject(number, "file", self.rest[:60], CUT_OFF, self._line + self.rest.count("\n"))
 
-    def items(self, block: bytes) -> Iterator[str]:
-        """Yield the items that are complete with a block of bytes; raises `InvalidValueError` for what is no feed."""
-        text, place = self.rest + self._decoded(block), 0
+    def items(self, block: bytes) -> Iterator[tuple[int, str]]:
+        """Yield the items that are complete with a block of bytes, each with the line of the file in which it begins.
+
+        Raises `InvalidValueError` for what is no feed.
+        """
+        text, place, line = self.rest + self._decoded(block), 0, self._line
         while begin := _ITEM.search(text, place):
             if not self._is_begun:
                 self._begin(text[: begin.start()])
             found = text.find(_ENDS[begin[1]], begin.end())
+            line += text.count("\n", place, begin.start())
             if found < 0:
                 self.rest = _shortened(text[begin.start() :])
+                self._line = line + text.count("\n", begin.start()) - self.rest.count("\n")
                 return
             place = found + len(_ENDS[begin[1]])
-            yield text[begin.start() : place]
-        self.rest = text[max(place, len(text) - len("<entry")) :] if self._is_begun else text
+            yield line, text[begin.start() : place]
+            line += text.count("\n", begin.start(), place)
+        kept = max(place, len(text) - len("<entry")) if self._is_begun else 0
+        self.rest, self._line = text[kept:], line + text.count("\n", place, kept)
         if len(self.rest) > _LONGEST_HEAD:
             raise InvalidValueError(self._path.name, self.rest[:60], NO_FEED)
 
@@ -133,10 +147,10 @@ class _Feed:
             remedy = "take its document type out: a feed declares no entities"
             raise InvalidValueError(self._path.name, head[head.find("<!") :][:60], remedy)
         self._is_begun = True
-        self._declared = "".join(dict.fromkeys(_PREFIX.findall(head)))
+        self._opening = f"<feed{''.join(dict.fromkeys(_PREFIX.findall(head)))}>"
 
-    def parsed(self, number: int, text: str) -> dict[str, str] | Reject:
-        """Return an item's values by name, or what is wrong with it."""
+    def parsed(self, number: int, line: int, text: str) -> dict[str, str] | Reject:
+        """Return the values by name of an item that begins in a line, or what is wrong with it, and in which line."""
         if len(text) > _LONGEST_ITEM:
             return Reject(number, "item", text[:40], "an item has at most 1 MiB")
         if _UNREADABLE in text:
@@ -145,10 +159,20 @@ class _Feed:
                 number, "item", text[max(at - 20, 0) : at + 20], f"text is {self._encoding}, as the feed says"
             )
         try:
-            root = fromstring(f"<feed{self._declared}>{text}</feed>", forbid_dtd=True)
-        except (ParseError, DefusedXmlException) as error:
+            root = fromstring(f"{self._opening}{text}</feed>", forbid_dtd=True)
+        except ParseError as error:
+            return self._broken(number, line, text, error)
+        except DefusedXmlException as error:
             return Reject(number, "item", text[:200], f"write it as well-formed XML ({error})")
         return _values(root[0])
+
+    def _broken(self, number: int, first: int, text: str, error: ParseError) -> Reject:
+        """Return what is wrong with an item that begins in line `first`, with the piece and the line where it broke."""
+        line, column = error.position
+        broken = f"{self._opening}{text}".split("\n")[line - 1]
+        begin = max(column - _BEFORE, len(self._opening) if line == 1 else 0)
+        remedy = f"write it as well-formed XML ({str(error).partition(': line')[0]})"
+        return Reject(number, "item", broken[begin : begin + 2 * _BEFORE].strip(), remedy, first + line - 1)
 
 
 def _reads_ascii(encoding: str) -> bool:

@@ -14,7 +14,9 @@ from active_customers.core.errors import StoreLockedError
 from active_customers.storage.durable import make_folder
 from active_customers.storage.lock import take_lock
 
-REJECTS = "rejects.jsonl"
+REJECTS, WARNINGS = "rejects.jsonl", "warnings.jsonl"
+"""Rows that were rejected, and values that were left out of others: what is kept of an import."""
+_KEPT = (REJECTS, WARNINGS)
 _FOLDERS = "*Z-*"
 _LOCK = "lock"
 _SEALED = "staged.json"
@@ -86,7 +88,7 @@ def clear_old(imports: Path, ages: tuple[int, int], adopted: Collection[str]) ->
 
 
 def _holds_more_than_rejects(folder: Path) -> bool:
-    return any(path.name != REJECTS for path in folder.iterdir())
+    return any(path.name not in _KEPT for path in folder.iterdir())
 
 
 def is_import_under_way(imports: Path) -> bool:
@@ -104,12 +106,12 @@ def _started(folder: Path) -> int:
 
 
 def _clear(folder: Path) -> None:
-    """Remove the folder, or all but its rejected rows."""
+    """Remove the folder, or all but its rejected rows and warnings."""
     if not folder.exists():
         return
-    if not (folder / REJECTS).exists():
+    if not any((folder / name).exists() for name in _KEPT):
         shutil.rmtree(folder)
         return
     for path in folder.iterdir():
-        if path.name != REJECTS:
+        if path.name not in _KEPT:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

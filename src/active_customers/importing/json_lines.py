@@ -29,6 +29,7 @@ class _Rows:
     numbers: list[int] = field(default_factory=list)
     values: list[list[str | None]] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+    left_out: list[Reject] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +94,12 @@ def _add(rows: _Rows, record_rows: RecordRows, number: int, line: bytes) -> None
     except InvalidValueError as error:
         rows.rejects.append(Reject(number, error.field, error.value, error.remedy))
         return
+    finally:
+        rows.left_out += record_rows.left_out(number)
     rows.values += values
     rows.numbers += [number] * len(values)
 
 
 def _batch(rows: _Rows, record_rows: RecordRows, bytes_read: int) -> RawBatch:
-    return RawBatch(np.array(rows.numbers, np.int64), record_rows.columns(rows.values), rows.rejects, bytes_read)
+    numbers = np.array(rows.numbers, np.int64)
+    return RawBatch(numbers, record_rows.columns(rows.values), rows.rejects, bytes_read, rows.left_out)

@@ -43,7 +43,7 @@ def read_open_bandit(path: Path) -> PolicyLogs:
     Raises `InvalidValueError` for a file without these columns, `NoDataError` where it holds one policy alone.
     """
     if not path.is_file():
-        raise InvalidValueError("open-bandit", str(path), "there is no such file: check the path")
+        raise InvalidValueError(str(path), None, "there is no such file: check the path")
     names = pq.read_schema(path).names
     missing = [name for name in COLUMNS if name not in names]
     if missing:

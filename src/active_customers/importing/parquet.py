@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from active_customers.core.errors import InvalidValueError
-from active_customers.importing.records import RecordRows
+from active_customers.importing.records import PLAIN, RecordRows
 from active_customers.importing.source import RawBatch, Reject, Wanted
 
 
@@ -44,7 +44,22 @@ class ParquetReader:
 def _raw(batch: pa.RecordBatch, rows: NDArray[np.int64], wanted: Wanted, bytes_read: int) -> RawBatch:
     if wanted.nested:
         return _flattened(batch, rows, wanted, bytes_read)
-    return RawBatch(rows, dict(zip(batch.schema.names, batch.columns, strict=True)), [], bytes_read)
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    rejects: list[Reject] = []
+    left_out: list[Reject] = []
+    good = np.ones(len(rows), np.bool_)
+    for name, column in columns.items():
+        if pa.types.is_nested(column.type) and name not in wanted.structured:  # where plain values belong
+            given = np.asarray(column.is_valid())
+            found = [
+                Reject(int(rows[i]), name, column[i].as_py(), PLAIN) for i in np.flatnonzero(given & good).tolist()
+            ]
+            (left_out if name in wanted.optional else rejects).extend(found)
+            good &= ~given | (name in wanted.optional)
+            columns[name] = pa.nulls(len(rows), pa.string())
+    if not good.all():
+        rows, columns = rows[good], {name: column.filter(pa.array(good)) for name, column in columns.items()}
+    return RawBatch(rows, columns, rejects, bytes_read, left_out)
 
 
 def _flattened(batch: pa.RecordBatch, rows: NDArray[np.int64], wanted: Wanted, bytes_read: int) -> RawBatch:
@@ -52,15 +67,18 @@ def _flattened(batch: pa.RecordBatch, rows: NDArray[np.int64], wanted: Wanted, b
     numbers: list[int] = []
     values: list[list[str | None]] = []
     rejects: list[Reject] = []
+    left_out: list[Reject] = []
     for number, record in zip(rows.tolist(), batch.to_pylist(), strict=True):
         try:
             found = record_rows.of(record)
         except InvalidValueError as error:
             rejects.append(Reject(number, error.field, error.value, error.remedy))
             continue
+        finally:
+            left_out += record_rows.left_out(number)
         values += found
         numbers += [number] * len(found)
-    return RawBatch(np.array(numbers, np.int64), record_rows.columns(values), rejects, bytes_read)
+    return RawBatch(np.array(numbers, np.int64), record_rows.columns(values), rejects, bytes_read, left_out)
 
 
 def _top(path: str) -> str:

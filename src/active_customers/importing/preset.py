@@ -20,7 +20,7 @@ The vocabulary, all of it::
     products:
       fields:
         category: {from: category_code, levels: "."}       # levels of a path are divided by this
-        name: {from: Description, choose: most_frequent}   # of a product's many rows; the default is the last value
+        name: {from: Description, choose: most_frequent}   # of a gathered product's values; the default is the last
         price: {from: UnitPrice, positive: true}           # zero and less say nothing
         price: {from: price, money: true}                  # may name its currency: "19.90 EUR"
         list_price: Compare At     # where it is above the price, the price is a sale price
@@ -32,7 +32,7 @@ The vocabulary, all of it::
       attributes: {colour: color, "{Option Name}": Option Value}   # by name; {column} is that column's value
       explode: items
       needs: [name, price]         # fields without which a row is rejected
-      unique: true                 # a second row of one product is rejected
+      gathered: true               # a log: of a product's many rows each field has a value; else the last row counts
       only_with: Price             # rows without a value in this column are passed over
       no_value: [Default Title]    # texts that say nothing
       fill_down: {by: Handle, columns: [Title]}  # where empty, the value of the first of the rows with one `by`
@@ -72,6 +72,11 @@ EVENT_FIELDS = (
 )
 FEED_FIELDS = ("list_price", "sale_dates")
 """What feeds write in place of fields of a product."""
+SPARED = (
+    *("name", "description", "brand", "category", "url", "image", "variant_group"),
+    *("released", "replenishable", "tags", "attributes"),
+)
+"""Fields of products that are left out of a row where they cannot be read; sales are too, unless they are merged."""
 _EVENT_NEEDS = ("customer_id", "event_type", "timestamp")
 _STRUCTURED = ("metadata", "replenishable", "hidden", "tags", "attributes")
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
@@ -156,8 +161,8 @@ class FieldMaps(Config):
     """Columns by the attribute that each is."""
     needs: tuple[str, ...] = ()
     """Fields without which a row is rejected."""
-    unique: bool = False
-    """Whether a second row of one product is rejected."""
+    gathered: bool = False
+    """Whether a product is put together from many rows, field by field; else its last row is its entry."""
     only_with: str | None = None
     """A column without whose value a row is passed over."""
     no_value: tuple[str, ...] = ()
@@ -172,7 +177,14 @@ class FieldMaps(Config):
         filled = () if self.fill_down is None else (self.fill_down.by, *self.fill_down.columns)
         columns |= dict.fromkeys(filter(None, (*self.attributes.values(), *named, *filled, self.only_with)))
         structured = (self.fields[name].columns for name in _STRUCTURED if name in self.fields)
-        return Wanted(tuple(columns), frozenset().union(*structured), self.explode)
+        return Wanted(tuple(columns), frozenset().union(*structured), self.explode, self._optional())
+
+    def _optional(self) -> frozenset[str]:
+        """Return columns of fields that a product can do without, and that no other field is read from."""
+        spared, needed = set[str](), set[str]()
+        for name, each in self.fields.items():
+            (spared if name in SPARED and name not in self.needs else needed).update(each.all_columns)
+        return frozenset(spared - needed)
 
     def missing(self, needed: Iterable[str], names: Iterable[str]) -> list[str]:
         """Return the columns that a file with these columns lacks; alternatives are joined by " or "."""
@@ -189,6 +201,10 @@ class EventMaps(FieldMaps):
     """What becomes of rows whose event type nobody knows."""
     negative_quantity: str | None = None
     """The event type of rows with a quantity below zero; without one they are rejected."""
+
+    def _optional(self) -> frozenset[str]:
+        """Return no column: an event is what all of its row says."""
+        return frozenset()
 
 
 class Preset(Config):

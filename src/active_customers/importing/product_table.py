@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -17,17 +18,13 @@ from active_customers.importing.product_rows import SCHEMA
 
 _CREATE = "CREATE TABLE rows AS SELECT 0::UINTEGER AS file, * FROM batch LIMIT 0"
 _REPEATED = """
-CREATE OR REPLACE TABLE repeated AS SELECT * FROM (
-    SELECT product_id, "row", min("row") OVER (PARTITION BY product_id) AS first
-    FROM rows SEMI JOIN (
-        SELECT product_id FROM rows WHERE file = $file GROUP BY product_id HAVING count(*) > 1
-    ) USING (product_id) WHERE file = $file
-) WHERE "row" <> first
+CREATE TABLE repeated AS SELECT * FROM (
+    SELECT r.rowid AS place, file, "row", product_id, max(r.rowid) OVER (PARTITION BY product_id) AS latest
+    FROM rows r SEMI JOIN (SELECT product_id FROM rows GROUP BY product_id HAVING count(*) > 1) USING (product_id)
+) WHERE place <> latest
 """
-_TAKE_REPEATED = """
-DELETE FROM rows USING repeated
-WHERE rows.file = $file AND rows."row" = repeated."row" AND rows.product_id = repeated.product_id
-"""
+_TAKE_REPEATED = "DELETE FROM rows WHERE rowid IN (SELECT place FROM repeated)"
+_FIRST_REPEATED = 'SELECT count(*) OVER (), file, "row", product_id FROM repeated ORDER BY place LIMIT 1'
 _LAST = "SELECT product_id, arg_max({field}, place) AS value FROM chunk_rows WHERE {field} IS NOT NULL GROUP BY ALL"
 # Of values that are equally frequent the one that came last.
 _MOST_FREQUENT = """
@@ -58,6 +55,16 @@ class Described(NamedTuple):
     said: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """Rows whose product a later row has too: how many, and the first of them (files count from 0)."""
+
+    count: int
+    file: int
+    row: int
+    product_id: str
+
+
 class ProductTable:
     """Rows of products in the staging database, and the products they make."""
 
@@ -79,13 +86,12 @@ class ProductTable:
         """Note products that files have in rows that cannot be read: they are not absent."""
         self._fill("named", product_ids)
 
-    def take_repeated(self, file: int) -> Iterator[list[tuple[str, int, int]]]:
-        """Take out the rows of a file whose product an earlier row of it has; yield (product, row, earlier row)."""
-        self._connection.execute(_REPEATED, {"file": file})
-        self._connection.execute(_TAKE_REPEATED, {"file": file})
-        found = self._connection.cursor().execute('SELECT product_id, "row", first FROM repeated ORDER BY "row"')
-        while some := found.fetchmany(_IDS_AT_ONCE):
-            yield some
+    def take_repeated(self) -> Repeated | None:
+        """Take out rows whose product a later row has too; return what they are, None where there are none."""
+        self._connection.execute(_REPEATED)
+        self._connection.execute(_TAKE_REPEATED)
+        found = self._connection.execute(_FIRST_REPEATED).fetchone()
+        return None if found is None else Repeated(*found)
 
     def products(self, count: int) -> Iterator[Sequence[Described]]:
         """Yield the products, at most about `count` at a time, in the order of their first rows.

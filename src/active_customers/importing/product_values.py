@@ -12,7 +12,6 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from active_customers.core.errors import shown
 from active_customers.core.product import MAX_ATTRIBUTES, MAX_TAGS, MAX_WORD_LENGTH
 from active_customers.importing.raw_fields import RawFields, RowCheck
 from active_customers.importing.values import rewritten, text_of
@@ -90,7 +89,8 @@ def tags_of(fields: RawFields, check: RowCheck) -> pa.ListArray:
     ]
     for place, tags in enumerate(rows):
         if len(tags) > MAX_TAGS or any(len(tag) > MAX_WORD_LENGTH for tag in tags):
-            check.refuse_one(place, fields.label("tags"), shown(tags), _TAGS_REMEDY)
+            check.spare_one(place, fields.label("tags"), tags, _TAGS_REMEDY)
+            rows[place] = []
     return pa.array([row or None for row in rows], pa.list_(pa.string()))
 
 
@@ -117,7 +117,7 @@ def attributes_of(fields: RawFields, check: RowCheck, named: Mapping[str, str]) 
         if found is not None:
             found |= {name: values[row] for each, values in names if (name := each[row]) and values[row]}
         if found is None or len(found) > MAX_ATTRIBUTES or not all(1 <= len(name) <= MAX_WORD_LENGTH for name in found):
-            check.refuse_one(row, fields.label("attributes"), shown(value), _ATTRIBUTES_REMEDY)
+            check.spare_one(row, fields.label("attributes"), value, _ATTRIBUTES_REMEDY)
             found = {}
         objects.append(orjson.dumps(found).decode() if found else None)
     return pa.array(objects, pa.string())

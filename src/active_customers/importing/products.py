@@ -1,21 +1,22 @@
 """Bulk import of products: files in, catalogue entries out.
 
-Of the rows of one product each field keeps its last value (a preset can ask for the most frequent one); an entry
-replaces the one that the catalogue has, or is merged into it. A full feed makes unavailable what it lacks.
+Of the rows of one product the last counts, as if they were posted one after the other. Files that are logs (their
+preset says `gathered`) and changes to merge are put together field by field. An entry replaces the one that the
+catalogue has, or is merged into it. A full feed makes unavailable what it lacks.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from active_customers.core.clock import DAY, Clock
-from active_customers.core.errors import InvalidValueError
+from active_customers.core.errors import InvalidValueError, shown
 from active_customers.core.product import OUT_OF_STOCK, Product, ProductChange, ProductSearch
-from active_customers.importing.folder import REJECTS, clear_leftovers, import_folder, import_lock
+from active_customers.importing.folder import REJECTS, WARNINGS, clear_leftovers, import_folder, import_lock
 from active_customers.importing.product_rows import ProductRows
 from active_customers.importing.product_table import Described, ProductTable
 from active_customers.importing.readers import read_batches
@@ -24,6 +25,7 @@ from active_customers.importing.report import ImportReport
 from active_customers.importing.request import ImportRequest, Progress, chosen_preset, no_progress
 from active_customers.importing.scratch import ScratchConfig, scratch_database
 from active_customers.importing.source import Reject
+from active_customers.importing.unused_columns import unused_columns
 from active_customers.storage.base import CatalogStore, StoreWriter
 
 _PRODUCTS_PER_CALL = 2_000
@@ -47,8 +49,8 @@ def import_products(
     with import_lock(imports):
         clear_leftovers(imports, now, int(request.config.rejects_days * DAY))
         with import_folder(imports, now) as folder:
-            rejects = RejectsFile(folder / REJECTS, request.config.rejects_kept)
-            return _ProductImport(request, progress, rejects, catalog).run(folder, writer)
+            files = [RejectsFile(folder / name, request.config.rejects_kept) for name in (REJECTS, WARNINGS)]
+            return _ProductImport(request, progress, _Written(*files), catalog).run(folder, writer)
 
 
 def check_products(
@@ -74,11 +76,18 @@ def read_products(files: Sequence[Path], preset: str | None = None) -> Iterator[
         for number, path in enumerate(files):
             rows = ProductRows(chosen)
             for raw in read_batches(path, maps.wanted(), _MOST_ROWS):
-                table.add(rows.of(raw)[0], number)
-            if maps.unique:
-                deque(table.take_repeated(number), maxlen=0)
+                table.add(rows.of(raw).rows, number)
+        if not maps.gathered:
+            table.take_repeated()
         for described in table.products(_PRODUCTS_PER_CALL):
             yield from (each.product for each in described)
+
+
+class _Written(NamedTuple):
+    """The files of an import that are kept."""
+
+    rejects: RejectsFile
+    warnings: RejectsFile
 
 
 class _ProductImport:
@@ -88,7 +97,7 @@ class _ProductImport:
         self,
         request: ImportRequest,
         progress: Progress,
-        rejects: RejectsFile | None,
+        written: _Written | None,
         catalog: CatalogStore | None = None,
     ) -> None:
         self._catalog = catalog
@@ -97,8 +106,11 @@ class _ProductImport:
         self._request = request
         self._preset = request.choose_preset("products")
         self._progress = progress
-        self._rejects = rejects
-        self._report = ImportReport("products", self._preset.name, dry_run=rejects is None)
+        self._written = written
+        self._report = ImportReport(
+            "products", self._preset.name, request.config.most_rejected_share, dry_run=written is None
+        )
+        self._report.notes += unused_columns(request.files, self._preset, "products")
 
     def run(self, folder: Path, writer: StoreWriter | None) -> ImportReport:
         """Read all files, then hand the products to the writer where there is one."""
@@ -112,8 +124,10 @@ class _ProductImport:
                     self._store(described, writer)
             if writer is not None:
                 _withdraw(absent, writer)
-        if self._rejects is not None and self._rejects.path.exists():
-            self._report.rejects_path = self._rejects.path
+        if self._written is not None:
+            self._report.rejects_path, self._report.warnings_path = (
+                file.path if file.path.exists() else None for file in self._written
+            )
         self._report.seconds = time.perf_counter() - self._started
         return self._report
 
@@ -138,9 +152,14 @@ class _ProductImport:
     def _absent(self, table: ProductTable) -> list[str]:
         """Return what a full feed lacks of the catalogue; where rows could not be read, nobody knows what it lacks.
 
+        Where too many were rejected it may be written wrongly as a whole, and nothing is withdrawn either.
+
         Raises `InvalidValueError` when it is too much to be believed.
         """
         if self._catalog is None or not self._request.full:
+            return []
+        if self._report.has_too_many_rejects:
+            self._report.notes.append("nothing was made unavailable: too many rows were rejected to believe the feed")
             return []
         if not self._is_whole:
             self._report.notes.append("nothing was made unavailable: some rows do not say which product they are of")
@@ -157,31 +176,44 @@ class _ProductImport:
     def _note(self, file: str, rejects: Sequence[Reject]) -> None:
         """Count rejected rows, and write them down."""
         self._report.note(Path(file).name, rejects)
-        if self._rejects is not None:
-            self._rejects.write(file, rejects)
+        if self._written is not None:
+            self._written.rejects.write(file, rejects)
+
+    def _warn(self, file: str, left_out: Sequence[Reject]) -> None:
+        """Count values that were left out, and write them down."""
+        self._report.warn(Path(file).name, left_out)
+        if self._written is not None:
+            self._written.warnings.write(file, left_out)
 
     def _read(self, table: ProductTable) -> None:
         maps, batch_rows = self._preset.product_maps(), min(self._request.config.batch_rows, _MOST_ROWS)
         paths = self._request.files
         total, before = sum(path.stat().st_size for path in paths), 0
         for number, path in enumerate(paths):
-            rows = ProductRows(self._preset)
+            rows = ProductRows(self._preset, merge=self._request.merge)
             for raw in read_batches(path, maps.wanted(), batch_rows):
-                good, rejected = rows.of(raw)
+                good, rejected, left_out = rows.of(raw)
                 table.add(good, number)
                 table.name(rows.refused)
                 self._note(str(path), rejected)
+                self._warn(str(path), left_out)
                 self._report.accepted += len(good)
                 self._progress(before + raw.bytes_read, total)
             before += path.stat().st_size
-            for repeated in table.take_repeated(number) if maps.unique else ():
-                self._note(str(path), [_not_unique(rows.id_label, *each) for each in repeated])
-                self._report.accepted -= len(repeated)
             self._is_whole &= not rows.has_nameless_rejects
+        if not (maps.gathered or self._request.merge):  # rows of a merge are changes, which all count
+            self._take_repeated(table)
 
-
-def _not_unique(label: str, product_id: str, row: int, earlier: int) -> Reject:
-    return Reject(row, label, f"{product_id} (as in row {earlier})", "it is unique in a file")
+    def _take_repeated(self, table: ProductTable) -> None:
+        repeated = table.take_repeated()
+        if repeated is None:
+            return
+        self._report.repeated = repeated.count
+        self._report.accepted -= repeated.count
+        first = f"{self._request.files[repeated.file].name}, row {repeated.row}: {shown(repeated.product_id)}"
+        self._report.notes.append(
+            f"{repeated.count:,} repeated by a later row of the same product, which counts: for example {first}"
+        )
 
 
 def available(catalog: CatalogStore) -> Iterator[str]:

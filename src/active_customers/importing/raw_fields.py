@@ -30,7 +30,10 @@ class RawFields:
 
     def label(self, name: str) -> str:
         """Return what to call the field in a message: its name, and its column where that is called otherwise."""
-        columns = [column for column in self.map(name).columns if column in self._raw.columns]
+        present = {
+            column: self._raw.columns[column] for column in self.map(name).columns if column in self._raw.columns
+        }
+        columns = [column for column, values in present.items() if values.null_count < len(values)] or [*present]
         return name if not columns or name in columns else f"{name} (column {' or '.join(columns)})"
 
     def array(self, name: str) -> pa.Array:
@@ -86,6 +89,7 @@ class RowCheck:
         self._raw = raw
         self.good: Mask = np.ones(len(raw), np.bool_)
         self._rejects: list[Reject] = list(raw.rejects)
+        self._left_out: list[Reject] = list(raw.left_out)
 
     def refuse(self, bad: Mask, label: str, values: pa.Array, remedy: str) -> None:
         """Reject the rows marked in `bad` that are still good."""
@@ -93,16 +97,25 @@ class RowCheck:
         self._rejects += [Reject(int(self._raw.rows[i]), label, values[i].as_py(), remedy) for i in rows.tolist()]
         self.good[rows] = False
 
-    def refuse_one(self, place: int, label: str, value: object, remedy: str) -> None:
-        """Reject one row, by its place in the batch, if it is still good."""
-        if self.good[place]:
-            self._rejects.append(Reject(int(self._raw.rows[place]), label, value, remedy))
-            self.good[place] = False
+    def spare(self, bad: Mask, label: str, values: pa.Array, remedy: str) -> None:
+        """Note the values marked in `bad`, which are left out of their rows."""
+        for place in np.flatnonzero(bad).tolist():
+            self.spare_one(place, label, values[place].as_py(), remedy)
+
+    def spare_one(self, place: int, label: str, value: object, remedy: str) -> None:
+        """Note a value that is left out of one row, by its place in the batch."""
+        self._left_out.append(Reject(int(self._raw.rows[place]), label, value, remedy))
 
     @property
     def rejects(self) -> list[Reject]:
         """The rows rejected so far, in the order of the file."""
         return sorted(self._rejects, key=lambda reject: reject.row)
+
+    @property
+    def left_out(self) -> list[Reject]:
+        """The values left out of rows that are good so far, in the order of the file."""
+        good = set(self._raw.rows[self.good].tolist()) if self._left_out else set()
+        return sorted((each for each in self._left_out if each.row in good), key=lambda each: each.row)
 
     def drop(self, rows: Mask) -> None:
         """Leave rows out without a word."""

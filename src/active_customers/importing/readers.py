@@ -22,7 +22,7 @@ BATCH_ROWS = 131_072
 def reader_for(path: Path, batch_rows: int = BATCH_ROWS) -> Reader:
     """Return the reader for a file; raises `InvalidValueError` when there is no such file or no such format."""
     if not path.is_file():
-        raise InvalidValueError("FILE", str(path), "there is no such file: check the path")
+        raise InvalidValueError(str(path), None, "there is no such file: check the path")
     plain = path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path
     readers: dict[str, Reader] = {
         ".csv": DelimitedReader(",", batch_rows),

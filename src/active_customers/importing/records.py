@@ -15,9 +15,12 @@ import pyarrow as pa
 
 from active_customers.core.errors import InvalidValueError
 from active_customers.importing.details import METADATA_REMEDY
-from active_customers.importing.source import Wanted
+from active_customers.importing.source import Reject, Wanted
 
 Record = Mapping[str, Any]
+
+PLAIN = "give a text or a number"
+"""What to do about a list or an object where neither belongs."""
 
 
 class RecordRows:
@@ -25,6 +28,7 @@ class RecordRows:
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
+        self._left_out: list[InvalidValueError] = []
         self._outer: list[tuple[int, Callable[[Record], Any]]] = []
         self._inner: list[tuple[int, Callable[[Record], Any]]] = []
         prefix = f"{wanted.explode}[]."
@@ -37,7 +41,8 @@ class RecordRows:
     def of(self, record: Record) -> list[list[str | None]]:
         """Return the record's rows; a record whose list is empty is one row.
 
-        Raises `InvalidValueError` naming the column when a structure stands where a plain value belongs.
+        Raises `InvalidValueError` naming the column when a structure stands where a plain value belongs, unless the
+        column is optional: `left_out` tells of that.
         """
         if not self._wanted.nested:
             return [self._flat(record)]
@@ -66,6 +71,12 @@ class RecordRows:
             raise InvalidValueError(str(name), elements, "give a list of objects")
         return elements
 
+    def left_out(self, number: int) -> list[Reject]:
+        """Return what was left out since the last call, as of the row of this number."""
+        found = [Reject(number, error.field, error.value, error.remedy) for error in self._left_out]
+        self._left_out.clear()
+        return found
+
     def columns(self, rows: Sequence[Sequence[str | None]]) -> dict[str, pa.Array]:
         """Return rows as columns of text."""
         values: Iterable[Sequence[str | None]] = zip(*rows, strict=True) if rows else [[]] * len(self._wanted.columns)
@@ -80,7 +91,11 @@ class RecordRows:
             return str(value)
         column = self._wanted.columns[i]
         if column not in self._wanted.structured:
-            raise InvalidValueError(column, value, "give a text or a number")
+            error = InvalidValueError(column, value, PLAIN)
+            if column not in self._wanted.optional:
+                raise error
+            self._left_out.append(error)
+            return None
         try:
             return orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
         except TypeError as error:

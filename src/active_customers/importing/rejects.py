@@ -1,4 +1,4 @@
-"""The file of rejected rows: JSON lines with the file, the row and the reason."""
+"""The files of rejected rows and of warnings: JSON lines with the file, the row and the reason."""
 
 from __future__ import annotations
 

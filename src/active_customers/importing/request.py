@@ -37,8 +37,10 @@ class ImportConfig(Config):
     """Rejected rows that are written down; all are counted."""
     most_withdrawn_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Share of the available products that a full feed may lack; one that lacks more is refused as likely cut off."""
+    most_rejected_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of the rows that may be rejected; above it the command fails, and a full feed withdraws nothing."""
     rejects_days: Annotated[float, Field(gt=0)] = 7.0
-    """For how long they are kept; they may say what customers did."""
+    """For how long rejected rows are kept; they may say what customers did."""
 
 
 @dataclass(frozen=True, slots=True)

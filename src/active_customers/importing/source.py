@@ -19,12 +19,14 @@ BLOCK = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A row that cannot be imported; `row` counts the file's records from 1, a header not included."""
+    """A row that cannot be imported, or not all of it; `row` counts the file's records from 1, without a header."""
 
     row: int
     field: str
     value: object
     remedy: str
+    line: int | None = None
+    """Of the file, where a row may have many of them."""
 
     @property
     def kind(self) -> str:
@@ -34,7 +36,8 @@ class Reject:
     @property
     def reason(self) -> str:
         """The reason in one sentence."""
-        return str(InvalidValueError(self.field, self.value, self.remedy))
+        said = str(InvalidValueError(self.field, self.value, self.remedy))
+        return said if self.line is None else f"line {self.line:,}: {said}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Wanted:
     columns: tuple[str, ...]
     structured: frozenset[str] = frozenset()
     explode: str | None = None
+    optional: frozenset[str] = frozenset()
+    """Columns whose values are left out where they cannot be read; those of others cost their row."""
 
     @property
     def nested(self) -> bool:
@@ -56,13 +61,15 @@ class RawBatch:
     """Some rows of a file: those wanted columns that it has, all of one length.
 
     `rows` int64[n] are row numbers, ascending (several rows share one where a list was unfolded). Columns have any
-    Arrow type. `bytes_read` is how far into the file this is.
+    Arrow type. `left_out` are values of optional columns that could not be read. `bytes_read` is how far into the file
+    this is.
     """
 
     rows: NDArray[np.int64]
     columns: Mapping[str, pa.Array]
     rejects: Sequence[Reject] = field(default_factory=list)
     bytes_read: int = 0
+    left_out: Sequence[Reject] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -54,7 +54,7 @@ def parse_explain(query_string: bytes) -> tuple[Query, str]:
     try:
         given = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError as error:
-        raise InvalidValueError("query", query_string[:60], f"percent-encode UTF-8 ({error})") from error
+        raise InvalidValueError("query", query_string[:60], "percent-encode text in UTF-8") from error
     products = [value for name, value in given if name == _PRODUCT]
     if len(products) != 1:
         remedy = "name the one product that is to be explained; what is on the page is `page_product_id`"

@@ -261,4 +261,4 @@ def _pairs(query_string: bytes) -> list[tuple[str, str]]:
         parts = [pair.partition(b"=") for pair in query_string.replace(b"+", b" ").split(b"&") if pair]
         return [(unquote_to_bytes(name).decode(), unquote_to_bytes(value).decode()) for name, _, value in parts]
     except UnicodeDecodeError as error:
-        raise InvalidValueError("query", query_string[:60], f"percent-encode UTF-8 ({error})") from error
+        raise InvalidValueError("query", query_string[:60], "percent-encode text in UTF-8") from error

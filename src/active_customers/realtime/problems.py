@@ -23,7 +23,7 @@ from active_customers.core.errors import (
     UnknownProductError,
     UnknownRuleError,
     UnmovableClockError,
-    shown,
+    as_given,
 )
 
 STATUSES: dict[type[ActiveCustomersError], tuple[int, str]] = {
@@ -67,7 +67,7 @@ def problem_of(error: ActiveCustomersError) -> Reply:
     """Return the problem document of an error."""
     status, title = next((STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES), (500, "Internal error"))
     if isinstance(error, InvalidValueError):
-        value = None if error.value is None else shown(error.value)
+        value = None if error.value is None else as_given(error.value)
         return problem(status, title, str(error), field=error.field, value=value, remedy=error.remedy)
     if isinstance(error, BatchRejectedError):
         return problem(status, title, str(error), results=error.results)

@@ -7,11 +7,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from active_customers.catalog.rule_schema import MAX_RULES, RuleIn, read_rules
-from active_customers.catalog.rules import RuleRecord
-from active_customers.core.errors import InvalidValueError, UnknownRuleError
+from active_customers.catalog.rules import Rule, RuleRecord
+from active_customers.core.errors import InvalidValueError, UnknownRuleError, shown
+from active_customers.core.identifiers import NO_NUMBER
 from active_customers.core.json_body import json_of
 from active_customers.realtime.rules import Rulebook
-from active_customers.storage.base import ChangeRecords, NamedRecords
+from active_customers.storage.base import CatalogStore, ChangeRecords, NamedRecords
+
+_MOST_NAMED = 5
+"""Products of a rule that a warning names."""
+
+
+def warnings_about(rule: Rule, catalog: CatalogStore) -> list[str]:
+    """Return what a shop may not have meant, though the rule can be stored: products that the catalogue has not."""
+    numbers = [(product_id, catalog.product_number(product_id)) for product_id in rule.product_ids]
+    lacking = [shown(product_id) for product_id, n in numbers if n == NO_NUMBER or catalog.product(n) is None]
+    if not lacking:
+        return []
+    more = f" and {len(lacking) - _MOST_NAMED} more" if len(lacking) > _MOST_NAMED else ""
+    named = ", ".join(lacking[:_MOST_NAMED])
+    return [f"product_ids: the catalogue does not have {named}{more}: write ids as the shop does, or import them"]
 
 
 def told(
@@ -19,7 +34,7 @@ def told(
 ) -> list[dict[str, Any]]:
     """Return what becomes of rules beside those that are known, by name; with `whole`, those not given are deleted.
 
-    With a `book`, how many products each is about, too.
+    With a `book`, how many products each is about, too, and warnings where there are some.
     """
     results: list[dict[str, Any]] = []
     for rule in rules:
@@ -27,7 +42,8 @@ def told(
         status = "created" if name not in known else "unchanged" if known[name] == record else "replaced"
         counted = book is not None and (rule.filter is not None or rule.product_ids is not None)
         found = {"products": book.count(rule.rule())} if book is not None and counted else {}
-        results.append({"name": name, "status": status, **found})
+        warnings = [] if book is None else warnings_about(rule.rule(), book.catalog)
+        results.append({"name": name, "status": status, **found, **({"warnings": warnings} if warnings else {})})
     given = {result["name"] for result in results}
     results += [{"name": name, "status": "deleted"} for name in known if whole and name not in given]
     return sorted(results, key=lambda result: result["name"])

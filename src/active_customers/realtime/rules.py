@@ -32,7 +32,7 @@ from active_customers.kernels.catalog_table import TableColumns
 from active_customers.kernels.handover import hand_over
 from active_customers.kernels.top_n import ALL_OPEN
 from active_customers.realtime.ruling import Filtered, Ruling, catch_up
-from active_customers.storage.base import Store
+from active_customers.storage.base import CatalogStore, Store
 
 _log = logging.getLogger(__name__)
 
@@ -265,6 +265,11 @@ class Rulebook:
     def rules_on(self, applied: Applied, number: int) -> list[str]:
         """Return the names of the rules in force on a page that bear on a product (by number), as `follow` knows it."""
         return applied.ruling.rules_on(number, self._columns, self._clock.now())
+
+    @property
+    def catalog(self) -> CatalogStore:
+        """The catalogue whose products rules are about."""
+        return self._store.catalog
 
     def count(self, rule: Rule) -> int:
         """Return how many products of the catalogue a rule is about at the moment."""

@@ -24,19 +24,23 @@ _MOST_FILES = 65_536
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening TCP socket; raises `SettingsError` when the address cannot be had."""
+    """Return a TCP socket with an address; raises `SettingsError` when that cannot be had.
+
+    It listens once a server runs on it: before, nobody is let in who would have to wait for an answer.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        raise SettingsError(
-            "server.port", f"{host}:{port}", f"it cannot be listened on ({error.strerror}): choose another --port"
-        ) from error
+        raise _unlistened(host, port, error.strerror) from error
     return listener
+
+
+def _unlistened(host: str, port: int, why: str | None) -> SettingsError:
+    return SettingsError("server.port", f"{host}:{port}", f"it cannot be listened on ({why}): choose another --port")
 
 
 def allow_connections() -> None:
@@ -56,7 +60,11 @@ class _Server(uvicorn.Server):
         self._on_end = on_end
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        addresses = [listener.getsockname()[:2] for listener in sockets or ()]
         await super().startup(sockets)
+        for listener, (host, port) in zip(sockets or (), addresses, strict=True):
+            if listener.fileno() < 0:  # the event loop closes what it cannot listen on, without a word
+                raise _unlistened(host, port, "another service began to listen there meanwhile")
         if self.started:
             gc.collect()
             gc.freeze()  # what is loaded by now stays: collections need not look at it again
@@ -89,6 +97,7 @@ def run(
         proxy_headers=False,
         log_config=None,
         server_header=False,
+        backlog=_BACKLOG,
         timeout_graceful_shutdown=_SECONDS_TO_DRAIN,
     )
     server = _Server(config, on_ready, on_end)

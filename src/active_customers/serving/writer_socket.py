@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -36,6 +37,7 @@ MAX_REQUEST = 64 << 20
 """Bytes of one request."""
 MAX_REPLY = 1 << 30
 """Bytes of one reply: that of `joined` for 100 million logins."""
+_SECONDS_BETWEEN_LOOKS = 0.2
 
 
 class WriterServer:
@@ -278,6 +280,34 @@ def open_for_writing(directory: DataDirectory, config: StorageConfig) -> Iterato
             yield OpenStore(store, writer, is_served=False, clock=clock)
     finally:
         os.close(lock)
+
+
+def wait_until_free(directory: DataDirectory, on_wait: Callable[[str], None]) -> None:
+    """Return once this process could own a directory; `on_wait` is told once why that takes a while.
+
+    A command gives it up when it is done; raises `StoreLockedError` when a service owns it, which does not.
+    """
+    is_told = False
+    while True:
+        try:
+            directory.check_free()
+        except StoreLockedError as error:
+            if _is_served(directory):
+                raise
+            if not is_told:
+                on_wait(str(error))
+            is_told = True
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        else:
+            return
+
+
+def _is_served(directory: DataDirectory) -> bool:
+    try:
+        RemoteWriter.connect(directory.socket).close()
+    except OSError:
+        return False
+    return True
 
 
 def erase_remotely(directory: DataDirectory, customer_id: str) -> Erasure | None:
