@@ -119,7 +119,7 @@ def test_policies_of_a_file_are_judged_beside_what_they_earned(command, tmp_path
         (["--reward", "clicks"], "reward: 'clicks' is not valid: did you mean click?"),
         (["--window-hours", "96"], "younger than the window"),
         (["--window-hours", "0"], "window_hours: 0.0 is not valid"),
-        (["--window-hours", "nan"], "window_hours: nan is not valid"),
+        (["--window-hours", "nan"], "window_hours: NaN is not valid"),
         (["--max-weight", "0"], "max_weight: 0.0 is not valid"),
         (["--out", "nowhere/report.json"], "there is no folder nowhere"),
         (["--open-bandit", "logs.parquet", "--bandit", "page"], "leave it out beside --open-bandit"),
