@@ -1,0 +1,148 @@
+"""Choosing an arm by what a bandit published: the part that every request waits for.
+
+A `Board` lies in memory that one process writes and all read. It holds two pages of numbers; the parity of its version
+says which one is in force. The writer fills the other page and then counts the version up, so that a reader whose
+version is still the same after it has chosen has read one page and no mixture of two.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from active_customers.kernels.jit import inlined_kernel, kernel, summing_kernel
+from active_customers.kernels.shared_memory import load, store
+
+Contexts = NDArray[np.float32]
+"""What is known of a request: a row of features for each arm, or one row for all arms."""
+
+_BELOW_ONE = 1.0 - 2.0**-53
+
+
+class Board(NamedTuple):
+    """What was published: a `version` of one word, and two `pages` of float32 numbers."""
+
+    version: NDArray[np.int64]
+    pages: NDArray[np.float32]
+
+
+class LinearShape(NamedTuple):
+    """How the page of a bandit with contexts is read: `models` are 1 (shared by all arms) or as many as `arms`.
+
+    `explore` is the share of choices that are made evenly; `draws` is the number of weights drawn for each model.
+    """
+
+    arms: int
+    models: int
+    features: int
+    draws: int
+    explore: float
+
+
+@kernel
+def publish(board: Board, numbers: NDArray[np.float32]) -> None:
+    """Put numbers in force; one writer at a time."""
+    version = load(board.version, 0)
+    board.pages[(version + 1) & 1, : len(numbers)] = numbers
+    store(board.version, 0, version + 1)
+
+
+@kernel
+def choose_by_shares(handed: Any, draw: float) -> tuple[int, float]:
+    """Return an arm and its propensity, by the shares on the page of a `Board` (handed over); `draw` is in [0, 1)."""
+    board = handed.content
+    while True:
+        version = load(board.version, 0)
+        shares = board.pages[version & 1]
+        arm, reached = 0, np.float64(shares[0])
+        while draw >= reached and arm < len(shares) - 1:
+            arm += 1
+            reached += shares[arm]
+        while shares[arm] == 0.0 and arm > 0:  # rounding left a remainder behind the last arm that has a share
+            arm -= 1
+        propensity = np.float64(shares[arm])
+        if load(board.version, 0) == version:
+            return arm, propensity
+
+
+@kernel
+def choose_by_drawn_weights(handed: Any, contexts: Contexts, draw: float) -> tuple[int, float]:
+    """Return an arm and its propensity: each drawn weight votes for its best arm, and one of them is taken.
+
+    The page holds weights as (model, feature, draw), so that all draws are summed up side by side. What is handed over are a `Board` and a `LinearShape`.
+    """
+    board, shape = handed.content
+    while True:
+        version = load(board.version, 0)
+        weights = board.pages[version & 1].reshape((shape.models, shape.features, shape.draws))
+        votes = _votes(weights, shape, contexts)
+        arm, propensity = _taken(votes, shape, draw)
+        if load(board.version, 0) == version:
+            return arm, propensity
+
+
+@kernel
+def choose_by_bound(handed: Any, contexts: Contexts, draw: float) -> tuple[int, float]:
+    """Return an arm and its propensity: the arm with the highest upper bound, of equals each as often.
+
+    The page holds for each model its weights and then the matrix whose form in a context is the squared width.
+    What is handed over are a `Board` and a `LinearShape`.
+    """
+    board, shape = handed.content
+    size = shape.features
+    values = np.empty(shape.arms, np.float32)
+    while True:
+        version = load(board.version, 0)
+        page = board.pages[version & 1].reshape((shape.models, size + 1, size))
+        for arm in range(shape.arms):
+            values[arm] = _bound(page[arm if shape.models > 1 else 0], contexts[arm if len(contexts) > 1 else 0])
+        best = values.max()
+        arm, propensity = _taken((values == best).nonzero()[0], shape, draw)
+        if load(board.version, 0) == version:
+            return arm, propensity
+
+
+@summing_kernel
+def _votes(weights: NDArray[np.float32], shape: LinearShape, contexts: Contexts) -> NDArray[np.int32]:
+    """Return the best arm under each drawn weight; of equals the first."""
+    best = np.empty(shape.draws, np.float32)
+    found = np.zeros(shape.draws, np.int32)
+    values = np.empty(shape.draws, np.float32)
+    for arm in range(shape.arms):
+        model, context = weights[arm if shape.models > 1 else 0], contexts[arm if len(contexts) > 1 else 0]
+        values[:] = 0.0
+        for feature in range(shape.features):
+            row, value = model[feature], context[feature]
+            for draw in range(shape.draws):
+                values[draw] += row[draw] * value
+        for draw in range(shape.draws):
+            is_better = arm == 0 or values[draw] > best[draw]
+            best[draw] = values[draw] if is_better else best[draw]
+            found[draw] = arm if is_better else found[draw]
+    return found
+
+
+@summing_kernel
+def _bound(model: NDArray[np.float32], context: Contexts) -> float:
+    value, square = np.float32(0.0), np.float32(0.0)
+    for i in range(len(context)):
+        value += model[0, i] * context[i]
+        row = np.float32(0.0)
+        for j in range(len(context)):
+            row += model[1 + i, j] * context[j]
+        square += row * context[i]
+    return value + np.sqrt(max(square, np.float32(0.0)))
+
+
+@inlined_kernel
+def _taken(votes: NDArray[Any], shape: LinearShape, draw: float) -> tuple[int, float]:
+    """Return one of the votes, or any arm for the part of draws that explores, and the propensity of the arm."""
+    if draw < shape.explore:
+        arm = min(int(draw / shape.explore * shape.arms), shape.arms - 1)
+    else:
+        place = min((draw - shape.explore) / (1.0 - shape.explore), _BELOW_ONE)
+        arm = votes[int(place * len(votes))]
+    share = (votes == arm).sum() / len(votes)
+    return arm, share * (1.0 - shape.explore) + shape.explore / shape.arms
