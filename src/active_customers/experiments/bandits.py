@@ -1,10 +1,10 @@
 """Bandits: policies that choose one of several arms and learn from what it earned.
 
-An arm is whatever a shop wants to choose between: strategies, orders of shelves. A policy has two verbs. `pull` chooses,
-reads only what was published and is called for every request, in any process; `update` learns and is called by the one
-process that folds the log, which calls `publish` now and then (10 times a second). What is published is the chance of
-every arm (or, with contexts, what it follows from), so that the propensity of a choice is exact and not estimated:
-it is logged with the choice, and any other policy can be judged by the log.
+An arm is whatever a shop wants to choose between: strategies, orders of shelves. A policy has two verbs. `pull`
+chooses, reads only what was published and is called for every request, in any process; `update` learns and is called
+by the one process that folds the log, which calls `publish` now and then (every second, say). What is published is the
+chance of every arm (or, with contexts, what it follows from), so that the propensity of a choice is exact and not
+estimated: it is logged with the choice, and any other policy can be judged by the log.
 
 >>> policy = make_policy(ThompsonConfig(), n_arms=2)
 >>> policy.pull(None, draw=0.7)
@@ -20,8 +20,9 @@ Choice(arm=1, propensity=0.5)
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +32,7 @@ from scipy.special import rel_entr
 from active_customers.experiments.linear_bandits import LinearThompson, LinearThompsonConfig, LinUcb, LinUcbConfig
 from active_customers.experiments.policy import Choice, Floats, Policy, PolicyConfig
 from active_customers.experiments.priors import prior_of_means, prior_of_rates
-from active_customers.kernels.bandits import Board, choose_by_shares, publish
-from active_customers.kernels.handover import hand_over
-from active_customers.models.kernel_arguments import Prepared
+from active_customers.kernels.bandits import Board, publish, read_page
 
 
 class EpsilonGreedyConfig(PolicyConfig):
@@ -59,7 +58,8 @@ class ThompsonConfig(PolicyConfig):
     draws: Annotated[int, Field(ge=16, le=100_000)] = 256
     """How often the arms are compared for what is published; every share is a multiple of 1 / draws."""
     sharpness: Annotated[float, Field(ge=1, le=10)] = 3.0
-    """How much more often than its chance of being the best an arm is not tried once much is known; see the docs."""
+    """How far draws of an arm that earned much are narrowed: 1 is the textbook's, which goes on trying arms long after
+    it could know better."""
 
 
 class GaussianConfig(ThompsonConfig):
@@ -74,8 +74,26 @@ AnyPolicyConfig = Annotated[
 ]
 A = TypeVar("A", bound=PolicyConfig)
 
-_WINS_TO_KNOW = 70.0
-"""Rewards for each arm after which draws are as sharp as they get."""
+_WINS_FOR_ONE = 20.0
+"""Rewards of an arm after which its draws are twice as sharp."""
+
+
+class _Shares(NamedTuple):
+    """What was published, as Python's own numbers: the chance of each arm, and up to which draw it is chosen."""
+
+    version: int
+    shares: list[float]
+    bounds: list[float]
+
+
+def _read(board: Board) -> _Shares:
+    """Read the shares in force; those that were never published are even."""
+    version, page = read_page(board)
+    shares = page.astype(np.float64)
+    shares = shares / shares.sum() if shares.sum() > 0.0 else np.full(len(page), 1.0 / len(page))
+    bounds = shares.cumsum()
+    bounds[shares.nonzero()[0][-1] :] = 1.0
+    return _Shares(version, shares.tolist(), bounds.tolist())
 
 
 class ArmPolicy(Policy[A]):
@@ -84,14 +102,17 @@ class ArmPolicy(Policy[A]):
     def __init__(self, config: A, n_arms: int, board: Board | None = None) -> None:
         super().__init__(config, n_arms, 3 * n_arms, n_arms, board)
         self.counts, self.sums, self.squares = self.state[1:].reshape(3, -1)
-        self._handed = hand_over(self.board)
-        self._choose = Prepared(choose_by_shares)
-        if self.board.version[0] == 0 and board is None:
+        if board is None:
             publish(self.board, np.full(n_arms, 1.0 / n_arms, np.float32))
+        self._known = _Shares(-1, [], [])
 
     def pull(self, context: NDArray[Any] | None, draw: float) -> Choice:  # noqa: ARG002
         """Return an arm and its propensity; a context changes nothing."""
-        return Choice(*self._choose(self._handed, draw))
+        known, version = self._known, self.board.version.item(0)
+        if known.version != version:
+            known = self._known = _read(self.board)
+        arm = bisect_right(known.bounds, draw)
+        return Choice(arm, known.shares[arm])
 
     def update(self, arm: int, reward: float, context: NDArray[Any] | None, time: int) -> None:  # noqa: ARG002
         """Learn what a choice earned; a context changes nothing."""
@@ -141,7 +162,7 @@ class Thompson(ArmPolicy[ThompsonConfig]):
     def shares(self, rng: np.random.Generator) -> Floats:
         """Return how often each arm was the best."""
         prior = prior_of_rates(self.counts, self.sums)
-        sharpness = sharpness_of(self.config.sharpness, float(self.sums.sum()), self.n_arms)
+        sharpness = _sharpness(self.config.sharpness, self.sums)
         wins = prior.mean * prior.strength + self.sums
         misses = (1.0 - prior.mean) * prior.strength + np.maximum(self.counts - self.sums, 0.0)
         return _shares_of_best(rng.beta(sharpness * wins, sharpness * misses, (self.config.draws, self.n_arms)))
@@ -158,7 +179,7 @@ class ThompsonGaussian(ArmPolicy[GaussianConfig]):
         mean = float(self.sums.sum()) / count
         variance = max(float(self.squares.sum()) / count - mean * mean, 1.0 / (count + 4.0) ** 2)
         prior = prior_of_means(self.counts, self.sums, variance)
-        sharpness = sharpness_of(self.config.sharpness, count * mean * mean / variance, self.n_arms)
+        sharpness = _sharpness(self.config.sharpness, self.counts * mean * mean / variance)
         known = self.counts + prior.strength
         centres = (self.sums + prior.mean * prior.strength) / known
         widths = np.sqrt(variance / known / sharpness)
@@ -180,15 +201,15 @@ _POLICIES: Mapping[str, Callable[..., Policy[Any]]] = {
 }
 
 
-def sharpness_of(most: float, wins: float, n_arms: int) -> float:
-    """Return how sharp draws are by now: 1 at first, so that no arm is given up for a bad start, in the end `most`."""
-    return 1.0 + (most - 1.0) * min(wins / (_WINS_TO_KNOW * n_arms), 1.0)
+def _sharpness(most: float, wins: Floats) -> Floats:
+    """Return how sharp the draws of each arm are: 1 at first, so that a bad start is no end, and `most` at last."""
+    return np.minimum(1.0 + wins / _WINS_FOR_ONE, most)
 
 
 def _among_best(values: Floats) -> Floats:
     """Share all evenly among the highest values."""
     is_best = values == values.max()
-    return is_best / is_best.sum()
+    return np.asarray(is_best / is_best.sum())
 
 
 def _shares_of_best(draws: Floats) -> Floats:

@@ -1,8 +1,8 @@
 """Bandits with contexts: what an arm earns depends on features of the request, or of the arm at that moment.
 
-Rewards are taken to be a weighted sum of the features. Of each set of weights two things are kept, in the state: the sum
-of the outer products of contexts, and of contexts times rewards. Both only add up, so old ones can fade and the order
-in which choices are settled does not matter.
+Rewards are taken to be a weighted sum of the features. Of each set of weights the state keeps two sums: of the outer
+products of contexts, and of contexts times rewards. Both only add up, so old ones can fade, and the order in which
+choices are settled does not matter.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pydantic import Field
 
 from active_customers.core.errors import InvalidValueError
 from active_customers.experiments.policy import Choice, Floats, Policy, PolicyConfig
+from active_customers.experiments.priors import MIDDLE, strength_of_weights
 from active_customers.kernels.bandits import Board, LinearShape, choose_by_bound, choose_by_drawn_weights
 from active_customers.kernels.handover import hand_over
 from active_customers.models.kernel_arguments import Prepared
@@ -30,9 +31,6 @@ class LinearConfig(PolicyConfig):
     shared: bool = False
     """Whether one set of weights holds for all arms, which then need features of their own (a row for each); else each
     arm has its own weights for the features of the request."""
-    prior: Annotated[float, Field(gt=0)] = 100.0
-    """How many observations the weights of all arms together count for in those of one arm; with `shared`, how many an
-    arm of average reward counts for."""
 
 
 class LinUcbConfig(LinearConfig):
@@ -68,13 +66,14 @@ class LinearPolicy(Policy[L]):
 
     def __init__(self, config: L, n_arms: int, draws: int, board: Board | None = None) -> None:
         models, size = 1 if config.shared else n_arms, config.features
-        page = models * size * (draws or size + 1)
+        page = models * size * draws or n_arms * (size + size * (size + 1) // 2)
         super().__init__(config, n_arms, 2 + models * (1 + size + size * size), page, board)
         self.totals, rest = self.state[1:3], self.state[3:]
         """Sum of rewards and of their squares."""
         self.counts, rest = rest[:models], rest[models:]
         self.moments = rest[: models * size].reshape(models, size)
         self.grams = rest[models * size :].reshape(models, size, size)
+        self._shapes = frozenset({(1, size), (n_arms, size)})
         self._handed = hand_over((self.board, LinearShape(n_arms, models, size, draws, config.explore)))
         self._choose = Prepared(choose_by_drawn_weights if draws else choose_by_bound)
         if board is None:
@@ -98,19 +97,37 @@ class LinearPolicy(Policy[L]):
         self.grams[model] += weight * features[:, None] * features
 
     def posterior(self) -> Posterior:
-        """Return what is known of the weights, in units in which rewards have a variance of 1 around their mean.
+        """Return what is known of the weights.
 
-        Arms with weights of their own start from those that suit all arms (each weighs by how much is known of it), in
-        the contexts that were met; so do shared ones, from none.
+        Arms with weights of their own start from those that suit all arms, as strongly as the arms are alike (see
+        `priors`); shared ones start from none.
         """
-        prior, size = self.config.prior, self.config.features
-        weighing = 1.0 / (self.counts + prior)
-        together = np.einsum("m,mij->ij", weighing, self.grams) + np.eye(size) / prior
-        usual = together * (prior / max(float(weighing @ self.counts), 1.0))
-        common = np.zeros(size) if self.config.shared else np.linalg.solve(together, weighing @ self.moments)
-        precisions = self.grams + usual
-        weights = np.linalg.solve(precisions, (self.moments + usual @ common)[:, :, None])[:, :, 0]
-        return Posterior(weights, precisions / self._variance())
+        usual, common = self._in_common()
+        variance = self._variance()
+        away = self.moments - self.grams @ common
+        half = np.linalg.inv(np.linalg.cholesky(usual))
+        known, turned = np.linalg.eigh(half @ self.grams @ half.T)
+        strength = strength_of_weights(
+            known, (turned.transpose(0, 2, 1) @ (away @ half.T)[:, :, None])[:, :, 0], variance
+        )
+        precisions = self.grams + strength * usual
+        weights = common + np.linalg.solve(precisions, away[:, :, None])[:, :, 0]
+        return Posterior(weights, precisions / variance)
+
+    def _in_common(self) -> tuple[Floats, Floats]:
+        """Return what one observation usually tells of weights, and the weights that suit all arms.
+
+        Each arm weighs by how much is known of it: else the one that is chosen most would speak for all.
+        """
+        size = self.config.features
+        weighing = 1.0 / (self.counts + MIDDLE)
+        observed = float(weighing @ self.counts)
+        if observed <= 0.0:
+            return np.eye(size), np.zeros(size)
+        together = np.einsum("m,mij->ij", weighing, self.grams) / observed
+        usual = together + np.eye(size) * max(float(np.trace(together)) / size * 1e-3, 1e-9)
+        common = np.zeros(size) if self.config.shared else np.linalg.solve(usual, weighing @ self.moments / observed)
+        return usual, common
 
     def _variance(self) -> float:
         """Return the variance of rewards around their mean; without any, that of a coin."""
@@ -125,7 +142,7 @@ class LinearPolicy(Policy[L]):
         if context is None:
             raise InvalidValueError("context", None, f"send {self.config.features} features")
         rows = np.array(context, np.float32, ndmin=2)
-        if rows.shape[1] != self.config.features or len(rows) not in {1, self.n_arms}:
+        if rows.shape not in self._shapes:
             wanted = f"{self.config.features} features, in one row or in {self.n_arms}, one for each arm"
             raise InvalidValueError("context", f"an array of {rows.shape}", f"send {wanted}")
         return rows
@@ -138,9 +155,12 @@ class LinUcb(LinearPolicy[LinUcbConfig]):
         super().__init__(config, n_arms, 0, board)
 
     def page(self, rng: np.random.Generator) -> Floats:  # noqa: ARG002
-        """Return the weights of each model, and the matrix that gives the squared width in a context."""
+        """Return weights by feature and arm, then what pairs of features add to the squared width, by pair and arm."""
         weights, precisions = self.posterior()
-        return np.concatenate((weights[:, None], self.config.width**2 * np.linalg.inv(precisions)), axis=1)
+        first, second = np.triu_indices(self.config.features)
+        forms = np.linalg.inv(precisions)[:, first, second] * np.where(first == second, 1.0, 2.0)
+        found = np.concatenate((weights, self.config.width**2 * forms), axis=1)
+        return np.broadcast_to(found, (self.n_arms, found.shape[1])).T
 
 
 class LinearThompson(LinearPolicy[LinearThompsonConfig]):

@@ -29,12 +29,12 @@ class PolicyConfig(Config):
     """What all policies have in common."""
 
     explore: Annotated[float, Field(ge=0, le=1)] = 0.002
-    """Share of choices made evenly among all arms, so that none is ever without a chance: what is never chosen cannot be
-    judged from the log."""
+    """Share of choices made evenly among all arms, so that none is ever without a chance: what is never chosen cannot
+    be judged from the log."""
     half_life_days: Annotated[float, Field(ge=0)] = 0.0
     """Days after which what was learned counts half, for what changes with time; 0 never forgets."""
     reward_cap: Annotated[float, Field(gt=0)] = 1.0
-    """The largest reward of a choice: 1 for clicks, for revenue what a large order is worth. Larger ones count as this."""
+    """The largest reward of a choice: 1 for clicks, for revenue what a large order is worth; more counts as this."""
 
 
 C = TypeVar("C", bound=PolicyConfig)

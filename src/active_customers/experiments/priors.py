@@ -2,10 +2,10 @@
 
 Arms of a shop are alike: click rates lie within a factor of two or three of each other. Whoever starts each of twenty
 arms from nothing pays for learning that twenty times. So the spread of the arms is estimated from their results
-(Efron and Morris, 1975; for bandits Basu et al., "No regrets for learning the prior in bandits", 2021), as the number of
-observations that the prior counts for: few where arms differ much, many where they hardly do. It is taken from a grid,
-each value weighed by its likelihood, so that equal arms, a single one, arms without data or without a single reward
-need no case of their own: the grid bounds what can be concluded.
+(Efron and Morris, 1975; for bandits Basu et al., "No regrets for learning the prior in bandits", 2021), as the number
+of observations that the prior counts for: few where arms differ much, many where they hardly do. It is taken from a
+grid, each value weighed by its likelihood, so that equal arms, a single one, arms without data or without a single
+reward need no case of their own: the grid bounds what can be concluded.
 """
 
 from __future__ import annotations
@@ -18,8 +18,12 @@ from scipy.special import betaln
 
 Floats = NDArray[np.float64]
 
-STRENGTHS: Floats = 2.0 ** np.arange(6, 13)
+STRENGTHS: Floats = np.exp2(np.arange(6.0, 13.0))
 """How many observations a prior may count for: 64 to 4,096. With a rate of 3 % arms then differ by 70 % down to 9 %."""
+
+
+MIDDLE = 512.0
+"""The middle of the grid, where the strength itself would depend on what it is needed for."""
 
 
 class Prior(NamedTuple):
@@ -51,6 +55,17 @@ def prior_of_means(counts: Floats, sums: Floats, variance: float) -> Prior:
     return _likeliest(means, -0.5 * (np.log(spread) + away**2 / spread).sum(axis=1))
 
 
+def strength_of_weights(known: Floats, away: Floats, variance: float) -> float:
+    """Return how many observations the weights in common count for in those of an arm.
+
+    `known` are the eigenvalues of what was observed of each arm, in units of one usual observation, and `away` its
+    moments beyond what the weights in common explain, along the eigenvectors; rows are arms.
+    """
+    strengths = STRENGTHS[:, None, None]
+    likelihoods = np.log(strengths / (known + strengths)) + away**2 / (variance * (known + strengths))
+    return _likeliest(STRENGTHS, 0.5 * likelihoods.sum(axis=(1, 2))).strength
+
+
 def common_means(counts: Floats, sums: Floats) -> Floats:
     """Return the likeliest mean of all arms for each strength: each arm weighs by how much is known of it.
 
@@ -59,7 +74,7 @@ def common_means(counts: Floats, sums: Floats) -> Floats:
     weights = counts / (counts + STRENGTHS[:, None])
     averages = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0.0)
     total = weights.sum(axis=1)
-    return np.divide(weights @ averages, total, out=np.full(len(STRENGTHS), 0.5), where=total > 0.0)
+    return np.asarray(np.divide(weights @ averages, total, out=np.full(len(STRENGTHS), 0.5), where=total > 0.0))
 
 
 def _likeliest(means: Floats, likelihoods: Floats) -> Prior:

@@ -50,28 +50,21 @@ def publish(board: Board, numbers: NDArray[np.float32]) -> None:
 
 
 @kernel
-def choose_by_shares(handed: Any, draw: float) -> tuple[int, float]:
-    """Return an arm and its propensity, by the shares on the page of a `Board` (handed over); `draw` is in [0, 1)."""
-    board = handed.content
+def read_page(board: Board) -> tuple[int, NDArray[np.float32]]:
+    """Return the version in force and a copy of its page."""
     while True:
         version = load(board.version, 0)
-        shares = board.pages[version & 1]
-        arm, reached = 0, np.float64(shares[0])
-        while draw >= reached and arm < len(shares) - 1:
-            arm += 1
-            reached += shares[arm]
-        while shares[arm] == 0.0 and arm > 0:  # rounding left a remainder behind the last arm that has a share
-            arm -= 1
-        propensity = np.float64(shares[arm])
+        page = board.pages[version & 1].copy()
         if load(board.version, 0) == version:
-            return arm, propensity
+            return version, page
 
 
 @kernel
 def choose_by_drawn_weights(handed: Any, contexts: Contexts, draw: float) -> tuple[int, float]:
     """Return an arm and its propensity: each drawn weight votes for its best arm, and one of them is taken.
 
-    The page holds weights as (model, feature, draw), so that all draws are summed up side by side. What is handed over are a `Board` and a `LinearShape`.
+    The page holds weights as (model, feature, draw), so that all draws are summed up side by side.
+    What is handed over are a `Board` and a `LinearShape`.
     """
     board, shape = handed.content
     while True:
@@ -87,17 +80,14 @@ def choose_by_drawn_weights(handed: Any, contexts: Contexts, draw: float) -> tup
 def choose_by_bound(handed: Any, contexts: Contexts, draw: float) -> tuple[int, float]:
     """Return an arm and its propensity: the arm with the highest upper bound, of equals each as often.
 
-    The page holds for each model its weights and then the matrix whose form in a context is the squared width.
-    What is handed over are a `Board` and a `LinearShape`.
+    The page holds a row for each feature, the weights of all arms, and then one for each pair of features (itself,
+    then those after it): what their product adds to the squared width. What is handed over are a `Board` and a
+    `LinearShape`.
     """
     board, shape = handed.content
-    size = shape.features
-    values = np.empty(shape.arms, np.float32)
     while True:
         version = load(board.version, 0)
-        page = board.pages[version & 1].reshape((shape.models, size + 1, size))
-        for arm in range(shape.arms):
-            values[arm] = _bound(page[arm if shape.models > 1 else 0], contexts[arm if len(contexts) > 1 else 0])
+        values = _bounds(board.pages[version & 1].reshape((-1, shape.arms)), shape, contexts)
         best = values.max()
         arm, propensity = _taken((values == best).nonzero()[0], shape, draw)
         if load(board.version, 0) == version:
@@ -107,33 +97,44 @@ def choose_by_bound(handed: Any, contexts: Contexts, draw: float) -> tuple[int, 
 @summing_kernel
 def _votes(weights: NDArray[np.float32], shape: LinearShape, contexts: Contexts) -> NDArray[np.int32]:
     """Return the best arm under each drawn weight; of equals the first."""
-    best = np.empty(shape.draws, np.float32)
+    best = np.full(shape.draws, -np.inf, np.float32)
     found = np.zeros(shape.draws, np.int32)
     values = np.empty(shape.draws, np.float32)
     for arm in range(shape.arms):
-        model, context = weights[arm if shape.models > 1 else 0], contexts[arm if len(contexts) > 1 else 0]
+        model, row = arm if shape.models > 1 else 0, arm if len(contexts) > 1 else 0
         values[:] = 0.0
         for feature in range(shape.features):
-            row, value = model[feature], context[feature]
+            value = contexts[row, feature]
             for draw in range(shape.draws):
-                values[draw] += row[draw] * value
+                values[draw] += weights[model, feature, draw] * value
         for draw in range(shape.draws):
-            is_better = arm == 0 or values[draw] > best[draw]
+            is_better = values[draw] > best[draw]
             best[draw] = values[draw] if is_better else best[draw]
-            found[draw] = arm if is_better else found[draw]
+            found[draw] = np.int32(arm) if is_better else found[draw]
     return found
 
 
 @summing_kernel
-def _bound(model: NDArray[np.float32], context: Contexts) -> float:
-    value, square = np.float32(0.0), np.float32(0.0)
-    for i in range(len(context)):
-        value += model[0, i] * context[i]
-        row = np.float32(0.0)
-        for j in range(len(context)):
-            row += model[1 + i, j] * context[j]
-        square += row * context[i]
-    return value + np.sqrt(max(square, np.float32(0.0)))
+def _bounds(page: NDArray[np.float32], shape: LinearShape, contexts: Contexts) -> NDArray[np.float32]:
+    """Return the bound of each arm, worst of all where it is no number."""
+    arms, size = shape.arms, shape.features
+    turned = np.empty((size, arms), np.float32)
+    for feature in range(size):
+        for arm in range(arms):
+            turned[feature, arm] = contexts[arm if len(contexts) > 1 else 0, feature]
+    values, squares = np.zeros(arms, np.float32), np.zeros(arms, np.float32)
+    pair = size
+    for first in range(size):
+        for arm in range(arms):
+            values[arm] += page[first, arm] * turned[first, arm]
+        for second in range(first, size):
+            for arm in range(arms):
+                squares[arm] += page[pair, arm] * turned[first, arm] * turned[second, arm]
+            pair += 1
+    for arm in range(arms):
+        bound = values[arm] + np.sqrt(max(squares[arm], np.float32(0.0)))
+        values[arm] = bound if abs(bound) < np.inf else -np.inf
+    return values
 
 
 @inlined_kernel
@@ -144,5 +145,7 @@ def _taken(votes: NDArray[Any], shape: LinearShape, draw: float) -> tuple[int, f
     else:
         place = min((draw - shape.explore) / (1.0 - shape.explore), _BELOW_ONE)
         arm = votes[int(place * len(votes))]
-    share = (votes == arm).sum() / len(votes)
-    return arm, share * (1.0 - shape.explore) + shape.explore / shape.arms
+    agreeing = 0
+    for vote in votes:
+        agreeing += vote == arm
+    return np.int64(arm), agreeing / len(votes) * (1.0 - shape.explore) + shape.explore / shape.arms
