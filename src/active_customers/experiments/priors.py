@@ -1,11 +1,11 @@
 """What arms have in common, learned from all of them: the prior that each is judged from (empirical Bayes).
 
-Arms of a shop are alike: click rates lie within a factor of two or three of each other. Whoever starts each of twenty
-arms from nothing pays for learning that twenty times. So the spread of the arms is estimated from their results
-(Efron and Morris, 1975; for bandits Basu et al., "No regrets for learning the prior in bandits", 2021), as the number
+Arms of a shop are alike: their rates lie within a factor of two or three of each other. Whoever starts each of twenty
+arms from nothing pays for learning that twenty times. So how far arms differ is estimated from what they earned (Efron
+and Morris, 1975; for bandits Basu et al., "No regrets for learning the prior in bandits", 2021) and told as the number
 of observations that the prior counts for: few where arms differ much, many where they hardly do. It is taken from a
-grid, each value weighed by its likelihood, so that equal arms, a single one, arms without data or without a single
-reward need no case of their own: the grid bounds what can be concluded.
+grid, each value weighed by its likelihood. So equal arms, a single one, arms without data or without a single reward
+need no case of their own: the grid bounds what can be concluded.
 """
 
 from __future__ import annotations
@@ -18,12 +18,17 @@ from scipy.special import betaln
 
 Floats = NDArray[np.float64]
 
-STRENGTHS: Floats = np.exp2(np.arange(6.0, 13.0))
-"""How many observations a prior may count for: 64 to 4,096. With a rate of 3 % arms then differ by 70 % down to 9 %."""
+SPREADS: Floats = np.array([0.5, 0.35, 0.25])
+"""Standard deviations of the arms, as shares of their mean. Arms that differ by less lose little when they are taken to
+differ by a quarter; a prior that holds them to be equal loses much when one of them is not."""
 
+STRENGTHS: Floats = np.exp2(np.arange(6.0, 13.0))
+"""Observations that weights in common may count for in those of an arm: 64 to 4,096."""
 
 MIDDLE = 512.0
-"""The middle of the grid, where the strength itself would depend on what it is needed for."""
+"""The middle of those, for what is needed before the strength is known."""
+
+_MOST = 1e6
 
 
 class Prior(NamedTuple):
@@ -34,25 +39,25 @@ class Prior(NamedTuple):
 
 
 def prior_of_rates(counts: Floats, sums: Floats) -> Prior:
-    """Return the prior of arms with rewards between 0 and 1, given how often each was observed and what it earned.
+    """Return the prior of arms with rewards from 0 to 1, given how often each was observed and what it earned in all.
 
     The likelihood is the beta-binomial one. Without any observation the mean is one half.
     """
-    means = common_means(counts, sums)
     floor = 0.5 / (counts.sum() + 1.0)
-    means = np.clip(means, floor, 1.0 - floor)
-    wins, misses = means * STRENGTHS, (1.0 - means) * STRENGTHS
+    mean = float(np.clip(_common_mean(counts, sums, MIDDLE), floor, 1.0 - floor))
+    strengths = _strengths(mean, mean * (1.0 - mean))
+    wins, misses = mean * strengths, (1.0 - mean) * strengths
     likelihoods = betaln(wins[:, None] + sums, misses[:, None] + counts - sums) - betaln(wins, misses)[:, None]
-    return _likeliest(means, likelihoods.sum(axis=1))
+    return Prior(mean, _likeliest(strengths, likelihoods.sum(axis=1)))
 
 
 def prior_of_means(counts: Floats, sums: Floats, variance: float) -> Prior:
     """Return the prior of arms whose rewards have this variance, by the normal likelihood of their averages."""
-    means = common_means(counts, sums)
-    tried = counts > 0.0
-    spread = variance * (1.0 / counts[tried] + 1.0 / STRENGTHS[:, None])
-    away = sums[tried] / counts[tried] - means[:, None]
-    return _likeliest(means, -0.5 * (np.log(spread) + away**2 / spread).sum(axis=1))
+    mean, tried = _common_mean(counts, sums, MIDDLE), counts > 0.0
+    strengths = _strengths(mean, variance)
+    spread = variance * (1.0 / counts[tried] + 1.0 / strengths[:, None])
+    away = sums[tried] / counts[tried] - mean
+    return Prior(mean, _likeliest(strengths, -0.5 * (np.log(spread) + away**2 / spread).sum(axis=1)))
 
 
 def strength_of_weights(known: Floats, away: Floats, variance: float) -> float:
@@ -63,22 +68,27 @@ def strength_of_weights(known: Floats, away: Floats, variance: float) -> float:
     """
     strengths = STRENGTHS[:, None, None]
     likelihoods = np.log(strengths / (known + strengths)) + away**2 / (variance * (known + strengths))
-    return _likeliest(STRENGTHS, 0.5 * likelihoods.sum(axis=(1, 2))).strength
+    return _likeliest(STRENGTHS, 0.5 * likelihoods.sum(axis=(1, 2)))
 
 
-def common_means(counts: Floats, sums: Floats) -> Floats:
-    """Return the likeliest mean of all arms for each strength: each arm weighs by how much is known of it.
+def _common_mean(counts: Floats, sums: Floats, strength: float) -> float:
+    """Return the likeliest mean of all arms: each weighs by how much is known of it; one half where nothing is.
 
-    Not the mean of all observations: most of these are of the arm that is best.
+    Not the mean of all observations, since most of these are of the arm that is best.
     """
-    weights = counts / (counts + STRENGTHS[:, None])
-    averages = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0.0)
-    total = weights.sum(axis=1)
-    return np.asarray(np.divide(weights @ averages, total, out=np.full(len(STRENGTHS), 0.5), where=total > 0.0))
+    tried = counts > 0.0
+    if not tried.any():
+        return 0.5
+    weights = counts[tried] / (counts[tried] + strength)
+    return float(weights @ (sums[tried] / counts[tried]) / weights.sum())
 
 
-def _likeliest(means: Floats, likelihoods: Floats) -> Prior:
-    """Return mean and strength averaged over the grid, strengths in logarithms."""
+def _strengths(mean: float, variance: float) -> Floats:
+    """Return how many observations a prior counts for, for each spread of the arms."""
+    return np.minimum(variance / np.maximum((SPREADS * mean) ** 2, 1e-300), _MOST)
+
+
+def _likeliest(strengths: Floats, likelihoods: Floats) -> float:
+    """Return the strength averaged over the grid, in logarithms."""
     weights = np.exp(likelihoods - likelihoods.max())
-    weights /= weights.sum()
-    return Prior(float(weights @ means), float(np.exp(weights @ np.log(STRENGTHS))))
+    return float(np.exp(weights @ np.log(strengths) / weights.sum()))
