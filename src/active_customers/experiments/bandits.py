@@ -108,9 +108,9 @@ class ArmPolicy(Policy[A]):
 
     def pull(self, context: NDArray[Any] | None, draw: float) -> Choice:  # noqa: ARG002
         """Return an arm and its propensity; a context changes nothing."""
-        known, version = self._known, self.board.version.item(0)
+        known, version = self._known, self.reading.version.item(0)
         if known.version != version:
-            known = self._known = _read(self.board)
+            known = self._known = _read(self.reading)
         arm = bisect_right(known.bounds, draw)
         return Choice(arm, known.shares[arm])
 

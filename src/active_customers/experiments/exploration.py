@@ -1,9 +1,9 @@
 """How much new products are shown: enough to be known, then what their appeal deserves.
 
 A new product is ranked by a guess, from what it looks like. If the guess is too low it is not shown, gets no clicks,
-and the guess stands. So each gets a factor on its score: what its clicks say against what was expected of its impressions,
-held to 1 by the guess while little is known, with a bonus for what it might turn out to be. The bonus is gone after
-`trial` impressions, so that none keeps an advance that it did not earn.
+and the guess stands. So each gets a factor on its score: what its clicks say against what was expected of its
+impressions, held to 1 by the guess while little is known, with a bonus for what it might turn out to be. The bonus is
+gone after `trial` impressions, so that none keeps an advance that it did not earn.
 
 What an impression is expected to bring is the shop's own click rate, divided by the factor that the product had then:
 where scores decide what is shown, all that is shown is about equally promising, and a product that had its factor

@@ -74,7 +74,7 @@ class LinearPolicy(Policy[L]):
         self.moments = rest[: models * size].reshape(models, size)
         self.grams = rest[models * size :].reshape(models, size, size)
         self._shapes = frozenset({(1, size), (n_arms, size)})
-        self._handed = hand_over((self.board, LinearShape(n_arms, models, size, draws, config.explore)))
+        self._handed = hand_over((self.reading, LinearShape(n_arms, models, size, draws, config.explore)))
         self._choose = Prepared(choose_by_drawn_weights if draws else choose_by_bound)
         if board is None:
             self.publish(np.random.default_rng(0))

@@ -13,6 +13,7 @@ from active_customers.core.clock import DAY
 from active_customers.core.config import Config
 from active_customers.core.errors import InvalidValueError
 from active_customers.kernels.bandits import Board, publish
+from active_customers.models.kernel_arguments import frozen
 
 Floats = NDArray[np.float64]
 MAX_ARMS = 1_000
@@ -55,6 +56,7 @@ class Policy(Generic[C]):
         self.state: Floats = np.zeros(1 + words)
         """The time of the newest observation, then what was learned."""
         self.board = board or new_board(page)
+        self.reading = Board(*map(frozen, self.board))
 
     def pull(self, context: NDArray[Any] | None, draw: float) -> Choice:
         """Return an arm and its propensity; `draw` is a number in [0, 1), evenly distributed, such as a hash."""

@@ -69,6 +69,8 @@ def choose_by_drawn_weights(handed: Any, contexts: Contexts, draw: float) -> tup
     board, shape = handed.content
     while True:
         version = load(board.version, 0)
+        if version == 0:
+            return _any(shape, draw)
         weights = board.pages[version & 1].reshape((shape.models, shape.features, shape.draws))
         votes = _votes(weights, shape, contexts)
         arm, propensity = _taken(votes, shape, draw)
@@ -87,6 +89,8 @@ def choose_by_bound(handed: Any, contexts: Contexts, draw: float) -> tuple[int, 
     board, shape = handed.content
     while True:
         version = load(board.version, 0)
+        if version == 0:
+            return _any(shape, draw)
         values = _bounds(board.pages[version & 1].reshape((-1, shape.arms)), shape, contexts)
         best = values.max()
         arm, propensity = _taken((values == best).nonzero()[0], shape, draw)
@@ -138,10 +142,16 @@ def _bounds(page: NDArray[np.float32], shape: LinearShape, contexts: Contexts) -
 
 
 @inlined_kernel
+def _any(shape: LinearShape, draw: float) -> tuple[int, float]:
+    """Return an arm of all, each as often, as before anything was published."""
+    return min(int(draw * shape.arms), shape.arms - 1), 1.0 / shape.arms
+
+
+@inlined_kernel
 def _taken(votes: NDArray[Any], shape: LinearShape, draw: float) -> tuple[int, float]:
     """Return one of the votes, or any arm for the part of draws that explores, and the propensity of the arm."""
     if draw < shape.explore:
-        arm = min(int(draw / shape.explore * shape.arms), shape.arms - 1)
+        arm = _any(shape, draw / shape.explore)[0]
     else:
         place = min((draw - shape.explore) / (1.0 - shape.explore), _BELOW_ONE)
         arm = votes[int(place * len(votes))]
