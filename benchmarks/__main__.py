@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from active_customers.core.errors import ActiveCustomersError
 from benchmarks import (
+    bandits,
     context,
     engine,
     freshness,
@@ -51,6 +52,7 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
         "quality": quality.run,
         "context": context.run,
         "shelves": shelves.run,
+        "bandits": bandits.run,
         "soak": soak.run,
     }
 )

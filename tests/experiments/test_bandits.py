@@ -10,12 +10,11 @@ from active_customers.experiments.bandits import (
     AnyPolicyConfig,
     EpsilonGreedyConfig,
     GaussianConfig,
-    LinearThompsonConfig,
-    LinUcbConfig,
     ThompsonConfig,
     UcbConfig,
     make_policy,
 )
+from active_customers.experiments.linear_bandits import LinearThompsonConfig, LinUcbConfig
 from active_customers.experiments.policy import board_bytes, board_in
 
 RATES = np.array([0.1, 0.3, 0.2, 0.05])

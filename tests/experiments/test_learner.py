@@ -5,8 +5,9 @@ import pytest
 
 from active_customers.core.clock import MINUTE
 from active_customers.core.errors import InvalidValueError
-from active_customers.experiments.bandits import LinUcbConfig, ThompsonConfig, make_policy
+from active_customers.experiments.bandits import ThompsonConfig, make_policy
 from active_customers.experiments.learner import Earned, Learner
+from active_customers.experiments.linear_bandits import LinUcbConfig
 from active_customers.experiments.rewards import Made, RewardsConfig
 
 CONFIGS = [ThompsonConfig(half_life_days=0.01), LinUcbConfig(features=2)]
