@@ -84,7 +84,7 @@ class Exploration:
         trial = np.maximum(1.0 - shown / config.trial, 0.0)
         self.state[3] = 1.0
         self.state[3, new] = np.clip(appeal + config.bonus * trial * doubt, 1.0 / config.most, config.most)
-        return self.state[3].astype(np.float32)
+        return np.asarray(self.state[3], np.float32)
 
     def forget(self, products: NDArray[np.int64]) -> None:
         """Begin anew with products: because they are new again, or because their guess is another one."""

@@ -56,7 +56,7 @@ class Policy(Generic[C]):
         self.state: Floats = np.zeros(1 + words)
         """The time of the newest observation, then what was learned."""
         self.board = board or new_board(page)
-        self.reading = Board(*map(frozen, self.board))
+        self.reading = Board(frozen(self.board.version), frozen(self.board.pages))
 
     def pull(self, context: NDArray[Any] | None, draw: float) -> Choice:
         """Return an arm and its propensity; `draw` is a number in [0, 1), evenly distributed, such as a hash."""
