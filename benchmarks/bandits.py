@@ -30,7 +30,6 @@ from benchmarks.spread import percentiles
 
 _ARMS, _FEATURES = 20, 10
 _DECISIONS, _PUBLISHED_EVERY, _DRIFTS_EVERY = 100_000, 100, 20_000
-_HALF_LIFE = 10_000
 _OLD, _NEW = 2_000, 200
 
 Floats = NDArray[np.float64]
@@ -63,20 +62,15 @@ class Fixed:
 
 
 class Drifting(Fixed):
-    """The same, but after every 20,000 decisions the arms take another order: whole, or those of `n_moved` arms."""
+    """The same, but every 20,000 decisions all arms are drawn anew."""
 
-    def __init__(self, rng: np.random.Generator, n_moved: int = _ARMS) -> None:
+    def __init__(self, rng: np.random.Generator) -> None:
         super().__init__(rng)
-        self._epochs = [self._rates]
-        for _ in range(_DECISIONS // _DRIFTS_EVERY - 1):
-            rates = self._epochs[-1].copy()
-            moved = rng.choice(_ARMS, n_moved, replace=False)
-            rates[moved] = rng.permutation(rates[moved])
-            self._epochs.append(rates)
+        self._epochs = [Fixed(rng)._rates for _ in range(_DECISIONS // _DRIFTS_EVERY)]
 
     def rates(self, first: int, contexts: NDArray[np.float32] | None, n: int) -> Floats:  # noqa: ARG002
         """Return those of the time."""
-        return np.broadcast_to(self._epochs[min(first // _DRIFTS_EVERY, len(self._epochs) - 1)], (n, _ARMS))
+        return np.broadcast_to(self._epochs[first // _DRIFTS_EVERY], (n, _ARMS))
 
 
 class Wandering(Fixed):
@@ -149,12 +143,13 @@ def play(case: Case, rng: np.random.Generator) -> Played:
             policy = make_policy(case.config, _ARMS)
         contexts = truth.contexts(_PUBLISHED_EVERY)
         rates = truth.rates(first, contexts, _PUBLISHED_EVERY)
-        draws, chances = rng.random((2, _PUBLISHED_EVERY)).tolist()
+        draws = rng.random(_PUBLISHED_EVERY).tolist()
+        rewards = (rng.random((_PUBLISHED_EVERY, 1)) < rates).astype(float).tolist()
         made = []
         for number, draw in enumerate(draws):
             context = None if contexts is None else contexts[number]
             arm = policy.pull(context, draw).arm
-            made.append((arm, float(chances[number] < rates[number, arm]), context, (first + number) * MINUTE))
+            made.append((arm, rewards[number][arm], context, (first + number) * MINUTE))
         best = rates.max(axis=1)
         lost += float((best - rates[np.arange(len(rates)), [choice[0] for choice in made]]).sum())
         evenly += float((best - rates.mean(axis=1)).sum())
@@ -176,33 +171,30 @@ def regret(case: Case, n_seeds: int) -> dict[str, Any]:
     return {"seeds": n_seeds, "mean": mean, "interval": [mean - margin, mean + margin], **quantiles}
 
 
-def _days(decisions: int) -> float:
-    """Return how many days so many decisions take, at one a minute."""
-    return decisions * MINUTE / DAY
-
-
 def _cases() -> Mapping[str, tuple[Case, int, float]]:
     """Return by name a case, how many seeds it gets, and what it may lose; no mark where that is NaN."""
-    thompson, fading = ThompsonConfig(), {"half_life_days": _days(_HALF_LIFE)}
+    thompson = ThompsonConfig()
+    short, long = (ThompsonConfig(half_life_days=decisions * MINUTE / DAY) for decisions in (15_000, 40_000))
     shared = {"features": _FEATURES, "shared": True}
     own = {"features": _FEATURES}
     none = math.nan
     return {
         "thompson_beta": (Case(thompson, Fixed), 100, 0.10),
-        "thompson_beta, rewards 1,000 decisions late": (Case(thompson, Fixed, late=10), 25, none),
-        "thompson_beta, sharpness 1": (Case(ThompsonConfig(sharpness=1.0), Fixed), 25, none),
-        "thompson_gaussian": (Case(GaussianConfig(), Fixed), 25, none),
-        "ucb": (Case(UcbConfig(), Fixed), 25, none),
-        "epsilon_greedy": (Case(EpsilonGreedyConfig(), Fixed), 25, none),
-        "lin_ucb": (Case(LinUcbConfig(**shared), shared_weights), 100, 0.10),
-        "linear_thompson": (Case(LinearThompsonConfig(**shared), shared_weights), 100, 0.10),
-        "lin_ucb, weights for each arm": (Case(LinUcbConfig(**own), own_weights), 10, none),
-        "linear_thompson, weights for each arm": (Case(LinearThompsonConfig(**own), own_weights), 10, none),
-        "drift, all arms drawn anew: discounted": (Case(ThompsonConfig(**fading), Drifting), 25, 0.25),
-        "drift, all arms drawn anew: told when": (Case(thompson, Drifting, told=True), 25, none),
-        "drift, each arm by a part: discounted": (Case(ThompsonConfig(**fading), Wandering), 25, 0.25),
-        "drift, each arm by a part: told when": (Case(thompson, Wandering, told=True), 25, none),
-        "drift, each arm by a part: never forgets": (Case(thompson, Wandering), 25, none),
+        "thompson_beta, rewards 1,000 decisions late": (Case(thompson, Fixed, late=10), 15, none),
+        "thompson_beta, sharpness 1": (Case(ThompsonConfig(sharpness=1.0), Fixed), 15, none),
+        "thompson_gaussian": (Case(GaussianConfig(), Fixed), 15, none),
+        "ucb": (Case(UcbConfig(), Fixed), 15, none),
+        "epsilon_greedy": (Case(EpsilonGreedyConfig(), Fixed), 15, none),
+        "lin_ucb": (Case(LinUcbConfig(**shared), shared_weights), 40, 0.10),
+        "linear_thompson": (Case(LinearThompsonConfig(**shared), shared_weights), 40, 0.10),
+        "lin_ucb, weights for each arm": (Case(LinUcbConfig(**own), own_weights), 5, none),
+        "linear_thompson, weights for each arm": (Case(LinearThompsonConfig(**own), own_weights), 5, none),
+        "drift, all arms drawn anew: discounted": (Case(short, Drifting), 20, 0.25),
+        "drift, all arms drawn anew: told when": (Case(thompson, Drifting, told=True), 15, none),
+        "drift, all arms drawn anew: never forgets": (Case(thompson, Drifting), 15, none),
+        "drift, each arm by a part: discounted": (Case(long, Wandering), 20, 0.25),
+        "drift, each arm by a part: told when": (Case(thompson, Wandering, told=True), 15, none),
+        "drift, each arm by a part: never forgets": (Case(thompson, Wandering), 15, none),
     }
 
 
