@@ -92,7 +92,7 @@ def _read(board: Board) -> _Shares:
     shares = page.astype(np.float64)
     shares = shares / shares.sum() if shares.sum() > 0.0 else np.full(len(page), 1.0 / len(page))
     bounds = shares.cumsum()
-    bounds[shares.nonzero()[0][-1] :] = 1.0
+    bounds[shares.nonzero()[0][-1] :] = np.inf  # rounding leaves no draw without an arm
     return _Shares(version, shares.tolist(), bounds.tolist())
 
 
