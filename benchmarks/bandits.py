@@ -179,7 +179,7 @@ def _cases() -> Mapping[str, tuple[Case, int, float]]:
     own = {"features": _FEATURES}
     none = math.nan
     return {
-        "thompson_beta": (Case(thompson, Fixed), 100, 0.10),
+        "thompson_beta": (Case(thompson, Fixed), 200, 0.10),
         "thompson_beta, rewards 1,000 decisions late": (Case(thompson, Fixed, late=10), 15, none),
         "thompson_beta, sharpness 1": (Case(ThompsonConfig(sharpness=1.0), Fixed), 15, none),
         "thompson_gaussian": (Case(GaussianConfig(), Fixed), 15, none),
