@@ -45,7 +45,7 @@ class LinearThompsonConfig(LinearConfig):
     """Each arm as often as it is likely to be the best in this context (Agrawal and Goyal, 2013)."""
 
     policy: Literal["linear_thompson"] = "linear_thompson"
-    draws: Annotated[int, Field(ge=8, le=1_024)] = 48
+    draws: Annotated[int, Field(ge=8, le=1_024)] = 32
     """Sets of weights drawn for what is published; every share is a multiple of 1 / draws."""
     width: Annotated[float, Field(gt=0, le=10)] = 0.6
     """Standard deviations of the weights that are drawn, as a multiple of what is known: the paper's v. With 1 arms are
