@@ -154,8 +154,8 @@ def _taken(votes: NDArray[Any], shape: LinearShape, draw: float) -> tuple[int, f
         arm = _any(shape, draw / shape.explore)[0]
     else:
         place = min((draw - shape.explore) / (1.0 - shape.explore), _BELOW_ONE)
-        arm = votes[int(place * len(votes))]
+        arm = int(votes[int(place * len(votes))])
     agreeing = 0
     for vote in votes:
         agreeing += vote == arm
-    return np.int64(arm), agreeing / len(votes) * (1.0 - shape.explore) + shape.explore / shape.arms
+    return arm, agreeing / len(votes) * (1.0 - shape.explore) + shape.explore / shape.arms
