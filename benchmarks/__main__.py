@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from active_customers.core.errors import ActiveCustomersError
 from benchmarks import (
+    bandits,
     context,
     engine,
     experiments,
@@ -55,6 +56,7 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
         "experiments": experiments.run,
         "shelves": shelves.run,
         "off_policy": off_policy.run,
+        "bandits": bandits.run,
         "soak": soak.run,
     }
 )
