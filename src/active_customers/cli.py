@@ -16,7 +16,14 @@ import orjson
 import pyarrow as pa
 import typer
 
-from active_customers import __version__, evaluate_command, explain_command, rules_command, tune_command
+from active_customers import (
+    __version__,
+    closed_loop_command,
+    evaluate_command,
+    explain_command,
+    rules_command,
+    tune_command,
+)
 from active_customers.batch.customer_export import CustomerExport
 from active_customers.batch.daily_refresh import Refresh, lines_about
 from active_customers.batch.feature_engineering import FeatureEngineering
@@ -454,12 +461,36 @@ def simulate_command(
     days: Annotated[int, typer.Option(help="Length of the period.")] = 30,
     seed: Annotated[int, typer.Option(help="Another seed is another shop.")] = 1,
     end: Annotated[str | None, typer.Option(help="End of the period, midnight UTC.")] = None,
-    data_dir: DataDir = DEFAULT_DATA,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--data-dir",
+            envvar="ACTIVE_CUSTOMERS_DATA_DIR",
+            help="Where the shop is; for the closed loop a new folder, or that of the service at --url.",
+        ),
+    ] = None,
+    config: ConfigFile = None,
+    closed_loop: Annotated[
+        bool, typer.Option("--closed-loop", help="Let the customers meet a running service.")
+    ] = False,
+    warm_up: Annotated[int | None, typer.Option(help="Days of history before the days of the closed loop.")] = None,
+    strategies: Annotated[str | None, typer.Option(help="Split the customers among these, comma-separated.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that answer the closed loop.")] = 1,
+    url: Annotated[
+        str | None, typer.Option(help="A service with a simulated clock to meet, not one of its own.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(envvar="ACTIVE_CUSTOMERS_KEY", help="Its key of the admin scope.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report of the closed loop as JSON.")] = False,
 ) -> None:
-    """Make a believable shop: catalogue, pictures, and a history of what its customers did."""
-    out = out or data_dir / "shop"
+    """Make a believable shop: catalogue, pictures, and a history of its customers; or let them meet a service."""
     given = {} if end is None else {"end": end}
     simulator = SimulatorConfig(customers=customers, products=products, days=days, seed=seed, **given)
+    if closed_loop:
+        place = closed_loop_command.Where(data_dir, config, workers, url, key)
+        loop = closed_loop_command.loop_config(warm_up, strategies)
+        closed_loop_command.run(simulator, loop, place, closed_loop_command.Output(out, as_json))
+        return
+    out = out or (data_dir or DEFAULT_DATA) / "shop"
     with progress("simulate") as report:
         outcome = simulate(simulator, out, report)
     say(

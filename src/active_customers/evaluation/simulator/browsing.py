@@ -134,7 +134,12 @@ class BrowsingDay:
         """Record a click or view of the current product, with the category where it was found on a category's page."""
         product = visits.current[rows]
         category = np.where(source == Context.CATEGORY, self._shop.catalogue.category[product], NOTHING)
-        self._journal.record(event_type, **visits.acts(rows), product=product, context=source, category=category)
+        acts = visits.acts(rows) | self._origin(rows)
+        self._journal.record(event_type, **acts, product=product, context=source, category=category)
+
+    def _origin(self, rows: Integers) -> dict[str, Integers]:
+        """Return the columns that tell which answer of a service led each to the current product."""
+        return {"answer": np.full(len(rows), NOTHING)}
 
     def _look_at(self, visits: Visits, rows: Integers, source: Integers) -> None:
         """View the current product, remember it, and perhaps put it into the cart or onto the wish list."""
@@ -162,8 +167,9 @@ class BrowsingDay:
         visits.cart[rows, visits.n_cart[rows]] = product
         visits.n_cart[rows] += 1
         context = np.full(len(rows), int(Context.BROWSE))
+        acts = visits.acts(rows) | self._origin(rows)
         self._journal.record(
-            EventType.CART_ADD, **visits.acts(rows), product=product, price=catalogue.price[product], context=context
+            EventType.CART_ADD, **acts, product=product, price=catalogue.price[product], context=context
         )
         visits.mood[rows] += BUYING_MOOD * (visits.n_cart[rows] == 1)
         visits.pages_left[rows] += PAGES_AFTER_CART

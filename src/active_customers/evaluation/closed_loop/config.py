@@ -1,0 +1,28 @@
+"""How simulated customers meet a service."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from active_customers.core.config import Config
+
+
+class LoopConfig(Config):
+    """The knobs of the closed loop; those of shop and customers are in `SimulatorConfig`."""
+
+    warm_up_days: Annotated[int, Field(ge=1)] = 21
+    """Days of history, in a shop without recommendations, before the first day that is played."""
+    slice_minutes: Annotated[int, Field(ge=1, le=1_440)] = 10
+    """How far the clock moves at a time; the customers of so many minutes act together."""
+    attention_share: Annotated[float, Field(ge=0, le=1)] = 0.6
+    """How often the recommendations on a page are looked at; then, without a click, the shop's own list is."""
+    n: Annotated[int, Field(ge=1, le=100)] = 10
+    """Products that are asked for."""
+    judged_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of the answers of which the regret is computed: it takes looking at the whole catalogue."""
+    connections: Annotated[int, Field(ge=1, le=1_000)] = 32
+    """How many requests are under way at once."""
+    strategies: tuple[str, ...] = ()
+    """Strategies among which the shop splits its customers, evenly and for good; none: the service decides."""
