@@ -52,7 +52,7 @@ class Client:
 
     def post_events(self, batches: Sequence[list[dict[str, Any]]]) -> None:
         """Post events, those of a customer in one request, so that they stay in order."""
-        replies = self._crowd.exchange([self._wire.post(EVENTS, {"events": batch[:BATCH]}) for batch in batches])
+        replies = self._crowd.exchange([self._wire.post(EVENTS, {"events": batch}) for batch in batches])
         self.requests += len(replies)
         for reply, batch in zip(replies, batches, strict=True):
             if reply.status != 202:

@@ -19,10 +19,11 @@ from active_customers.evaluation.closed_loop.config import LoopConfig
 from active_customers.evaluation.closed_loop.crowd import UnavailableError
 from active_customers.evaluation.closed_loop.day import ShoppingDay
 from active_customers.evaluation.closed_loop.groups import Figure, Groups
+from active_customers.evaluation.closed_loop.judge import Judge
 from active_customers.evaluation.closed_loop.place import Place
 from active_customers.evaluation.closed_loop.report import DayFigures, LoopReport
 from active_customers.evaluation.closed_loop.wire import RECOMMENDATIONS, Acts, Answer, Questions
-from active_customers.evaluation.simulator import Shop, SimulatorConfig, Truth, product_id
+from active_customers.evaluation.simulator import Shop, SimulatorConfig, product_id
 from active_customers.evaluation.simulator.customers import NOTHING
 from active_customers.evaluation.simulator.journal import Column, EventTables, ParquetEvents
 from active_customers.evaluation.simulator.simulation import PRODUCTS_FILE, Life, write_products
@@ -67,10 +68,10 @@ class ClosedLoop:
         self._client = client
         self._life = Life(Shop.open(simulator))
         self._shop = self._life.shop
-        self._truth = Truth(self._shop)
         self._acts = Acts(self._shop)
         self._questions = Questions(self._shop, config.n)
         self._groups = Groups(simulator.customers)
+        self._judge = Judge(self._shop, config.judged_share, self._groups)
         self._strategy = simulator.rng(6).permutation(simulator.customers) % max(1, len(config.strategies))
         self._open: list[ShoppingDay] = []
         self._stocked = np.ones(simulator.products, np.bool_)
@@ -112,6 +113,7 @@ class ClosedLoop:
     def _prepare(self, scratch: Path) -> None:
         """Bring the clock, the catalogue and the history of the warm-up into the service."""
         first = self._config.warm_up_days
+        self._check_strategies()
         self._client.move_clock(self._first)
         write_products(self._shop, scratch)
         history = self._life.days(first)
@@ -127,7 +129,6 @@ class ClosedLoop:
                     writer.write(tables.table(columns))
             self._place.run("import-products", scratch / PRODUCTS_FILE)
             self._place.run("import-events", scratch / ParquetEvents.name)
-        self._check_strategies()
 
     def _post_history(self, columns: dict[str, Column]) -> None:
         events = [event for batch in self._acts.by_customer(columns) for event in batch]
@@ -176,14 +177,14 @@ class ClosedLoop:
         requests, failures = self._client.requests, self._client.failures
         self._open.append(ShoppingDay(self._life, day, self._config.attention_share))
         midnight = self._shop.config.moment_of(day + 1)
-        judge = self._shop.config.rng(7, day)
         now = self._shop.config.moment_of(day)
         active: list[Integers] = []
         while now < midnight:
             now = min(now + self._config.slice_minutes * MINUTE, midnight)
             self._client.move_clock(now)
-            active += self._act(now, figures, judge)
+            active += self._act(now, figures)
             progress(now - self._first, self._shop.config.stop - self._first)
+        self._judge.close(figures)
         self._forget()
         who = np.unique(np.concatenate(active)) if active else np.empty(0, np.int64)
         self._came[who] = True
@@ -193,7 +194,7 @@ class ClosedLoop:
         self._playing += time.perf_counter() - started
         self._busy += time.process_time() - busy
 
-    def _act(self, now: int, figures: DayFigures, judge: np.random.Generator) -> list[Integers]:
+    def _act(self, now: int, figures: DayFigures) -> list[Integers]:
         """Let everybody act whose time comes before `now`; return who asked for a page."""
         active: list[Integers] = []
         while True:
@@ -204,7 +205,7 @@ class ClosedLoop:
                 return active
             for turn in turns:
                 active.append(turn.day.visits.customer[turn.rows])
-                self._show(turn, now, figures, judge)
+                self._show(turn, now, figures)
 
     def _post(self, columns: dict[str, Column], figures: DayFigures) -> None:
         """Post what was done, and count what was bought."""
@@ -220,7 +221,7 @@ class ClosedLoop:
         self._groups.add(Figure.ORDERS, customer[nth])
         self._groups.add(Figure.REVENUE, customer, paid)
 
-    def _show(self, turn: Turn, now: int, figures: DayFigures, judge: np.random.Generator) -> None:
+    def _show(self, turn: Turn, now: int, figures: DayFigures) -> None:
         """Ask for what each page recommends, and let it be read."""
         customer = turn.day.visits.customer[turn.rows]
         answers, numbers = self._ask(turn, customer)
@@ -231,7 +232,8 @@ class ClosedLoop:
                 figures.age_seconds += (now - self._published.setdefault(answer.model_version, now)) / 1e6
         is_answered = np.array([answer is not None for answer in answers])
         self._groups.add(Figure.ANSWERS, customer[is_answered])
-        self._judge(turn, pages, is_answered & (judge.random(len(pages)) < self._config.judged_share), figures)
+        judged = np.flatnonzero(is_answered & self._judge.draws(len(pages)))
+        self._judge.take(turn.day.minds(turn.rows[judged]), pages[judged], turn.day.day, figures)
         looked, place = turn.day.see(turn.rows, turn.source, pages, numbers)
         self._groups.add(Figure.LOOKED, customer[looked])
         self._groups.add(Figure.CLICKS, customer[place >= 0])
@@ -254,20 +256,6 @@ class ClosedLoop:
                 strategy = name or answer.strategy
                 self._groups.show(who, answer.variants | ({} if strategy is None else {"strategy": strategy}))
         return answers, numbers
-
-    def _judge(self, turn: Turn, pages: Integers, judged: NDArray[np.bool_], figures: DayFigures) -> None:
-        """Compare some answers with the best that could have been given, by the truth."""
-        rows = np.flatnonzero(judged)
-        if not len(rows):
-            return
-        minds, day = turn.day.minds(turn.rows[rows]), turn.day.day
-        shown = self._truth.values(minds, pages[rows], day)
-        best = self._truth.values(minds, self._truth.best_pages(minds, self._config.n, day), day)
-        figures.judged += len(rows)
-        figures.expected_revenue += float(shown.sum())
-        figures.best_revenue += float(best.sum())
-        for figure, amounts in ((Figure.JUDGED, 1.0), (Figure.EXPECTED, shown), (Figure.BEST, best)):
-            self._groups.add(figure, minds.customer, amounts)
 
     def _forget(self) -> None:
         """Drop the days on which all visits have ended, and the answers of the day before: nobody acts on them now."""

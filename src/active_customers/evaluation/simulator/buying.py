@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -58,6 +59,16 @@ class Minds:
             viewed=visits.viewed[rows],
             cart=visits.cart[rows],
             owned=memory.owned[customer],
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Minds]) -> Minds:
+        """Return the rows of several."""
+        columns = ("mood", "viewed", "cart", "owned")
+        return cls(
+            np.concatenate([part.customer for part in parts]),
+            Needs.joined([part.needs for part in parts]),
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in columns),
         )
 
 
