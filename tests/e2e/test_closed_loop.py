@@ -1,0 +1,57 @@
+"""Simulated customers and a running service answer each other."""
+
+from __future__ import annotations
+
+import orjson
+from tests.e2e.conftest import command
+
+SHOP = ("--customers", 400, "--products", 60, "--seed", 3)
+
+
+def _closed_loop(*arguments: object):
+    return command("simulate", "--closed-loop", *SHOP, *arguments)
+
+
+def test_two_days_go_through_refreshes_and_say_what_they_brought(tmp_path):
+    done = _closed_loop("--days", 2, "--warm-up", 7, "--json", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = orjson.loads(done.stdout)
+    assert orjson.loads((tmp_path / "closed_loop.json").read_bytes()) == report
+    assert [(day["day"], day["failures"]) for day in report["days"]] == [("2025-06-28", 0), ("2025-06-29", 0)]
+    assert report["days"][0]["refreshed"]
+    for day in report["days"]:
+        assert day["requests"] > day["answers"] > day["looked"] > day["clicks"] > 0
+        assert 0 < day["regret"] < 1
+        assert 0 < day["model_age_seconds"] < 2 * 86_400
+    assert report["total"]["answers"] == sum(day["answers"] for day in report["days"])
+    assert report["requests_per_minute"] > 0
+
+
+def test_customers_meet_a_service_that_runs_and_is_fed_by_its_api(serve, data):
+    data.mkdir(parents=True)
+    (data / "config.yaml").write_text("server: {clock: simulated}\naccess: {admin_keys: [admin-key-0123456789]}\n")
+    service = serve(data)
+    where = ("--url", f"http://127.0.0.1:{service.port}", "--key", "admin-key-0123456789")
+    done = _closed_loop("--days", 1, "--warm-up", 3, *where)
+    assert done.returncode == 0, done.stderr
+    head, day, total, *told = done.stdout.splitlines()
+    assert head.split()[:4] == ["day", "customers", "requests", "CTR"]
+    assert day.split()[0] == "2025-06-29"
+    assert total.split()[-1] == "0"
+    assert "a minute" in told[1]
+    health = service.client().health()
+    assert health["products"] == 60
+    assert health["events"] > 1_000
+
+
+def test_a_service_whose_clock_cannot_be_moved_is_not_met(service):
+    done = _closed_loop("--days", 1, "--warm-up", 3, "--url", f"http://127.0.0.1:{service.port}")
+    assert done.returncode == 2
+    assert "this service goes by the machine's clock" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_strategy_that_the_service_does_not_know_is_refused_before_anything_is_imported(tmp_path):
+    done = _closed_loop("--days", 1, "--warm-up", 3, "--strategies", "nonsense", "--data-dir", tmp_path / "data")
+    assert done.returncode == 2
+    assert "strategies: 'nonsense' is not valid: the service refuses it (400" in done.stderr
