@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from active_customers.core.errors import ActiveCustomersError
 from benchmarks import (
+    closed_loop,
     context,
     engine,
     freshness,
@@ -51,6 +52,7 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
         "quality": quality.run,
         "context": context.run,
         "shelves": shelves.run,
+        "closed_loop": closed_loop.run,
         "soak": soak.run,
     }
 )

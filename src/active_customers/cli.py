@@ -34,6 +34,7 @@ from active_customers.config.settings import LoadedSettings, Settings, default_y
 from active_customers.core.clock import DAY, Clock, SystemClock, format_time
 from active_customers.core.errors import (
     ActiveCustomersError,
+    InvalidValueError,
     NoDataError,
     RefreshRefusedError,
     SettingsError,
@@ -42,7 +43,7 @@ from active_customers.core.errors import (
 from active_customers.core.identifiers import json_id
 from active_customers.evaluation.contestants import LINES
 from active_customers.evaluation.protocols import PROTOCOLS
-from active_customers.evaluation.simulator import SimulatorConfig, simulate
+from active_customers.evaluation.simulator import simulate
 from active_customers.evaluation.tuning import MEASURES, TuningRequest, tune
 from active_customers.importing.download import Downloads
 from active_customers.importing.events import EventStore, check_events, import_events
@@ -470,6 +471,10 @@ def simulate_command(
         ),
     ] = None,
     config: ConfigFile = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE of another knob, such as cart_rate=0.02 (repeatable)."),
+    ] = None,
     closed_loop: Annotated[
         bool, typer.Option("--closed-loop", help="Let the customers meet a running service.")
     ] = False,
@@ -479,17 +484,21 @@ def simulate_command(
     url: Annotated[
         str | None, typer.Option(help="A service with a simulated clock to meet, not one of its own.")
     ] = None,
-    key: Annotated[str | None, typer.Option(envvar="ACTIVE_CUSTOMERS_KEY", help="Its key of the admin scope.")] = None,
+    key: Annotated[str | None, typer.Option(help="Its key of the admin scope.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report of the closed loop as JSON.")] = False,
 ) -> None:
     """Make a believable shop: catalogue, pictures, and a history of its customers; or let them meet a service."""
-    given = {} if end is None else {"end": end}
-    simulator = SimulatorConfig(customers=customers, products=products, days=days, seed=seed, **given)
+    size = {"customers": customers, "products": products, "days": days, "seed": seed}
+    flags = size if end is None else {**size, "end": end}
+    of_shop, of_loop = closed_loop_command.knobs(settings or [])
+    simulator = closed_loop_command.shop_config({**flags, **of_shop})
     if closed_loop:
         place = closed_loop_command.Where(data_dir, config, workers, url, key)
-        loop = closed_loop_command.loop_config(warm_up, strategies)
+        loop = closed_loop_command.loop_config(of_loop, warm_up, strategies)
         closed_loop_command.run(simulator, loop, place, closed_loop_command.Output(out, as_json))
         return
+    if of_loop or as_json or any(flag is not None for flag in (warm_up, strategies, url, key)):
+        raise InvalidValueError("closed-loop", False, "what was asked for is done in it only: add --closed-loop")
     out = out or (data_dir or DEFAULT_DATA) / "shop"
     with progress("simulate") as report:
         outcome = simulate(simulator, out, report)

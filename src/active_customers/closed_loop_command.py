@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import orjson
+from pydantic import ValidationError
 
-from active_customers.core.errors import InvalidValueError
+from active_customers.config.settings import set_in
+from active_customers.core.errors import InvalidValueError, meant
 from active_customers.evaluation.closed_loop import ClosedLoop, LoopConfig, LoopReport, Place, own_service
 from active_customers.evaluation.closed_loop.client import Client
 from active_customers.evaluation.closed_loop.report import DayFigures, heading
 from active_customers.evaluation.simulator import SimulatorConfig
+from active_customers.realtime.schemas import first_error
 from active_customers.terminal import progress, say
 
 REPORT_FILE = "closed_loop.json"
@@ -39,12 +43,39 @@ class Output:
     as_json: bool
 
 
-def loop_config(warm_up_days: int | None, strategies: str | None) -> LoopConfig:
-    """Return the knobs that flags turn."""
-    given: dict[str, object] = {} if warm_up_days is None else {"warm_up_days": warm_up_days}
+def knobs(settings: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what `NAME=VALUE` says of the shop (`SimulatorConfig`) and of the closed loop (`LoopConfig`).
+
+    Raises `InvalidValueError` for a name that is neither.
+    """
+    given: dict[str, Any] = {}
+    for setting in settings:
+        set_in(given, setting)
+    known = (SimulatorConfig.model_fields, LoopConfig.model_fields)
+    for name in given:
+        if not any(name in fields for fields in known):
+            raise InvalidValueError("--set", name, f"there is no such knob; {meant(name, [*known[0], *known[1]])}")
+    shop, loop = ({name: value for name, value in given.items() if name in fields} for fields in known)
+    return shop, loop
+
+
+def shop_config(given: Mapping[str, Any]) -> SimulatorConfig:
+    """Return the knobs of the shop; raises `InvalidValueError` for a value that is none."""
+    try:
+        return SimulatorConfig.model_validate(given)
+    except ValidationError as error:
+        raise first_error(error, SimulatorConfig) from error
+
+
+def loop_config(given: Mapping[str, Any], warm_up_days: int | None, strategies: str | None) -> LoopConfig:
+    """Return the knobs of the closed loop, with those that have flags of their own."""
+    flags: dict[str, Any] = {} if warm_up_days is None else {"warm_up_days": warm_up_days}
     if strategies is not None:
-        given["strategies"] = tuple(filter(None, (name.strip() for name in strategies.split(","))))
-    return LoopConfig.model_validate(given)
+        flags["strategies"] = tuple(filter(None, (name.strip() for name in strategies.split(","))))
+    try:
+        return LoopConfig.model_validate({**given, **flags})
+    except ValidationError as error:
+        raise first_error(error, LoopConfig) from error
 
 
 def run(simulator: SimulatorConfig, config: LoopConfig, where: Where, output: Output) -> LoopReport:
