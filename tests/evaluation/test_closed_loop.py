@@ -152,7 +152,9 @@ def test_who_saw_two_variants_is_left_out_and_counted():
 def test_every_act_of_a_day_is_an_event_that_the_service_takes(shop):
     columns, _, _ = _played(shop, _best, attention=0.5)
     acts = Acts(shop)
-    acts.answers = {n: Answer([1, 2, 3], "token", "v1", None, {}) for n in range(CONFIG.customers)}
+    acts.answers = {
+        n: Answer(list(range(120)), ["a"] * 5 + ["b"] * 115, "v1", None, {}) for n in range(CONFIG.customers)
+    }
     batches = acts.by_customer(columns)
     events = [event for batch in batches for event in batch]
     assert {event["event_type"] for event in events} >= {
@@ -163,7 +165,7 @@ def test_every_act_of_a_day_is_an_event_that_the_service_takes(shop):
         "impression",
         "purchase",
     }
-    assert len({event["event_id"] for event in events}) == len(events) == len(columns["time"])
+    assert len({event["event_id"] for event in events}) == len(events) >= len(columns["time"])
     for event in events:
         EventIn.model_validate_json(orjson.dumps(event))
 
@@ -174,7 +176,7 @@ def test_a_page_asks_by_what_it_is_about(shop):
     visits.channel[0], visits.current[0] = Channel.MOBILE, 7
     category = shop.catalogue.assortment.categories[visits.needs.category[0]].path.replace(" ", "%20")
     paths = {
-        context: Questions(shop, 10).paths(visits, rows, np.array([context]))[0]
+        context: Questions(shop, 10, has_homepage=False).paths(visits, rows, np.array([context]))[0]
         for context in (Context.HOME, Context.BROWSE, Context.CATEGORY, Context.SEARCH)
     }
     assert paths[Context.HOME].endswith("&n=10&context=home&channel=mobile")
@@ -187,8 +189,26 @@ def test_an_answer_tells_its_strategy_and_variants_where_it_has_them():
     told = {"model_version": "v1", "recommendation_id": "t", "strategy": "hybrid", "variants": {"look": "b"}}
     body = orjson.dumps({"recommendations": [{"product_id": 10_002}, {"product_id": 999_999}], "metadata": told})
     answer = Answer.of(Reply(200, body), 120)
-    assert answer == Answer([1], "t", "v1", "hybrid", {"look": "b"})
+    assert answer == Answer([1], ["t"], "v1", "hybrid", {"look": "b"})
     assert Answer.of(Reply(503, b"{}"), 120) is None
+
+
+def test_shelves_are_read_one_after_the_other_and_each_keeps_its_token():
+    shelves = [
+        {"recommendation_id": "a", "products": [{"product_id": 10_001}, {"product_id": 10_002}]},
+        {"recommendation_id": "b", "products": [{"product_id": 10_003}]},
+    ]
+    answer = Answer.of(Reply(200, orjson.dumps({"shelves": shelves, "metadata": {"model_version": "v1"}})), 120)
+    assert answer.products == [0, 1, 2]
+    assert answer.token_of(2) == "b"
+    assert answer.seen(3) == {"a": [0, 1], "b": [2]}
+    assert answer.seen(1) == {"a": [0]}
+
+
+def test_a_home_page_asks_for_shelves(shop):
+    questions = Questions(shop, 10, has_homepage=True)
+    path = questions.paths(Life(shop).admit(2), np.array([0]), np.array([Context.HOME]))[0]
+    assert path.startswith("/api/v1/homepage?shelves=3&n=3&customer_id=")
 
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1:8000", "http://shop.example:8000", "http://127.0.0.1", "8000"])

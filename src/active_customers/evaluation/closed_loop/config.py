@@ -20,6 +20,8 @@ class LoopConfig(Config):
     """How often the recommendations on a page are looked at; then, without a click, the shop's own list is."""
     n: Annotated[int, Field(ge=1, le=100)] = 10
     """Products that are asked for."""
+    homepage: bool = True
+    """Home pages ask for shelves (`/api/v1/homepage`); else, and wherever `strategies` are named, for a list."""
     judged_share: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Share of the answers of which the regret is computed: it takes looking at the whole catalogue."""
     connections: Annotated[int, Field(ge=1, le=1_000)] = 32

@@ -69,7 +69,7 @@ class ClosedLoop:
         self._life = Life(Shop.open(simulator))
         self._shop = self._life.shop
         self._acts = Acts(self._shop)
-        self._questions = Questions(self._shop, config.n)
+        self._questions = Questions(self._shop, config.n, has_homepage=config.homepage and not config.strategies)
         self._groups = Groups(simulator.customers)
         self._judge = Judge(self._shop, config.judged_share, self._groups)
         self._strategy = simulator.rng(6).permutation(simulator.customers) % max(1, len(config.strategies))
@@ -228,7 +228,8 @@ class ClosedLoop:
         pages = np.full((len(turn.rows), self._config.n), NOTHING, np.int64)
         for i, answer in enumerate(answers):
             if answer is not None:
-                pages[i, : len(answer.products)] = answer.products[: self._config.n]
+                shown = answer.products[: self._config.n]
+                pages[i, : len(shown)] = shown
                 figures.age_seconds += (now - self._published.setdefault(answer.model_version, now)) / 1e6
         is_answered = np.array([answer is not None for answer in answers])
         self._groups.add(Figure.ANSWERS, customer[is_answered])

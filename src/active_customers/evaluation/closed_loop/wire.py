@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -23,7 +24,10 @@ from active_customers.evaluation.simulator.visits import Visits
 Integers = NDArray[np.int64]
 
 EVENTS = "/api/v1/events"
+HOMEPAGE = "/api/v1/homepage"
 RECOMMENDATIONS = "/api/v1/recommendations"
+SHELVES = 3
+"""Of a homepage, that are asked for; its products are read shelf by shelf, and all shelves have about `n` together."""
 _ABOUT_PRODUCT = (int(Context.BROWSE), int(Context.OUT_OF_STOCK))
 
 
@@ -32,7 +36,8 @@ class Answer:
     """What a customer was shown: rows of the catalogue, and what the service said of the answer."""
 
     products: list[int]
-    token: str | None
+    tokens: list[str | None]
+    """The `recommendation_id` of each product's list: shelves have their own."""
     model_version: str
     strategy: str | None
     variants: dict[str, str]
@@ -44,14 +49,30 @@ class Answer:
             return None
         body = orjson.loads(reply.body)
         told = body["metadata"]
-        rows = [int(row["product_id"]) - FIRST_ID for row in body["recommendations"]]
+        if "shelves" in body:
+            lists = [(shelf["recommendation_id"], shelf["products"]) for shelf in body["shelves"]]
+        else:
+            lists = [(told.get("recommendation_id"), body["recommendations"])]
+        shown = [(int(row["product_id"]) - FIRST_ID, token) for token, rows in lists for row in rows]
+        shown = [(row, token) for row, token in shown if 0 <= row < n_products]
         return cls(
-            products=[row for row in rows if 0 <= row < n_products],
-            token=told.get("recommendation_id"),
+            products=[row for row, _ in shown],
+            tokens=[token for _, token in shown],
             model_version=str(told["model_version"]),
             strategy=told.get("strategy"),
             variants=told.get("variants") or {},
         )
+
+    def seen(self, n: int) -> dict[str | None, list[int]]:
+        """Return the first `n` products by the token of their list."""
+        lists: dict[str | None, list[int]] = {}
+        for product, token in zip(self.products[:n], self.tokens, strict=False):
+            lists.setdefault(token, []).append(product)
+        return lists
+
+    def token_of(self, product: int) -> str | None:
+        """Return the token of the list in which a product was shown."""
+        return self.tokens[self.products.index(product)]
 
 
 class Wire:
@@ -74,13 +95,14 @@ class Wire:
 class Questions:
     """Writes what pages ask for."""
 
-    def __init__(self, shop: Shop, n: int) -> None:
+    def __init__(self, shop: Shop, n: int, *, has_homepage: bool) -> None:
         assortment = shop.catalogue.assortment
         anonymous = shop.customers.is_anonymous.tolist()
         self._customers = [customer_id(i, is_anonymous) for i, is_anonymous in enumerate(anonymous)]
         self._categories = [quote(category.path) for category in assortment.categories]
         self._searches = [quote(text) for text in search_texts(assortment)[: len(assortment.kinds)]]
         self._n = n
+        self._home = f"{HOMEPAGE}?shelves={SHELVES}&n={max(1, n // SHELVES)}" if has_homepage else ""
 
     def paths(self, visits: Visits, rows: Integers, source: Integers) -> list[str]:
         """Return the path of the request of each page; `source` (`Context`, int64[s]) says which page it is."""
@@ -90,6 +112,8 @@ class Questions:
 
     def _path(self, source: int, *page: int) -> str:
         customer, channel, current, category, kind = page
+        if source == Context.HOME and self._home:
+            return f"{self._home}&customer_id={self._customers[customer]}&channel={Channel(channel).word}"
         path = (
             f"{RECOMMENDATIONS}?customer_id={self._customers[customer]}&n={self._n}"
             f"&context={Context(source).word}&channel={Channel(channel).word}"
@@ -120,8 +144,20 @@ class Acts:
         batches: dict[int, list[dict[str, object]]] = {}
         for values in zip(*(column.tolist() for column in columns.values()), strict=True):
             row = dict(zip(names, values, strict=True))
-            batches.setdefault(row["customer"], []).append(self._event(row))
+            batches.setdefault(row["customer"], []).extend(self._events(row))
         return list(batches.values())
+
+    def _events(self, row: dict[str, int]) -> Iterator[dict[str, object]]:
+        """Yield a row as an event; what was seen of several lists as one each."""
+        answer = self.answers.get(row["answer"])
+        if answer is None:
+            yield self._event(row)
+        elif row["event_type"] == EventType.IMPRESSION:
+            for token, products in answer.seen(row["quantity"]).items():
+                shown = [FIRST_ID + product for product in products]
+                yield {**self._event(row), "product_ids": shown, "recommendation_id": token}
+        else:
+            yield {**self._event(row), "recommendation_id": answer.token_of(row["product"])}
 
     def _event(self, row: dict[str, int]) -> dict[str, object]:
         self._written += 1
@@ -151,9 +187,3 @@ class Acts:
             event["query"] = self._queries[row["query"]]
         if row["category"] != NONE:
             event["category"] = self._categories[row["category"]]
-        answer = self.answers.get(row["answer"])
-        if answer is not None:
-            event["recommendation_id"] = answer.token
-            if row["event_type"] == EventType.IMPRESSION:
-                event["product_ids"] = [FIRST_ID + product for product in answer.products[: row["quantity"]]]
-                event["quantity"] = 1

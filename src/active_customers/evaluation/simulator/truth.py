@@ -47,7 +47,7 @@ class Truth:
 
     def best(self, customer: int, n: int, moment: int | None = None, intent: Intent | None = None) -> Integers:
         """Return the `n` products, best first, whose list is worth most to a customer who begins a visit."""
-        return self.best_pages(self._newcomer(customer, intent), n, self._day(moment))[0]
+        return np.asarray(self.best_pages(self._newcomer(customer, intent), n, self._day(moment))[0])
 
     def clicks(self, minds: Minds, pages: Integers, day: int) -> Floats:
         """Return the chance that each product of each page (int64[s, n], -1: none), looked at, is clicked, [s, n]."""
