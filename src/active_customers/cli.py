@@ -479,6 +479,10 @@ def simulate_command(
         bool, typer.Option("--closed-loop", help="Let the customers meet a running service.")
     ] = False,
     warm_up: Annotated[int | None, typer.Option(help="Days of history before the days of the closed loop.")] = None,
+    before: Annotated[
+        list[str] | None,
+        typer.Option(help='Command to run before the first customer, such as "rules put rules.yaml" (repeatable).'),
+    ] = None,
     strategies: Annotated[str | None, typer.Option(help="Split the customers among these, comma-separated.")] = None,
     workers: Annotated[int, typer.Option(help="Processes that answer the closed loop.")] = 1,
     url: Annotated[
@@ -494,10 +498,10 @@ def simulate_command(
     simulator = closed_loop_command.shop_config({**flags, **of_shop})
     if closed_loop:
         place = closed_loop_command.Where(data_dir, config, workers, url, key)
-        loop = closed_loop_command.loop_config(of_loop, warm_up, strategies)
+        loop = closed_loop_command.loop_config(of_loop, warm_up, strategies, before or ())
         closed_loop_command.run(simulator, loop, place, closed_loop_command.Output(out, as_json))
         return
-    if of_loop or as_json or any(flag is not None for flag in (warm_up, strategies, url, key)):
+    if of_loop or as_json or any(flag is not None for flag in (warm_up, before, strategies, url, key)):
         raise InvalidValueError("closed-loop", False, "what was asked for is done in it only: add --closed-loop")
     out = out or (data_dir or DEFAULT_DATA) / "shop"
     with progress("simulate") as report:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,9 +69,13 @@ def shop_config(given: Mapping[str, Any]) -> SimulatorConfig:
         raise first_error(error, SimulatorConfig) from error
 
 
-def loop_config(given: Mapping[str, Any], warm_up_days: int | None, strategies: str | None) -> LoopConfig:
+def loop_config(
+    given: Mapping[str, Any], warm_up_days: int | None, strategies: str | None, before: Sequence[str] = ()
+) -> LoopConfig:
     """Return the knobs of the closed loop, with those that have flags of their own."""
-    flags: dict[str, Any] = {} if warm_up_days is None else {"warm_up_days": warm_up_days}
+    flags: dict[str, Any] = {"before": tuple(before)}
+    if warm_up_days is not None:
+        flags["warm_up_days"] = warm_up_days
     if strategies is not None:
         flags["strategies"] = tuple(filter(None, (name.strip() for name in strategies.split(","))))
     try:
@@ -85,7 +91,7 @@ def run(simulator: SimulatorConfig, config: LoopConfig, where: Where, output: Ou
     """
     whole = simulator.model_copy(update={"days": simulator.days + config.warm_up_days})
     tell = _silent if output.as_json else _tell
-    with TemporaryDirectory(prefix="active-customers-") as scratch, _place(where, Path(scratch)) as place:
+    with _ending(), TemporaryDirectory(prefix="active-customers-") as scratch, _place(where, Path(scratch)) as place:
         if not output.as_json:
             say(heading())
         with Client(place, config.connections) as client, progress("simulate --closed-loop") as report:
@@ -97,6 +103,20 @@ def run(simulator: SimulatorConfig, config: LoopConfig, where: Where, output: Ou
     for line in [document.decode()] if output.as_json else outcome.lines():
         say(line)
     return outcome
+
+
+@contextmanager
+def _ending() -> Iterator[None]:
+    """Let a request to end (SIGTERM) end the service and remove what is temporary, as an interruption does."""
+
+    def end(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+
 import orjson
-from tests.e2e.conftest import command
+from tests.e2e.conftest import COMMAND, ENVIRONMENT, command
 
 SHOP = ("--customers", 400, "--products", 60, "--seed", 3)
 
@@ -13,7 +16,10 @@ def _closed_loop(*arguments: object):
 
 
 def test_two_days_go_through_refreshes_and_say_what_they_brought(tmp_path):
-    done = _closed_loop("--days", 2, "--warm-up", 7, "--json", "--out", tmp_path)
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("rules: [{name: no-cheap-things, kind: exclude, filter: price < 10}]\n")
+    before = ("--before", f"rules put {rules}")
+    done = _closed_loop("--days", 2, "--warm-up", 7, "--json", "--out", tmp_path, *before)
     assert done.returncode == 0, done.stderr
     report = orjson.loads(done.stdout)
     assert orjson.loads((tmp_path / "closed_loop.json").read_bytes()) == report
@@ -51,7 +57,25 @@ def test_a_service_whose_clock_cannot_be_moved_is_not_met(service):
     assert "Traceback" not in done.stderr
 
 
+def test_a_command_that_fails_is_told_before_anything_is_imported(tmp_path):
+    done = _closed_loop("--days", 1, "--warm-up", 3, "--before", f"rules put {tmp_path / 'none.yaml'}")
+    assert done.returncode == 2
+    assert "rules failed: active-customers: " in done.stderr
+
+
 def test_a_strategy_that_the_service_does_not_know_is_refused_before_anything_is_imported(tmp_path):
     done = _closed_loop("--days", 1, "--warm-up", 3, "--strategies", "nonsense", "--data-dir", tmp_path / "data")
     assert done.returncode == 2
     assert "strategies: 'nonsense' is not valid: the service refuses it (400" in done.stderr
+
+
+def test_a_run_that_is_ended_leaves_no_service_and_nothing_temporary(tmp_path):
+    line = [*COMMAND, "simulate", "--closed-loop", *map(str, SHOP), "--days", "2", "--warm-up", "7"]
+    environment = ENVIRONMENT | {"TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+    assert process.stdout.readline().split()[0] == "day"
+    assert list(tmp_path.glob("active-customers-*/data/service.log"))
+    process.terminate()
+    assert process.wait(60) == 128 + signal.SIGTERM
+    process.stdout.close()
+    assert list(tmp_path.iterdir()) == []

@@ -26,5 +26,7 @@ class LoopConfig(Config):
     """Share of the answers of which the regret is computed: it takes looking at the whole catalogue."""
     connections: Annotated[int, Field(ge=1, le=1_000)] = 32
     """How many requests are under way at once."""
+    before: tuple[str, ...] = ()
+    """Commands that are run beside the service before anything else, such as `rules put rules.yaml`."""
     strategies: tuple[str, ...] = ()
     """Strategies among which the shop splits its customers, evenly and for good; none: the service decides."""

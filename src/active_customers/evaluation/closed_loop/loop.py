@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,8 @@ Progress = Callable[[int, int], None]
 
 _SECONDS_TO_LOAD = 120.0
 """How long a service may take to go over to models that were published."""
+_SECONDS_TO_KNOW = 2.0
+"""What was stored by a command is in every answer by then."""
 _LOOKS_ALIKE = 4
 """Looks in a row that must find the new version: each worker goes over to it by itself."""
 
@@ -113,8 +116,10 @@ class ClosedLoop:
     def _prepare(self, scratch: Path) -> None:
         """Bring the clock, the catalogue and the history of the warm-up into the service."""
         first = self._config.warm_up_days
-        self._check_strategies()
         self._client.move_clock(self._first)
+        for command in self._config.before:
+            self._place.run(*shlex.split(command))
+        self._check_strategies()
         write_products(self._shop, scratch)
         history = self._life.days(first)
         if self._place.data_dir is None:
@@ -138,7 +143,11 @@ class ClosedLoop:
 
     def _check_strategies(self) -> None:
         for strategy in self._config.strategies:
-            refusal = self._client.refusal(f"{RECOMMENDATIONS}?customer_id=probe&strategy={strategy}")
+            path = f"{RECOMMENDATIONS}?customer_id=probe&strategy={strategy}"
+            refusal = self._client.refusal(path)
+            if refusal is not None:
+                time.sleep(_SECONDS_TO_KNOW)
+                refusal = self._client.refusal(path)
             if refusal is not None:
                 raise InvalidValueError("strategies", strategy, f"the service refuses it ({refusal})")
 

@@ -49,6 +49,8 @@ class Place:
 
         Raises `UnavailableError` with what it said when it fails.
         """
+        if self.data_dir is None:
+            raise InvalidValueError("data-dir", None, f"`{' '.join(map(str, arguments))}` needs the service's: name it")
         where = ["--data-dir", str(self.data_dir), *(["--config", str(self.config)] if self.config else [])]
         line = [*_COMMAND, *map(str, arguments), *where]
         done = subprocess.run(line, capture_output=True, text=True, check=False)  # noqa: S603 - a command of our own

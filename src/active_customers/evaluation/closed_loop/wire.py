@@ -60,7 +60,7 @@ class Answer:
             tokens=[token for _, token in shown],
             model_version=str(told["model_version"]),
             strategy=told.get("strategy"),
-            variants=told.get("variants") or {},
+            variants=told.get("experiments") or told.get("variants") or {},
         )
 
     def seen(self, n: int) -> dict[str | None, list[int]]:
