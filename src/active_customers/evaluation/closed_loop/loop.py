@@ -76,6 +76,7 @@ class ClosedLoop:
         self._groups = Groups(simulator.customers)
         self._judge = Judge(self._shop, config.judged_share, self._groups)
         self._strategy = simulator.rng(6).permutation(simulator.customers) % max(1, len(config.strategies))
+        self._refusals: list[str] = []
         self._open: list[ShoppingDay] = []
         self._stocked = np.ones(simulator.products, np.bool_)
         self._answered = self._today = 0
@@ -110,6 +111,7 @@ class ClosedLoop:
             playing_seconds=self._playing,
             refreshing_seconds=self._refreshing,
             customers_share=self._busy / self._playing if self._playing else 0.0,
+            refused_refreshes=self._refusals,
             first_failures=self._client.first_failures,
         )
 
@@ -164,8 +166,11 @@ class ClosedLoop:
         self._stocked = stocked
         if self._place.data_dir is not None:
             started = time.perf_counter()
-            figures.refreshed = self._place.run("refresh")
-            if figures.refreshed:
+            refused = self._place.run("refresh")
+            figures.refreshed = not refused
+            if refused:
+                self._refusals.append(f"{figures.day}: {refused}")
+            else:
                 self._wait_for(ArtifactStore(DataDirectory(self._place.data_dir).models).current())
             self._refreshing += time.perf_counter() - started
         self._published.setdefault(self._client.model_version(), moment)

@@ -14,10 +14,13 @@ from urllib.parse import urlsplit
 
 from active_customers.core.errors import InvalidValueError
 from active_customers.evaluation.closed_loop.crowd import UnavailableError
+from active_customers.storage.data_dir import DataDirectory
 
 _COMMAND = (sys.executable, "-m", "active_customers.cli")
 _SECONDS_TO_END = 60
 _REFUSED = 1
+_SAID = 500
+"""Characters of what a process said last."""
 _LOG = "service.log"
 
 
@@ -44,8 +47,8 @@ class Place:
             raise InvalidValueError("url", url, remedy)
         return cls(parts.port, key, data_dir)
 
-    def run(self, *arguments: str | Path) -> bool:
-        """Run a command of the project beside the service; return False where a refresh was refused.
+    def run(self, *arguments: str | Path) -> str:
+        """Run a command of the project beside the service; return why a refresh was refused, else nothing.
 
         Raises `UnavailableError` with what it said when it fails.
         """
@@ -55,10 +58,10 @@ class Place:
         line = [*_COMMAND, *map(str, arguments), *where]
         done = subprocess.run(line, capture_output=True, text=True, check=False)  # noqa: S603 - a command of our own
         if done.returncode == _REFUSED and arguments[0] == "refresh":
-            return False
+            return done.stderr.strip()[-_SAID:]
         if done.returncode:
-            raise UnavailableError(f"{arguments[0]} failed: {done.stderr.strip()[-500:]}")
-        return True
+            raise UnavailableError(f"{arguments[0]} failed: {done.stderr.strip()[-_SAID:]}")
+        return ""
 
     def check(self) -> None:
         """Raise `UnavailableError` where a service of our own has ended."""
@@ -72,7 +75,7 @@ def own_service(data_dir: Path, workers: int = 1, config: Path | None = None) ->
 
     Raises `InvalidValueError` where the directory holds a shop already: simulated customers go to no real one.
     """
-    if (data_dir / "store").exists():
+    if DataDirectory(data_dir).store.exists():
         raise InvalidValueError("data-dir", str(data_dir), "a shop lives there: name a folder that is new or empty")
     data_dir.mkdir(parents=True, exist_ok=True)
     key = secrets.token_hex(16)
@@ -116,4 +119,4 @@ def _stop(process: subprocess.Popen[str]) -> None:
 
 
 def _end_of_log(data_dir: Path | None) -> str:
-    return "" if data_dir is None else (data_dir / _LOG).read_text(errors="replace").strip()[-500:]
+    return "" if data_dir is None else (data_dir / _LOG).read_text(errors="replace").strip()[-_SAID:]

@@ -139,6 +139,8 @@ class LoopReport:
     """Real time of refreshes."""
     customers_share: float
     """Share of the playing time for which the simulated customers themselves kept a core busy."""
+    refused_refreshes: list[str]
+    """Days on which no models were published, and why."""
     first_failures: list[str]
 
     @property
@@ -153,7 +155,8 @@ class LoopReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for a file."""
-        told = {name: getattr(self, name) for name in ("arguments", "mixed_customers", "first_failures")}
+        kept = ("arguments", "mixed_customers", "refused_refreshes", "first_failures")
+        told = {name: getattr(self, name) for name in kept}
         figures = (
             *("requests_per_minute", "requests_per_minute_with_refreshes"),
             *("playing_seconds", "refreshing_seconds", "customers_share"),
@@ -184,6 +187,7 @@ class LoopReport:
                 yield f"{experiment} {variant}: {found.line()}"
             if self.mixed_customers[experiment]:
                 yield f"{experiment}: {self.mixed_customers[experiment]:,} customers saw more than one and are left out"
+        yield from (f"no new models on {refusal}" for refusal in self.refused_refreshes)
         yield from (f"failure: {failure}" for failure in self.first_failures)
 
 
