@@ -18,6 +18,8 @@ class LoopConfig(Config):
     """How far the clock moves at a time; the customers of so many minutes act together."""
     attention_share: Annotated[float, Field(ge=0, le=1)] = 0.6
     """How often the recommendations on a page are looked at; then, without a click, the shop's own list is."""
+    refresh_days: Annotated[int, Field(ge=1)] = 1
+    """Days from one refresh of the models to the next."""
     n: Annotated[int, Field(ge=1, le=100)] = 10
     """Products that are asked for."""
     homepage: bool = True

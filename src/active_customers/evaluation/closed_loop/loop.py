@@ -120,7 +120,7 @@ class ClosedLoop:
         first = self._config.warm_up_days
         self._client.move_clock(self._first)
         for command in self._config.before:
-            self._place.run(*shlex.split(command))
+            self._place.run(*_words(command))
         self._check_strategies()
         write_products(self._shop, scratch)
         history = self._life.days(first)
@@ -138,8 +138,7 @@ class ClosedLoop:
             self._place.run("import-events", scratch / ParquetEvents.name)
 
     def _post_history(self, columns: dict[str, Column]) -> None:
-        events = [event for batch in self._acts.by_customer(columns) for event in batch]
-        events.sort(key=lambda event: str(event["timestamp"]))
+        events = [event for _, event in self._acts.in_order(columns)]
         for start in range(0, len(events), BATCH):
             self._client.post_events([events[start : start + BATCH]])
 
@@ -164,16 +163,20 @@ class ClosedLoop:
         products = [{"product_id": product_id(i), "availability": words[bool(stocked[i])]} for i in changed.tolist()]
         self._client.change_products(products, merge=True)
         self._stocked = stocked
-        if self._place.data_dir is not None:
-            started = time.perf_counter()
-            refused = self._place.run("refresh")
-            figures.refreshed = not refused
-            if refused:
-                self._refusals.append(f"{figures.day}: {refused}")
-            else:
-                self._wait_for(ArtifactStore(DataDirectory(self._place.data_dir).models).current())
-            self._refreshing += time.perf_counter() - started
+        if self._place.data_dir is not None and (day - self._config.warm_up_days) % self._config.refresh_days == 0:
+            self._refresh(self._place.data_dir, figures)
         self._published.setdefault(self._client.model_version(), moment)
+
+    def _refresh(self, data_dir: Path, figures: DayFigures) -> None:
+        """Refresh as a shop does, and wait until the service answers from the new models."""
+        started = time.perf_counter()
+        refused = self._place.run("refresh")
+        figures.refreshed = not refused
+        if refused:
+            self._refusals.append(f"{figures.day}: {refused}")
+        else:
+            self._wait_for(ArtifactStore(DataDirectory(data_dir).models).current())
+        self._refreshing += time.perf_counter() - started
 
     def _wait_for(self, wanted: str | None) -> None:
         """Wait until the service answers from the models that were just published."""
@@ -277,3 +280,10 @@ class ClosedLoop:
         self._open = [day for day in self._open if not day.is_over]
         self._acts.answers = {number: answer for number, answer in self._acts.answers.items() if number >= self._today}
         self._today = self._answered
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise InvalidValueError("before", command, f"write it as in a shell ({error})") from error

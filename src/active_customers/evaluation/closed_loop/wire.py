@@ -138,13 +138,18 @@ class Acts:
         self.answers: dict[int, Answer] = {}
         """By number: what customers act on, for the tokens that go with their acts."""
 
-    def by_customer(self, columns: dict[str, Column]) -> list[list[dict[str, object]]]:
-        """Return columns of row numbers (`journal.COLUMNS`) as the events of each customer, by time."""
-        names = tuple(columns)
-        batches: dict[int, list[dict[str, object]]] = {}
+    def in_order(self, columns: dict[str, Column]) -> Iterator[tuple[int, dict[str, object]]]:
+        """Yield customer and event of each row of `journal.COLUMNS`."""
         for values in zip(*(column.tolist() for column in columns.values()), strict=True):
-            row = dict(zip(names, values, strict=True))
-            batches.setdefault(row["customer"], []).extend(self._events(row))
+            row = dict(zip(columns, values, strict=True))
+            for event in self._events(row):
+                yield row["customer"], event
+
+    def by_customer(self, columns: dict[str, Column]) -> list[list[dict[str, object]]]:
+        """Return the events of each customer, in the order of the rows."""
+        batches: dict[int, list[dict[str, object]]] = {}
+        for customer, event in self.in_order(columns):
+            batches.setdefault(customer, []).append(event)
         return list(batches.values())
 
     def _events(self, row: dict[str, int]) -> Iterator[dict[str, object]]:
