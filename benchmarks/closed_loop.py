@@ -13,7 +13,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.plan import Mark, Plan, Result, say
 from benchmarks.service import command
 
-CUSTOMERS, PRODUCTS, DAYS, WARM_UP_DAYS = 10_000, 500, 3, 14
+CUSTOMERS, PRODUCTS, DAYS, WARM_UP_DAYS = 8_000, 500, 2, 7
 PROMISED = 20_000
 
 

@@ -18,6 +18,7 @@ from active_customers.evaluation.closed_loop.day import ShoppingDay, read_lists
 from active_customers.evaluation.closed_loop.groups import Figure, Groups
 from active_customers.evaluation.closed_loop.http_connection import Reply
 from active_customers.evaluation.closed_loop.judge import Judge
+from active_customers.evaluation.closed_loop.products import ProductCounts
 from active_customers.evaluation.closed_loop.wire import Acts, Answer, Questions
 from active_customers.evaluation.simulator import Shop, SimulatorConfig, Truth
 from active_customers.evaluation.simulator.customers import NOTHING
@@ -39,9 +40,9 @@ def _played(shop, recommend, attention=1.0, days=1):
     for number in range(days):
         day, stop = ShoppingDay(life, number, attention), shop.config.moment_of(number + 2)
         while len((turn := day.turn(stop))[0]):
-            looked, place = day.see(*turn, recommend(day, turn[0]), np.arange(len(turn[0])))
-            clicks += int((place >= 0).sum())
-            looks += int(looked.sum())
+            seen = day.see(*turn, recommend(day, turn[0]), np.arange(len(turn[0])))
+            clicks += int((seen.place >= 0).sum())
+            looks += int(seen.looked.sum())
         assert day.is_over
     return life.journal.until(stop), clicks, looks
 
@@ -125,6 +126,19 @@ def test_the_best_lists_have_no_regret_and_others_have(shop):
     assert figures[_best].regret == pytest.approx(0)
     assert figures[_random].regret > 0.5
     assert figures[_random].judged == 60
+
+
+def test_products_are_clicked_at_their_true_rate(shop):
+    day, counts = ShoppingDay(Life(shop), 2, 0.9), ProductCounts(shop)
+    while len((turn := day.turn(shop.config.moment_of(4)))[0]):
+        pages = np.tile(np.arange(10, 20), (len(turn[0]), 1))
+        counts.add(pages, day.see(*turn, pages, np.arange(len(turn[0]))))
+    figures = counts.figures()
+    assert [row["product_id"] for row in figures] == list(range(10_011, 10_021))
+    seen = np.array([row["impressions"] for row in figures])
+    assert (np.diff(seen) < 0).all()
+    expected = sum(row["true_rate"] * row["impressions"] for row in figures)
+    assert sum(row["clicks"] for row in figures) == pytest.approx(expected, rel=0.2)
 
 
 def test_customers_count_for_their_variant_from_their_first_answer_on():

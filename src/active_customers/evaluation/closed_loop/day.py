@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,20 @@ from active_customers.evaluation.simulator.truth import Truth
 
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+
+
+class Seen(NamedTuple):
+    """How recommendations were read.
+
+    Shapes, for s pages of n products: `looked` bool[s], whether they were looked at; `read` int64[s], how many
+    products were (0 where none); `place` int64[s], which was clicked (-1: none); `click` float64[s, n], the true
+    chance of a click on each when it is looked at.
+    """
+
+    looked: Flags
+    read: Integers
+    place: Integers
+    click: NDArray[np.float64]
 
 
 class ShoppingDay(BrowsingDay):
@@ -62,11 +78,10 @@ class ShoppingDay(BrowsingDay):
         """Return what the customers of some visits want and have now."""
         return Minds.of(self.visits, rows, self._memory)
 
-    def see(self, rows: Integers, source: Integers, pages: Integers, numbers: Integers) -> tuple[Flags, Integers]:
+    def see(self, rows: Integers, source: Integers, pages: Integers, numbers: Integers) -> Seen:
         """Let each visit read its page: the recommendations (int64[s, n], -1: none), then the shop's own list.
 
-        `numbers` (int64[s]) are those of the answers. Returns whether the recommendations were looked at, bool[s], and
-        which place of them was clicked, int64[s] (-1: none).
+        `numbers` (int64[s]) are those of the answers.
         """
         visits = self.visits
         looked = (self._rng.random(len(rows)) < self._attention) & (pages[:, :1] != NOTHING).any(axis=1)
@@ -82,7 +97,7 @@ class ShoppingDay(BrowsingDay):
         self._look_at(visits, found, source[hit])
         self.read(visits, rows[~hit], source[~hit])
         visits.pages_left[rows] -= 1
-        return looked, place
+        return Seen(looked, np.where(looked, read, 0), place, click)
 
     def _take(self, wanted: Flags, taken: Flags, until: int) -> Integers:
         """Return the wanted visits whose time comes before `until`, and note them as taken."""

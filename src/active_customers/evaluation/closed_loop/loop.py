@@ -22,6 +22,7 @@ from active_customers.evaluation.closed_loop.day import ShoppingDay
 from active_customers.evaluation.closed_loop.groups import Figure, Groups
 from active_customers.evaluation.closed_loop.judge import Judge
 from active_customers.evaluation.closed_loop.place import Place
+from active_customers.evaluation.closed_loop.products import ProductCounts
 from active_customers.evaluation.closed_loop.report import DayFigures, LoopReport
 from active_customers.evaluation.closed_loop.wire import RECOMMENDATIONS, Acts, Answer, Questions
 from active_customers.evaluation.simulator import Shop, SimulatorConfig, product_id
@@ -74,6 +75,7 @@ class ClosedLoop:
         self._acts = Acts(self._shop)
         self._questions = Questions(self._shop, config.n, has_homepage=config.homepage and not config.strategies)
         self._groups = Groups(simulator.customers)
+        self._products = ProductCounts(self._shop)
         self._judge = Judge(self._shop, config.judged_share, self._groups)
         self._strategy = simulator.rng(6).permutation(simulator.customers) % max(1, len(config.strategies))
         self._refusals: list[str] = []
@@ -107,6 +109,7 @@ class ClosedLoop:
             days=days,
             total=total,
             groups=self._groups.figures(),
+            products=self._products.figures(),
             mixed_customers=self._groups.mixed(),
             playing_seconds=self._playing,
             refreshing_seconds=self._refreshing,
@@ -252,12 +255,13 @@ class ClosedLoop:
         self._groups.add(Figure.ANSWERS, customer[is_answered])
         judged = np.flatnonzero(is_answered & self._judge.draws(len(pages)))
         self._judge.take(turn.day.minds(turn.rows[judged]), pages[judged], turn.day.day, figures)
-        looked, place = turn.day.see(turn.rows, turn.source, pages, numbers)
-        self._groups.add(Figure.LOOKED, customer[looked])
-        self._groups.add(Figure.CLICKS, customer[place >= 0])
+        seen = turn.day.see(turn.rows, turn.source, pages, numbers)
+        self._products.add(pages, seen)
+        self._groups.add(Figure.LOOKED, customer[seen.looked])
+        self._groups.add(Figure.CLICKS, customer[seen.place >= 0])
         figures.answers += int(is_answered.sum())
-        figures.looked += int(looked.sum())
-        figures.clicks += int((place >= 0).sum())
+        figures.looked += int(seen.looked.sum())
+        figures.clicks += int((seen.place >= 0).sum())
 
     def _ask(self, turn: Turn, customer: Integers) -> tuple[list[Answer | None], Integers]:
         """Return the answers and their numbers, by which acts name them."""

@@ -131,6 +131,8 @@ class LoopReport:
     total: DayFigures
     groups: dict[str, dict[str, GroupFigures]]
     """By experiment (`strategy`: by the strategy that answered) and variant."""
+    products: list[dict[str, Any]]
+    """What became of each product that was looked at (`ProductCounts.figures`)."""
     mixed_customers: dict[str, int]
     """By experiment: who was shown more than one variant, and is left out of the groups."""
     playing_seconds: float
@@ -155,7 +157,7 @@ class LoopReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for a file."""
-        kept = ("arguments", "mixed_customers", "refused_refreshes", "first_failures")
+        kept = ("arguments", "products", "mixed_customers", "refused_refreshes", "first_failures")
         told = {name: getattr(self, name) for name in kept}
         figures = (
             *("requests_per_minute", "requests_per_minute_with_refreshes"),
