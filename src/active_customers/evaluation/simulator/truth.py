@@ -26,6 +26,7 @@ class Truth:
     less. A click brings the chance that the product ends up in an order of this visit, times its price. What has been
     viewed in the visit is not clicked again, and what is sold out brings nothing.
 
+    >>> from active_customers.evaluation.simulator import SimulatorConfig
     >>> shop = Shop.open(SimulatorConfig(customers=20, products=30, days=7))
     >>> truth = Truth(shop)
     >>> truth.value(3, [0, 1, 2]) <= truth.value(3, truth.best(3, 3))
