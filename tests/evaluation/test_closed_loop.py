@@ -13,6 +13,7 @@ import pytest
 from active_customers.core.errors import InvalidValueError
 from active_customers.core.event import Channel, Context, EventType
 from active_customers.evaluation.closed_loop import ClosedLoop, DayFigures, LoopConfig, Place, own_service
+from active_customers.evaluation.closed_loop.client import Client
 from active_customers.evaluation.closed_loop.crowd import Crowd, UnavailableError
 from active_customers.evaluation.closed_loop.day import ShoppingDay, read_lists
 from active_customers.evaluation.closed_loop.groups import Figure, Groups
@@ -87,6 +88,12 @@ def test_what_follows_from_a_recommendation_names_its_answer(shop):
     assert ((kind == EventType.IMPRESSION) & (answer != NOTHING)).sum() == looks
     assert ((kind == EventType.CART_ADD) & (answer != NOTHING)).any()
     assert (answer[kind == EventType.SEARCH] == NOTHING).all()
+
+
+def test_the_same_answers_make_the_same_customers_do_the_same(shop):
+    one, other = (_played(shop, _best, attention=0.6)[0] for _ in range(2))
+    for name, column in one.items():
+        np.testing.assert_array_equal(column, other[name])
 
 
 def test_what_is_bought_comes_from_recommendations_too(shop):
@@ -242,6 +249,51 @@ def test_a_warm_up_leaves_days_to_play():
         ClosedLoop(CONFIG, LoopConfig(warm_up_days=6), Place(0), None)
 
 
+class _Strict(http.server.BaseHTTPRequestHandler):
+    """A service that answers no question, and takes the first of two events only."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self._reply(400, {"title": "Bad Request", "detail": "n: 0 is not valid"})
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        rejected = {"status": "rejected", "error": "price: -1 is not valid"}
+        self._reply(202, {"results": [{"status": "accepted"}, rejected]})
+
+    def _reply(self, status, body):
+        content = orjson.dumps(body)
+        self.send_response(status)
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args):
+        pass
+
+
+def _serving(handler):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def strict():
+    yield from _serving(_Strict)
+
+
+def test_what_goes_wrong_is_counted_and_told_in_the_words_of_the_service(strict):
+    with Client(Place(strict), 1) as client:
+        client.ask(["/api/v1/recommendations?n=0"])
+        client.post_events([[{"price": 1}, {"price": -1}]])
+    assert (client.requests, client.failures) == (2, 2)
+    assert client.first_failures == ["400: n: 0 is not valid", "202: price: -1 is not valid"]
+
+
 class _Moody(http.server.BaseHTTPRequestHandler):
     """A service that drops every fifth connection and is busy now and then."""
 
@@ -273,11 +325,7 @@ class _Moody(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def moody():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Moody)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
+    yield from _serving(_Moody)
 
 
 def test_what_is_lost_or_refused_for_a_while_is_asked_again_and_answers_keep_their_order(moody):
