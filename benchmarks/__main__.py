@@ -14,6 +14,7 @@ from types import MappingProxyType
 from active_customers.core.errors import ActiveCustomersError
 from benchmarks import (
     bandits,
+    closed_loop,
     context,
     engine,
     experiments,
@@ -57,6 +58,7 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
         "shelves": shelves.run,
         "off_policy": off_policy.run,
         "bandits": bandits.run,
+        "closed_loop": closed_loop.run,
         "soak": soak.run,
     }
 )

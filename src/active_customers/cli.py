@@ -18,6 +18,7 @@ import typer
 
 from active_customers import (
     __version__,
+    closed_loop_command,
     evaluate_command,
     experiments_command,
     explain_command,
@@ -44,6 +45,7 @@ from active_customers.config.settings import Settings, default_yaml, explain, se
 from active_customers.core.clock import DAY, SystemClock, format_time
 from active_customers.core.errors import (
     ActiveCustomersError,
+    InvalidValueError,
     NoDataError,
     RefreshRefusedError,
     SettingsError,
@@ -52,7 +54,7 @@ from active_customers.core.errors import (
 from active_customers.core.identifiers import json_id
 from active_customers.evaluation.contestants import LINES
 from active_customers.evaluation.protocols import PROTOCOLS
-from active_customers.evaluation.simulator import SimulatorConfig, simulate
+from active_customers.evaluation.simulator import simulate
 from active_customers.evaluation.tuning import MEASURES, TuningRequest, tune
 from active_customers.importing.download import Downloads
 from active_customers.importing.events import EventStore, check_events, import_events
@@ -463,12 +465,48 @@ def simulate_command(
     days: Annotated[int, typer.Option(help="Length of the period.")] = 30,
     seed: Annotated[int, typer.Option(help="Another seed is another shop.")] = 1,
     end: Annotated[str | None, typer.Option(help="End of the period, midnight UTC.")] = None,
-    data_dir: DataDir = DEFAULT_DATA,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--data-dir",
+            envvar="ACTIVE_CUSTOMERS_DATA_DIR",
+            help="Where the shop is; for the closed loop a new folder, or that of the service at --url.",
+        ),
+    ] = None,
+    config: ConfigFile = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE of another knob, such as cart_rate=0.02 (repeatable)."),
+    ] = None,
+    closed_loop: Annotated[
+        bool, typer.Option("--closed-loop", help="Let the customers meet a running service.")
+    ] = False,
+    warm_up: Annotated[int | None, typer.Option(help="Days of history before the days of the closed loop.")] = None,
+    before: Annotated[
+        list[str] | None,
+        typer.Option(help='Command to run before the first customer, such as "rules put rules.yaml" (repeatable).'),
+    ] = None,
+    strategies: Annotated[str | None, typer.Option(help="Split the customers among these, comma-separated.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that answer the closed loop.")] = 1,
+    url: Annotated[
+        str | None, typer.Option(help="A service with a simulated clock to meet, not one of its own.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="Its key of the admin scope.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report of the closed loop as JSON.")] = False,
 ) -> None:
-    """Make a believable shop: catalogue, pictures, and a history of what its customers did."""
-    out = out or data_dir / "shop"
-    given = {} if end is None else {"end": end}
-    simulator = SimulatorConfig(customers=customers, products=products, days=days, seed=seed, **given)
+    """Make a believable shop: catalogue, pictures, and a history of its customers; or let them meet a service."""
+    size = {"customers": customers, "products": products, "days": days, "seed": seed}
+    flags = size if end is None else {**size, "end": end}
+    of_shop, of_loop = closed_loop_command.knobs(settings or [])
+    simulator = closed_loop_command.shop_config({**flags, **of_shop})
+    if closed_loop:
+        place = closed_loop_command.Where(data_dir, config, workers, url, key)
+        loop = closed_loop_command.loop_config(of_loop, warm_up, strategies, before or ())
+        closed_loop_command.run(simulator, loop, place, closed_loop_command.Output(out, as_json))
+        return
+    if of_loop or as_json or any(flag is not None for flag in (warm_up, before, strategies, url, key)):
+        raise InvalidValueError("closed-loop", False, "what was asked for is done in it only: add --closed-loop")
+    out = out or (data_dir or DEFAULT_DATA) / "shop"
     with progress("simulate") as report:
         outcome = simulate(simulator, out, report)
     say(

@@ -12,6 +12,7 @@ from active_customers.evaluation.simulator.needs import Intent
 from active_customers.evaluation.simulator.report import SimulationReport
 from active_customers.evaluation.simulator.shop import Shop
 from active_customers.evaluation.simulator.simulation import simulate
+from active_customers.evaluation.simulator.truth import Truth
 
 __all__ = [
     "Catalogue",
@@ -20,6 +21,7 @@ __all__ = [
     "Shop",
     "SimulationReport",
     "SimulatorConfig",
+    "Truth",
     "customer_id",
     "product_id",
     "simulate",

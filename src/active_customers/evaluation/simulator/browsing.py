@@ -7,13 +7,14 @@ from numpy.typing import NDArray
 
 from active_customers.core.clock import SECOND
 from active_customers.core.event import Context, EventType
+from active_customers.evaluation.simulator.buying import Buying, Minds
 from active_customers.evaluation.simulator.customers import NOTHING, Memory
 from active_customers.evaluation.simulator.journal import Journal
 from active_customers.evaluation.simulator.needs import Needs
 from active_customers.evaluation.simulator.searches import draw_searches
 from active_customers.evaluation.simulator.shelves import Shelves
 from active_customers.evaluation.simulator.shop import Shop, first_clicks
-from active_customers.evaluation.simulator.visits import CART_SIZE, VIEWS_KEPT, Visits
+from active_customers.evaluation.simulator.visits import VIEWS_KEPT, Visits
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -27,21 +28,12 @@ NEXT_PAGES = np.array([0.06, 0.26, 0.14, 0.54])
 NEXT_PAGES_AFTER_NOTHING = np.array([0.12, 0.5, 0.38, 0.0])
 SECONDS_ON_PAGE, SPREAD_ON_PAGE = 32.0, 0.8
 """Median time on a page and standard deviation of its logarithm."""
-USUAL_ODDS = -1.2
-"""Log-odds of the click on a product that a customer neither loves nor dislikes after having seen it."""
-LIKING = 0.8
-"""How much of the liking that makes a click also puts the product into the cart."""
-PRICE_CAUTION = 0.12
-"""Log-odds of putting into the cart lost with each unit of the logarithm of the price."""
-USUAL_PRICE = 40.0
 BUYING_MOOD = 0.9
 """Eagerness gained with the first product in the cart: who buys one thing buys another."""
 COMPLEMENT_MOOD = 1.0
 """Eagerness gained by looking for what goes with it."""
 PAGES_AFTER_CART = 2
 """Pages that a customer goes on for with each product put into the cart."""
-OWNED = 4.0
-"""Log-odds lost for a product of which a variant is in the cart, or owned and not used up."""
 
 
 class BrowsingDay:
@@ -55,35 +47,41 @@ class BrowsingDay:
         self._rng = shop.config.rng(3, day)
         self._stocked = shop.catalogue.in_stock(day)
         self._shelves = Shelves(shop.catalogue, self._moment)
-        again = np.array([category.again > 0 for category in shop.catalogue.assortment.categories])
-        self._replenishable = again[shop.catalogue.category]
+        self._buying = Buying(shop, day)
 
     def run(self, visits: Visits) -> None:
         """Play every visit to its last page."""
-        landed = np.flatnonzero(visits.current != NOTHING)
-        self._look_at(visits, landed, np.full(len(landed), int(Context.BROWSE)))
-        visits.pages_left[landed] -= 1
+        self.land(visits, np.flatnonzero(visits.current != NOTHING))
         for _ in range(MAX_PAGES):
             active = np.flatnonzero(visits.pages_left > 0)
             if not len(active):
                 break
-            self._turn_page(visits, active)
+            self.read(visits, active, self.open_page(visits, active))
             visits.pages_left[active] -= 1
 
-    def _turn_page(self, visits: Visits, rows: Integers) -> None:
-        """Show each visit the next list of products and go on to the one that is clicked, if any.
+    def land(self, visits: Visits, rows: Integers) -> None:
+        """Let visits begin on the page of their current product."""
+        self._look_at(visits, rows, np.full(len(rows), int(Context.BROWSE)))
+        visits.pages_left[rows] -= 1
 
-        What the session has seen before is not listed again: its place stays empty.
-        """
+    def open_page(self, visits: Visits, rows: Integers) -> Integers:
+        """Let each visit go on to a page that lists products; return which (a `Context`), int64[s]."""
         self._wander(visits, rows)
         source = self._sources(visits, rows)
         visits.seeks_complement[rows] = False
         self._spend_time(visits, rows)
         self._search(visits, rows[source == Context.SEARCH])
+        return source
+
+    def read(self, visits: Visits, rows: Integers, source: Integers) -> None:
+        """Show each visit the shop's own list on the page and go on to the product that is clicked, if any.
+
+        What the session has seen before is not listed again: its place stays empty.
+        """
         needs, who = visits.needs.at(rows), visits.customer[rows]
         shown = self._shelves.page(source, needs, visits.current[rows], self._shop.config.page_size, self._rng)
         click = self._shop.click_probabilities(who, shown, self._moment, needs)
-        place = first_clicks(click * _is_new(shown, visits.viewed[rows]), self._shop.config.read_on_share, self._rng)
+        place = first_clicks(click * is_new(shown, visits.viewed[rows]), self._shop.config.read_on_share, self._rng)
         hit = np.flatnonzero(place >= 0)
         visits.current[rows] = NOTHING
         visits.current[rows[hit]] = shown[hit, place[hit]]
@@ -136,7 +134,12 @@ class BrowsingDay:
         """Record a click or view of the current product, with the category where it was found on a category's page."""
         product = visits.current[rows]
         category = np.where(source == Context.CATEGORY, self._shop.catalogue.category[product], NOTHING)
-        self._journal.record(event_type, **visits.acts(rows), product=product, context=source, category=category)
+        acts = visits.acts(rows) | self._origin(rows)
+        self._journal.record(event_type, **acts, product=product, context=source, category=category)
+
+    def _origin(self, rows: Integers) -> dict[str, Integers]:
+        """Return the columns that tell which answer of a service led each to the current product."""
+        return {"answer": np.full(len(rows), NOTHING)}
 
     def _look_at(self, visits: Visits, rows: Integers, source: Integers) -> None:
         """View the current product, remember it, and perhaps put it into the cart or onto the wish list."""
@@ -156,34 +159,17 @@ class BrowsingDay:
 
     def _cart_chance(self, visits: Visits, rows: Integers) -> Floats:
         """Return the chance that each puts the product on the page into the cart; 0 when it cannot be bought."""
-        product, who = visits.current[rows], visits.customer[rows]
-        liking = self._shop.log_odds(who, product[:, None], self._moment, visits.needs.at(rows))[:, 0]
-        rate = np.clip(self._shop.config.cart_rate, 1e-9, 1 - 1e-9)
-        is_owned = self._has_variant(product, self._memory.owned[who]) & ~self._replenishable[product]
-        is_alike = self._has_variant(product, visits.cart[rows])
-        odds = (
-            np.log(rate / (1 - rate))
-            + LIKING * (liking - USUAL_ODDS)
-            + visits.mood[rows]
-            - PRICE_CAUTION * np.log(self._shop.catalogue.price[product] / USUAL_PRICE)
-            - OWNED * (is_owned | is_alike)
-        )
-        can = self._stocked[product] & (visits.n_cart[rows] < CART_SIZE)
-        can &= ~(visits.cart[rows] == product[:, None]).any(axis=1)
-        return np.where(can, 1 / (1 + np.exp(-odds)), 0.0)
-
-    def _has_variant(self, product: Integers, others: Integers) -> Flags:
-        """Return whether a variant of the product (int64[s]) is among the others (int64[s, n], -1: none), bool[s]."""
-        group = self._shop.catalogue.group
-        return np.asarray(((group[others] == group[product][:, None]) & (others != NOTHING)).any(axis=1))
+        minds = Minds.of(visits, rows, self._memory)
+        return self._buying.cart_chances(minds, visits.current[rows][:, None])[:, 0]
 
     def _fill_carts(self, visits: Visits, rows: Integers) -> None:
         catalogue, product = self._shop.catalogue, visits.current[rows]
         visits.cart[rows, visits.n_cart[rows]] = product
         visits.n_cart[rows] += 1
         context = np.full(len(rows), int(Context.BROWSE))
+        acts = visits.acts(rows) | self._origin(rows)
         self._journal.record(
-            EventType.CART_ADD, **visits.acts(rows), product=product, price=catalogue.price[product], context=context
+            EventType.CART_ADD, **acts, product=product, price=catalogue.price[product], context=context
         )
         visits.mood[rows] += BUYING_MOOD * (visits.n_cart[rows] == 1)
         visits.pages_left[rows] += PAGES_AFTER_CART
@@ -202,7 +188,7 @@ class BrowsingDay:
         visits.seeks_complement[seekers] = True
 
 
-def _is_new(shown: Integers, viewed: Integers) -> Flags:
+def is_new(shown: Integers, viewed: Integers) -> Flags:
     """Return where a page shows a product for the first time on it and in the session, bool[s, n]."""
     was_viewed = (shown[:, :, None] == viewed[:, None, :]).any(axis=2)
     same = shown[:, :, None] == shown[:, None, :]

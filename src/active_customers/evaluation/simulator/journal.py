@@ -29,7 +29,7 @@ NONE = -1
 ROWS_PER_WRITE = 200_000
 COLUMNS = (
     *("time", "event_type", "customer", "session", "product", "quantity", "price"),
-    *("order", "query", "category", "context", "channel"),
+    *("order", "query", "category", "context", "channel", "answer"),
 )
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("event_id", "customer_id", "event_type", "product_id")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,6 +45,12 @@ class Needs:
         if intent is None:
             return cls(np.array([-1]), np.array([-1]), np.zeros((1, n_styles)))
         return cls(np.array([intent.category]), np.array([intent.kind]), np.asarray(intent.wish)[None, :])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Needs]) -> Needs:
+        """Return the rows of several."""
+        columns = ("category", "kind", "wish")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
 
     def at(self, rows: Integers) -> Needs:
         """Return some of the rows."""

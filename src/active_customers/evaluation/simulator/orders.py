@@ -32,10 +32,13 @@ class Checkout:
         self._counted = 0
 
     def close(self, visits: Visits, day: int) -> None:
-        """Let the customers with a cart leave, some of them with an order."""
-        rng = self._shop.config.rng(4, day)
-        self._take_out(visits, rng)
-        full = np.flatnonzero((visits.cart != NOTHING).any(axis=1))
+        """Let all customers of a day leave, some of those with a cart with an order."""
+        self.let_go(visits, np.arange(len(visits)), day, self._shop.config.rng(4, day))
+
+    def let_go(self, visits: Visits, rows: Integers, day: int, rng: np.random.Generator) -> None:
+        """Let the customers of some visits leave."""
+        self._take_out(visits, rows, rng)
+        full = rows[(visits.cart[rows] != NOTHING).any(axis=1)]
         self._memory.wanted[visits.customer[full]] = visits.cart[full, (visits.cart[full] != NOTHING).argmax(axis=1)]
         leaving = full[rng.random(len(full)) < self._shop.config.checkout_rate]
         visits.clock[leaving] += 20 * SECOND
@@ -45,9 +48,11 @@ class Checkout:
         visits.clock[paying] += (rng.uniform(40, 240, len(paying)) * 1000).astype(np.int64) * (SECOND // 1000)
         self._order(visits, paying, day, rng)
 
-    def _take_out(self, visits: Visits, rng: np.random.Generator) -> None:
-        taken = (visits.cart != NOTHING) & (rng.random(visits.cart.shape) < self._shop.config.cart_remove_rate)
-        rows, slots = np.nonzero(taken)
+    def _take_out(self, visits: Visits, leaving: Integers, rng: np.random.Generator) -> None:
+        cart = visits.cart[leaving]
+        taken = (cart != NOTHING) & (rng.random(cart.shape) < self._shop.config.cart_remove_rate)
+        nth, slots = np.nonzero(taken)
+        rows = leaving[nth]
         visits.clock[np.unique(rows)] += 5 * SECOND
         context = np.full(len(rows), int(Context.CART))
         product = visits.cart[rows, slots]

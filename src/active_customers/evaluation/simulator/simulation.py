@@ -20,7 +20,7 @@ from active_customers.evaluation.simulator.pictures import Painter
 from active_customers.evaluation.simulator.report import SimulationReport, Tally
 from active_customers.evaluation.simulator.shelves import Shelves
 from active_customers.evaluation.simulator.shop import Shop
-from active_customers.evaluation.simulator.visits import Doorman
+from active_customers.evaluation.simulator.visits import Doorman, Visits
 
 Progress = Callable[[int, int], None]
 
@@ -37,7 +37,7 @@ def simulate(config: SimulatorConfig, out: Path, progress: Progress | None = Non
     """
     shop = Shop.open(config)
     _clear(out)
-    _write_products(shop, out)
+    write_products(shop, out)
     pictures = Painter(shop.catalogue).write(out) if config.pictures else 0
     tables, tally = EventTables(shop), Tally(shop)
     with WRITERS[config.events_format](out) as writer:
@@ -53,15 +53,32 @@ def simulate(config: SimulatorConfig, out: Path, progress: Progress | None = Non
 
 def days(shop: Shop) -> Iterator[dict[str, Column]]:
     """Play the shop's period and yield each day's events as columns of row numbers (`journal.COLUMNS`), by time."""
-    config = shop.config
-    memory, journal = Memory(config.customers), Journal(config.stop)
-    doorman, checkout = Doorman(shop, memory), Checkout(shop, memory, journal)
-    for day in range(config.days):
-        shelves = Shelves(shop.catalogue, config.moment_of(day))
-        visits = doorman.admit(day, shelves, config.rng(5, day))
-        BrowsingDay(shop, memory, journal, day).run(visits)
-        checkout.close(visits, day)
-        yield journal.until(config.moment_of(day + 1))
+    yield from Life(shop).days(shop.config.days)
+
+
+class Life:
+    """The life of a shop that goes on from day to day: what customers remember and what is still to be recorded."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self.memory = Memory(shop.config.customers)
+        self.journal = Journal(shop.config.stop)
+        self.doorman = Doorman(shop, self.memory)
+        self.checkout = Checkout(shop, self.memory, self.journal)
+
+    def days(self, n: int) -> Iterator[dict[str, Column]]:
+        """Play the first `n` days and yield the events of each."""
+        for day in range(n):
+            visits = self.admit(day)
+            BrowsingDay(self.shop, self.memory, self.journal, day).run(visits)
+            self.checkout.close(visits, day)
+            yield self.journal.until(self.shop.config.moment_of(day + 1))
+
+    def admit(self, day: int) -> Visits:
+        """Let the customers of a day in."""
+        config = self.shop.config
+        shelves = Shelves(self.shop.catalogue, config.moment_of(day))
+        return self.doorman.admit(day, shelves, config.rng(5, day))
 
 
 def _clear(out: Path) -> None:
@@ -75,7 +92,8 @@ def _clear(out: Path) -> None:
         picture.unlink()
 
 
-def _write_products(shop: Shop, out: Path) -> None:
+def write_products(shop: Shop, out: Path) -> None:
+    """Write the catalogue as `products.jsonl`."""
     with (out / PRODUCTS_FILE).open("wb") as file:
         for product in described(shop.catalogue, shop.config.pictures):
             fields = product.as_dict()
