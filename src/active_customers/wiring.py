@@ -20,6 +20,7 @@ from active_customers.core.attribution import TokenSigner
 from active_customers.core.clock import Clock, SystemClock, format_time
 from active_customers.core.erasure import Erasure
 from active_customers.core.errors import SettingsError
+from active_customers.experiments.bandit_files import BanditFiles
 from active_customers.models.artifacts import ArtifactStore
 from active_customers.models.trained import TrainedModels
 from active_customers.monitoring.metrics import ERASURES, LOG_POSITION, STORE_BYTES
@@ -47,6 +48,7 @@ from active_customers.realtime.stream import Streams
 from active_customers.realtime.trials import Trials
 from active_customers.serving.append_link import AppendLink
 from active_customers.serving.append_server import AppendServer
+from active_customers.serving.bandit_updater import BanditUpdater
 from active_customers.serving.clock_control import ClockControl
 from active_customers.serving.committer import Committer
 from active_customers.serving.eraser import Eraser
@@ -263,7 +265,14 @@ def build_live(settings: Settings, directory: DataDirectory, store: EmbeddedStor
     index = LiveIndex(directory.live, settings.live_index, settings.models.popularity)
     feed = LiveFeed(store, Archive(directory.archive), index)
     live, pauses = LiveUpdater(directory.live, index, feed), settings.live_updater
-    return live, [Work(live.follow, pauses.poll_seconds), Work(live.checkpoint, pauses.checkpoint_seconds)]
+    signer = TokenSigner(load_keys(directory.keys))
+    bandits = BanditUpdater(store, BanditFiles(directory.bandits), signer, clock_of(directory))
+    return live, [
+        Work(live.follow, pauses.poll_seconds),
+        Work(live.checkpoint, pauses.checkpoint_seconds),
+        Work(bandits.follow, settings.experiments.poll_seconds),
+        Work(bandits.checkpoint, pauses.checkpoint_seconds),
+    ]
 
 
 def build_worker(settings: Settings, directory: DataDirectory, beat: Work) -> Services:
@@ -352,7 +361,8 @@ def _answering(
     engine = Engine(store, cards, clock, rules=rules)
     engine.storefront = Storefront(store.catalog, cards.table, settings.storefront)
     engine.rotation = Rotation(settings.rotation)
-    engine.trials = Trials(store, clock, settings.experiments)
+    bandits = BanditFiles(directory.bandits)
+    engine.trials = Trials(store, clock, settings.experiments, bandits, settings.shop.time_zone)
     if settings.shop.free_delivery_from:
         engine.delivery = FreeDelivery(settings.shop, cards.prices_of)
     signer = TokenSigner(load_keys(directory.keys))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from active_customers.core.attribution import TokenSigner
+from active_customers.core.errors import InvalidValueError
 from active_customers.experiments.analysis import AnalysisConfig, analyse
 from active_customers.experiments.definition import Experiment
 from active_customers.experiments.experiment_report import ExperimentReport
@@ -37,7 +38,14 @@ class ExperimentResults:
     reading: AnalysisConfig
 
     def of(self, experiment: Experiment, now: int) -> ExperimentReport:
-        """Return what an experiment proves until now; raises `StorageError` where the archive cannot be read."""
+        """Return what an experiment proves until now.
+
+        Raises `StorageError` where the archive cannot be read, and `InvalidValueError` for a bandit: customers have no
+        variant there, so that only its choices can be compared.
+        """
+        if experiment.bandit is not None:
+            remedy = f"it is a bandit: `active-customers off-policy --bandit {experiment.name}` judges its variants"
+            raise InvalidValueError("name", experiment.name, remedy)
         self.archive_log()
         store = self.store
         source = Source(

@@ -10,14 +10,21 @@ that more places, or an experiment in another layer, change nobody's variant.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import accumulate, product
-from typing import NamedTuple
+from random import random
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from active_customers.core.event import Channel, Context
 from active_customers.core.session import State
 from active_customers.experiments.definition import Experiment
+from active_customers.experiments.linear_bandits import LinearConfig
+from active_customers.experiments.policy import Policy
 from active_customers.experiments.strategies import DEFAULT, Strategy, joined
 
 PLACES = 10_000
@@ -33,6 +40,9 @@ class InVariant(NamedTuple):
     variant: str
     code: int
     counts: bool = True
+    propensity: float | None = None
+    features: tuple[float, ...] = ()
+    """Of a choice of a bandit: the chance that this variant had, and what was known of the request, if it counts."""
 
 
 class Assigned(NamedTuple):
@@ -78,8 +88,9 @@ class _Hasher:
 class _Arms:
     """The variants of a running experiment."""
 
-    def __init__(self, experiment: Experiment, strategies: Mapping[str, Strategy]) -> None:
+    def __init__(self, experiment: Experiment, strategies: Mapping[str, Strategy], policy: Policy[Any] | None) -> None:
         self.experiment = experiment
+        self.policy = policy
         self._unit = _Hasher(f"{experiment.name}\0{experiment.version}")
         self._bounds = list(accumulate(variant.weight for variant in experiment.variants))
         self.strategies = [strategies[variant.strategy] for variant in experiment.variants]
@@ -97,6 +108,13 @@ class _Arms:
 
     def told(self, place: int, *, counts: bool) -> InVariant:
         return self._variants[place] if counts else self._variants[place]._replace(counts=False)
+
+    def chosen(self, policy: Policy[Any], features: Callable[[], NDArray[np.float32]]) -> tuple[int, InVariant]:
+        """Return the place of the variant that a policy chooses for this answer, and the choice."""
+        context = features() if isinstance(policy.config, LinearConfig) else None
+        place, propensity = policy.pull(context, random())  # noqa: S311 - no secret
+        known = () if context is None else tuple(context.tolist())
+        return place, self._variants[place]._replace(propensity=propensity, features=known)
 
 
 class _Layer:
@@ -117,7 +135,8 @@ class _Layer:
 class Assignment:
     """The experiments that run at one moment; any thread may ask.
 
-    Who is among the first `holdout` percent by a hash of its own takes part in none.
+    `policies` choose for those that are bandits, by name. Who is among the first `holdout` percent by a hash of its own
+    takes part in none.
     """
 
     def __init__(
@@ -125,11 +144,12 @@ class Assignment:
         experiments: Iterable[Experiment] = (),
         strategies: Mapping[str, Strategy] | None = None,
         holdout: float = 0.0,
+        policies: Mapping[str, Policy[Any]] | None = None,
     ) -> None:
         named = {DEFAULT: Strategy(), **(strategies or {})}
-        by_layer: dict[str, list[_Arms]] = {}
+        learned, by_layer = policies or {}, defaultdict(list)
         for experiment in experiments:
-            by_layer.setdefault(experiment.layer, []).append(_Arms(experiment, named))
+            by_layer[experiment.layer].append(_Arms(experiment, named, learned.get(experiment.name)))
         self._layers = [_Layer(name, arms) for name, arms in sorted(by_layer.items())]
         self._testers = frozenset(
             tester for layer in self._layers for arms in layer.arms for tester in arms.experiment.testers
@@ -148,12 +168,16 @@ class Assignment:
             yield joined(chosen)
 
     def assigned(
-        self, who: tuple[str, str], page: tuple[Context, Channel], state: Callable[[], State | None]
+        self,
+        who: tuple[str, str],
+        page: tuple[Context, Channel],
+        state: Callable[[], State | None],
+        features: Callable[[], NDArray[np.float32]] | None = None,
     ) -> Assigned:
         """Return by what a customer is answered on a page.
 
         `who` is the id that was asked about and the one that was known first, `state` finds the customer's state where
-        an experiment wants to know it.
+        an experiment wants to know it, and `features` what a bandit is told of the request.
         """
         customer_id, root = who
         key = root.encode()
@@ -169,8 +193,12 @@ class Assignment:
             experiment = arms.experiment
             if (experiment.min_acts or experiment.min_purchases) and not experiment.admits(state()):
                 continue
-            place = arms.drawn(key)
-            variants.append(arms.told(place, counts=True))
+            if arms.policy is not None and features is not None:
+                place, told = arms.chosen(arms.policy, features)
+            else:
+                place = arms.drawn(key)
+                told = arms.told(place, counts=experiment.bandit is None)
+            variants.append(told)
             chosen.append(arms.strategies[place])
         return Assigned(self._strategy(tuple(chosen)), tuple(variants)) if variants else NOT_ASSIGNED
 

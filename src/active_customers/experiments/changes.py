@@ -27,7 +27,7 @@ MOST_NUMBER = (1 << 16) // MAX_VARIANTS - 1
 _STRIDE = 3_779
 """Places between where two experiments begin; prime to `PLACES`."""
 
-_MAKES_A_VERSION = ("variants", "control", "layer", "contexts", "channels", "min_acts", "min_purchases")
+_MAKES_A_VERSION = ("variants", "control", "layer", "contexts", "channels", "min_acts", "min_purchases", "bandit")
 """Fields that decide who gets what: where one changes while an experiment runs, what was measured before is of another
 experiment."""
 

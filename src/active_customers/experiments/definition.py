@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from active_customers.core.errors import InvalidValueError, meant
 from active_customers.core.event import Channel, Context
 from active_customers.core.session import H_BOUGHT, H_EVENTS, State
+from active_customers.experiments.bandits import AnyPolicyConfig
+from active_customers.experiments.rewards import RewardsConfig
 from active_customers.experiments.strategies import DEFAULT
 
 MAX_VARIANTS = 8
@@ -30,6 +33,17 @@ def code_of(number: int, place: int) -> int:
     return number * MAX_VARIANTS + place
 
 
+class Bandit(NamedTuple):
+    """How an experiment chooses anew for every answer, by what its variants have earned so far.
+
+    `reward` is what a choice is to bring about: click, cart_add, purchase or revenue.
+    """
+
+    policy: AnyPolicyConfig
+    reward: str
+    waiting: RewardsConfig
+
+
 @dataclass(frozen=True, slots=True)
 class Experiment:
     """One version of a test: another version is another test, and their customers are not mixed.
@@ -37,7 +51,7 @@ class Experiment:
     Times are microseconds since the epoch; it runs from `starts` until before `ends`, which is None while no end is
     set. `places` are those of its layer that it has (see `assignment`). Without contexts or channels it counts in all.
     Customers take part from `min_acts` acts and `min_purchases` products bought on. `testers` get a variant by id, and
-    do not count.
+    do not count. A `bandit` chooses for every answer instead of once for every customer.
 
     Raises `InvalidValueError` for fewer than two variants, equal names, weights that are not positive, a control that
     is no variant, and an end that is not after the start.
@@ -61,6 +75,7 @@ class Experiment:
     min_acts: int = 0
     min_purchases: int = 0
     testers: Mapping[str, str] = field(default_factory=dict)
+    bandit: Bandit | None = None
 
     def __post_init__(self) -> None:
         names = self.names

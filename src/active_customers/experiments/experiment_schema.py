@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from math import isclose
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from active_customers.catalog.rule_schema import ChannelWord, ContextWord, Moment, Name, members
 from active_customers.core.clock import format_time
 from active_customers.core.errors import InvalidValueError
 from active_customers.core.event import Channel, Context
-from active_customers.experiments.definition import MAX_VARIANTS, Experiment, Variant, code_of
+from active_customers.experiments.bandits import AnyPolicyConfig
+from active_customers.experiments.definition import MAX_VARIANTS, Bandit, Experiment, Variant, code_of
+from active_customers.experiments.request_features import FEATURES
+from active_customers.experiments.rewards import RewardsConfig
 from active_customers.experiments.strategies import DEFAULT
 from active_customers.experiments.strategy_schema import Description
 from active_customers.realtime.schemas import Id, first_error
@@ -29,10 +32,50 @@ class VariantIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    weight: Percent
-    """Its share of the experiment's customers, in percent; those of all variants sum to 100."""
+    weight: Percent | None = None
+    """Its share of the experiment's customers, in percent; those of all variants sum to 100. A bandit finds it out."""
     strategy: Name = DEFAULT
     """By which strategy its customers are answered; `default` is what is set for the shop."""
+
+
+class BanditIn(BaseModel):
+    """How variants are chosen anew for every answer, by what they earned so far."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    policy: Literal["thompson_beta", "thompson_gaussian", "ucb", "epsilon_greedy", "lin_ucb", "linear_thompson"] = (
+        "thompson_beta"
+    )
+    """How it is chosen (docs/bandits.md); the linear ones go by the request: hour, channel, what the customer did."""
+    reward: Literal["click", "cart_add", "purchase", "revenue"] = "click"
+    """What an answer is to bring about, by its `recommendation_id`."""
+    window_minutes: Annotated[float, Field(gt=0, le=7 * 24 * 60)] = 30.0
+    """How long after an answer a reward is still its own."""
+    explore: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of choices made evenly, so that every variant can be judged by the log; that of the policy if missing."""
+    half_life_days: Annotated[float, Field(ge=0)] = 0.0
+    """Days after which what was learned counts half; 0 never forgets."""
+    reward_cap: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """For revenue, what a large order is worth: more counts as this."""
+
+    def bandit(self, at: str = "") -> Bandit:
+        """Return it as what chooses; raises `InvalidValueError` where fields do not go together."""
+        is_money = self.reward == "revenue"
+        if is_money != (self.reward_cap is not None):
+            remedy = "say what a large order is worth" if is_money else "leave it out: it is for revenue"
+            raise InvalidValueError(f"{at}reward_cap", self.reward_cap, remedy)
+        if is_money and self.policy in ("thompson_beta", "ucb"):
+            remedy = "it is for what happens or does not: choose thompson_gaussian for revenue"
+            raise InvalidValueError(f"{at}policy", self.policy, remedy)
+        told: dict[str, Any] = {"policy": self.policy, "half_life_days": self.half_life_days}
+        told |= {"explore": self.explore} if self.explore is not None else {}
+        told |= {"reward_cap": self.reward_cap} if self.reward_cap is not None else {}
+        told |= {"features": len(FEATURES)} if self.policy in ("lin_ucb", "linear_thompson") else {}
+        policy: AnyPolicyConfig = _POLICIES.validate_python(told)
+        return Bandit(policy, self.reward, RewardsConfig(window_minutes=self.window_minutes))
+
+
+_POLICIES: TypeAdapter[AnyPolicyConfig] = TypeAdapter(AnyPolicyConfig)
 
 
 class ExperimentIn(BaseModel):
@@ -60,6 +103,8 @@ class ExperimentIn(BaseModel):
     """Acts of a customer from which on they take part."""
     min_purchases: Annotated[int, Field(ge=0, le=500, strict=True)] = 0
     """Different products that a customer bought from which on they take part."""
+    bandit: BanditIn | None = None
+    """Instead of weights: variants are chosen anew for every answer, those that earn more the more often."""
     testers: Annotated[dict[Id, Name], Field(max_length=1_000)] | None = None
     """Customers who get a certain variant, wherever the experiment counts; they do not count in its results."""
     starts: Moment | None = None
@@ -88,10 +133,7 @@ class ExperimentIn(BaseModel):
 
     def _check(self, at: str) -> None:
         """Raise `InvalidValueError` where fields do not go together."""
-        total = sum(variant.weight for variant in self.variants.values())
-        if not isclose(total, WHOLE, abs_tol=1e-6):
-            said = ", ".join(f"{name} {variant.weight:g}" for name, variant in self.variants.items())
-            raise InvalidValueError(f"{at}variants", said, f"weights sum to {total:g}: let them sum to 100")
+        self._check_weights(at)
         known = ", ".join(self.variants)
         if self.control not in self.variants:
             raise InvalidValueError(f"{at}control", self.control, f"name one of the variants: {known}")
@@ -102,6 +144,23 @@ class ExperimentIn(BaseModel):
             raise InvalidValueError(f"{at}ends", format_time(self.ends), "give a time after `starts`")
         members(Context, self.contexts, f"{at}contexts")
         members(Channel, self.channels, f"{at}channels")
+
+    def _check_weights(self, at: str) -> None:
+        if self.bandit is not None:
+            self.bandit.bandit(f"{at}bandit.")
+            for name, variant in self.variants.items():
+                if variant.weight is not None:
+                    remedy = "leave it out: the bandit finds it out"
+                    raise InvalidValueError(f"{at}variants.{name}.weight", variant.weight, remedy)
+            return
+        for name, variant in self.variants.items():
+            if variant.weight is None:
+                remedy = "say its share of the customers, in percent; or let a `bandit` find it out"
+                raise InvalidValueError(f"{at}variants.{name}.weight", None, remedy)
+        total = sum(variant.weight or 0.0 for variant in self.variants.values())
+        if not isclose(total, WHOLE, abs_tol=1e-6):
+            said = ", ".join(f"{name} {variant.weight:g}" for name, variant in self.variants.items())
+            raise InvalidValueError(f"{at}variants", said, f"weights sum to {total:g}: let them sum to 100")
 
     def record(self) -> dict[str, Any]:
         """Return the fields that are set, as JSON has them."""
@@ -126,7 +185,7 @@ def experiment_of(record: dict[str, Any]) -> Experiment:
         name=given.name or "",
         version=version,
         variants=tuple(
-            Variant(name, each.weight, each.strategy, code_of(number, place))
+            Variant(name, each.weight or WHOLE / len(given.variants), each.strategy, code_of(number, place))
             for place, (name, each) in enumerate(given.variants.items())
         ),
         control=given.control,
@@ -139,4 +198,5 @@ def experiment_of(record: dict[str, Any]) -> Experiment:
         min_acts=given.min_acts,
         min_purchases=given.min_purchases,
         testers=dict(given.testers or {}),
+        bandit=None if given.bandit is None else given.bandit.bandit(),
     )

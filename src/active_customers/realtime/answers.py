@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import orjson
@@ -36,12 +37,14 @@ class AnswerEncoder:
         """The languages that answers speak."""
         return self.cards.texts.languages
 
+    def token(self, query: Query, answer: Answer) -> str:
+        """Return the `recommendation_id` of an answer; its rows must still be its own."""
+        return self._sign(query, answer, answer.products())
+
     def encode(self, query: Query, answer: Answer, language: int = 0) -> bytes:
         """Return the body of the answer to a query, with reasons in one of the `languages`."""
         rows, size, degraded, version, now, gap, assigned = answer
         products = rows.products[:size].tolist()
-        codes = assigned.codes()
-        shown = Shown(query.customer_id, now, version, query.context, query.channel, products, variants=codes)
         return b"".join(
             (
                 b'{"customer_id":',
@@ -53,7 +56,7 @@ class AnswerEncoder:
                 b'","timestamp":"',
                 _second(now // SECOND),
                 b'","recommendation_id":"',
-                self._signer.sign(shown).encode(),
+                self._sign(query, answer, products).encode(),
                 b'","context":"',
                 _CONTEXT_WORDS[query.context],
                 b'","channel":"',
@@ -64,6 +67,11 @@ class AnswerEncoder:
                 b"}}" if gap is None else _free_delivery(gap),
             )
         )
+
+    def _sign(self, query: Query, answer: Answer, products: Sequence[int]) -> str:
+        codes, version = answer.assigned.codes(), answer.model_version
+        shown = Shown(query.customer_id, answer.now, version, query.context, query.channel, products, variants=codes)
+        return self._signer.sign(shown)
 
 
 @lru_cache(maxsize=1024)

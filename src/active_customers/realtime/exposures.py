@@ -1,12 +1,13 @@
-"""Exposures: that a customer was really answered by a variant, written to the log without anybody waiting for it."""
+"""Exposures and choices: that a customer was really answered by a variant, written to the log while nobody waits."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from hashlib import blake2b
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from active_customers.core.errors import ActiveCustomersError
 from active_customers.core.event import Channel, Context, Event, EventType, Receipt
@@ -30,8 +31,18 @@ class Appender(Protocol):
         ...
 
 
+class AnswerShown(NamedTuple):
+    """An answer that was given: to whom, where, when (microseconds), and what makes its `recommendation_id`."""
+
+    customer_id: str
+    context: Context
+    channel: Channel
+    time: int
+    token: Callable[[], str]
+
+
 class Exposures:
-    """Notes each customer's first answer by each variant. For the thread of the event loop.
+    """Notes each customer's first answer by each variant, and every choice of a bandit. For the event loop's thread.
 
     What was lost is told by the next exposure that is not, as `lost`, so that an analysis knows how many are missing.
     """
@@ -43,34 +54,25 @@ class Exposures:
         self._sending: asyncio.Task[None] | None = None
         self._lost = 0
 
-    def note(self, customer_id: str, variants: Sequence[InVariant], where: tuple[Context, Channel], now: int) -> None:
-        """Note that a customer was shown something by these variants at a time (microseconds)."""
+    def note(self, shown: AnswerShown, variants: Sequence[InVariant]) -> None:
+        """Note that a customer was shown something by these variants."""
         for variant in variants:
-            key = customer_id, variant.code
-            if not variant.counts or key in self._noted:
+            is_choice = variant.propensity is not None
+            key = shown.customer_id, variant.code
+            if not variant.counts or (key in self._noted and not is_choice):
                 continue
             if len(self._waiting) >= _MOST_WAITING:
                 self._lose(1)
                 continue
             if len(self._noted) >= _MOST_REMEMBERED:
                 self._noted.clear()
-            self._noted.add(key)
-            self._waiting.append((key, self._exposure(customer_id, variant, where, now)))
+            if is_choice:
+                self._waiting.append((key, _choice(shown, variant)))
+            else:
+                self._noted.add(key)
+                self._waiting.append((key, _exposure(shown, variant)))
         if self._waiting and (self._sending is None or self._sending.done()):
             self._sending = asyncio.get_running_loop().create_task(self._send())
-
-    def _exposure(self, customer_id: str, variant: InVariant, where: tuple[Context, Channel], now: int) -> Event:
-        told = {"experiment": variant.experiment, "version": variant.version, "variant": variant.variant}
-        known = f"{variant.experiment}\0{variant.version}\0{customer_id}".encode()
-        return Event(
-            customer_id,
-            EventType.EXPOSURE,
-            now,
-            context=where[0],
-            channel=where[1],
-            details={"metadata": told},
-            dedup_key=blake2b(known, digest_size=16, person=b"exposure").digest(),
-        )
 
     async def _send(self) -> None:
         """Pass on what waits, and what comes meanwhile; while the committer is away it is lost."""
@@ -94,14 +96,41 @@ class Exposures:
         EXPOSURES.labels("lost").inc(count)
 
 
-def _with_lost(event: Event, lost: int) -> Event:
-    told = {**event.details["metadata"], "lost": lost}
+def _exposure(shown: AnswerShown, variant: InVariant) -> Event:
+    told = {"experiment": variant.experiment, "version": variant.version, "variant": variant.variant}
+    known = f"{variant.experiment}\0{variant.version}\0{shown.customer_id}".encode()
+    return _event(shown, EventType.EXPOSURE, {"metadata": told}, known)
+
+
+def _choice(shown: AnswerShown, variant: InVariant) -> Event:
+    """Return the choice of a bandit with its propensity, as `batch.choice_history` reads it."""
+    told: dict[str, Any] = {
+        "bandit": variant.experiment,
+        "version": variant.version,
+        "arm": variant.variant,
+        "propensity": variant.propensity,
+    }
+    if variant.features:
+        told["features"] = variant.features
+    token = shown.token()
+    known = f"{variant.experiment}\0{variant.version}\0{token}".encode()
+    return _event(shown, EventType.CHOICE, {"metadata": told, "recommendation_id": token}, known)
+
+
+def _event(shown: AnswerShown, kind: EventType, details: dict[str, Any], known: bytes) -> Event:
+    key = blake2b(known, digest_size=16, person=kind.word.encode()).digest()
     return Event(
-        event.customer_id,
-        event.event_type,
-        event.time,
-        context=event.context,
-        channel=event.channel,
-        details={"metadata": told},
-        dedup_key=event.dedup_key,
+        shown.customer_id,
+        kind,
+        shown.time,
+        context=shown.context,
+        channel=shown.channel,
+        details=details,
+        dedup_key=key,
     )
+
+
+def _with_lost(event: Event, lost: int) -> Event:
+    """Return an event that says, too, how many were lost before it."""
+    metadata = {**event.details["metadata"], "lost": lost}
+    return replace(event, details={**event.details, "metadata": metadata})

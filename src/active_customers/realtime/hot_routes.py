@@ -128,7 +128,7 @@ class HotRoutes:
         except ActiveCustomersError as error:
             return _refused("recommendations", error)
         if answer.size:
-            self._engine.trials.note(query, answer.assigned)
+            self._engine.trials.note(query, answer.assigned, lambda: self._encoder.token(query, answer))
         for reason in answer.degraded:
             DEGRADED.labels(reason).inc()
         self.counts.get_ok.add()

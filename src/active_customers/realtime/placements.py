@@ -70,7 +70,7 @@ class Placements:
         timer: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         self._access = access
-        self._engine = answering[0]
+        self._engine, self._encoder = answering
         self._pages = Pages(*answering)
         self._languages = answering[1].languages
         self._headers = LanguageHeaders(self._languages, JSON)
@@ -127,7 +127,7 @@ class Placements:
         body, answer = self._pages.answered(query, np.array(mine, np.uint32), language)
         mine += answer.products()
         if answer.size:
-            self._engine.trials.note(query, answer.assigned)
+            self._engine.trials.note(query, answer.assigned, lambda: self._encoder.token(query, answer))
         for reason in answer.degraded:
             DEGRADED.labels(reason).inc()
         return body, "deadline" in answer.degraded

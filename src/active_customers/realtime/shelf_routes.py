@@ -125,6 +125,8 @@ class ShelfAnswer(BaseModel):
     metadata: ShelfMetadata
 
 
+_OF_THE_ENGINE = (Shelf.FOR_YOU, Shelf.CATALOGUE)
+"""Shelves that strategies make: a page without one is no exposure."""
 STRANGER = "\0"
 """An id that no shop can send."""
 
@@ -187,8 +189,11 @@ class ShelfRoutes:
             reply = problem_of(error)
             REQUESTS.labels("homepage", str(reply.status)).inc()
             return reply
-        if page.shelves:
-            self.shelves.trials.note(Query(customer, Context.HOME, channel=wishes.channel), page.assigned)
+        mine = next((shelf for shelf in page.shelves if shelf.shelf in _OF_THE_ENGINE), None)
+        if mine is not None:
+            query, where = Query(customer, Context.HOME, channel=wishes.channel), (Context.HOME, wishes.channel)
+            shown = mine.rows.products[: mine.size].tolist()
+            self.shelves.trials.note(query, page.assigned, lambda: self._sign(customer, page, where, shown))
         for reason in page.degraded:
             DEGRADED.labels(reason).inc()
         self.counts.ok.add()

@@ -196,7 +196,7 @@ class Streams:
     def _listed(self, query: Query) -> _List:
         answer = self._engine.recommend(query)
         if answer.size:
-            self._engine.trials.note(query, answer.assigned)
+            self._engine.trials.note(query, answer.assigned, lambda: self._encoder.token(query, answer))
         products = answer.rows.products[: answer.size].astype(np.uint32)
         return _List(
             _id_of(answer), products, self._encoder.encode(query, answer, self._encoder.languages.asked(query.lang, ()))

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Annotated, Any, NamedTuple, cast
+from zoneinfo import ZoneInfo
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
-from active_customers.core.clock import Clock
+from active_customers.core.clock import HOUR, SECOND, Clock
 from active_customers.core.config import Config
 from active_customers.core.errors import InvalidValueError
 from active_customers.core.session import State
 from active_customers.experiments.assignment import NOT_ASSIGNED, Assigned, Assignment
+from active_customers.experiments.bandit_files import BanditFiles
+from active_customers.experiments.bandits import make_policy
 from active_customers.experiments.definition import Experiment
 from active_customers.experiments.experiment_schema import experiment_of
+from active_customers.experiments.policy import Policy
+from active_customers.experiments.request_features import features_of
 from active_customers.experiments.strategies import DEFAULT, RulesWish, Strategy
 from active_customers.experiments.strategy_schema import StrategyIn
-from active_customers.realtime.exposures import Exposures
+from active_customers.realtime.exposures import AnswerShown, Exposures
 from active_customers.realtime.schemas import Query
 from active_customers.storage.base import Store
 
 _log = logging.getLogger(__name__)
+
+_QUARTER = HOUR // 4
 
 
 class ExperimentsConfig(Config):
@@ -43,6 +53,8 @@ class _InForce(NamedTuple):
     experiments: tuple[Experiment, ...] = ()
     assignment: Assignment = Assignment()
     next_change: int | None = None
+    lacks_boards: bool = False
+    """Whether a bandit chooses evenly because nothing was published for it yet."""
 
 
 class Trials:
@@ -51,10 +63,20 @@ class Trials:
     `exposures` is told of what was shown; without it nothing is noted.
     """
 
-    def __init__(self, store: Store, clock: Clock, config: ExperimentsConfig | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        config: ExperimentsConfig | None = None,
+        bandits: BanditFiles | None = None,
+        zone: str = "UTC",
+    ) -> None:
         self._store = store
         self._clock = clock
         self._config = config or ExperimentsConfig()
+        self._bandits = bandits
+        self._zone = ZoneInfo(zone)
+        self._offset = -1, 0
         self._in_force = _InForce()
         self.exposures: Exposures | None = None
 
@@ -69,16 +91,30 @@ class Trials:
         known, now = self._in_force, self._clock.now()
         versions = self._store.records["strategies"].version(), self._store.records["experiments"].version()
         is_due = known.next_change is not None and now >= known.next_change
-        if not is_due and versions == known.versions:
+        if not is_due and not known.lacks_boards and versions == known.versions:
             return False
         strategies = {DEFAULT: Strategy(), **dict(_strategies(self._store.records["strategies"].all()))}
         stored = [*_experiments(self._store.records["experiments"].all(), strategies)]
         running = tuple(experiment for experiment in stored if experiment.is_running(now))
         moments = (moment for experiment in stored for moment in (experiment.starts, experiment.ends))
         next_change = min((moment for moment in moments if moment is not None and moment > now), default=None)
-        assignment = Assignment(running, strategies, self._config.holdout_percent)
-        self._in_force = _InForce(versions, strategies, running, assignment, next_change)
+        policies = {bandit.name: self._choosing(bandit) for bandit in running if bandit.bandit is not None}
+        assignment = Assignment(
+            running,
+            strategies,
+            self._config.holdout_percent,
+            {name: policy for name, (policy, _) in policies.items()},
+        )
+        lacks_boards = self._bandits is not None and not all(found for _, found in policies.values())
+        self._in_force = _InForce(versions, strategies, running, assignment, next_change, lacks_boards)
         return True
+
+    def _choosing(self, experiment: Experiment) -> tuple[Policy[Any], bool]:
+        """Return what chooses for a bandit, and whether it follows what was learned; else it chooses evenly."""
+        published = None if self._bandits is None else self._bandits.choosing(experiment)
+        if published is not None or experiment.bandit is None:
+            return cast("Policy[Any]", published), True
+        return make_policy(experiment.bandit.policy, len(experiment.variants)), False
 
     def assigned(self, query: Query) -> Assigned:
         """Return by what a query is answered; raises `InvalidValueError` where it names an unknown strategy."""
@@ -95,14 +131,27 @@ class Trials:
         def state() -> State | None:
             return self._store.sessions.state(query.customer_id)
 
-        who = query.customer_id, self._store.customers.root(query.customer_id)
-        return in_force.assignment.assigned(who, (query.context, query.channel), state)
+        def features() -> NDArray[np.float32]:
+            return features_of(query.channel, state(), self._local_time())
 
-    def note(self, query: Query, assigned: Assigned) -> None:
-        """Note that a customer was shown something by these variants; for the thread of the event loop."""
+        who = query.customer_id, self._store.customers.root(query.customer_id)
+        return in_force.assignment.assigned(who, (query.context, query.channel), state, features)
+
+    def note(self, query: Query, assigned: Assigned, token: Callable[[], str]) -> None:
+        """Note that somebody was shown something; `token` makes its `recommendation_id`. For the event loop."""
         if assigned.variants and self.exposures is not None:
-            where = query.context, query.channel
-            self.exposures.note(query.customer_id, assigned.variants, where, self._clock.now())
+            shown = AnswerShown(query.customer_id, query.context, query.channel, self._clock.now(), token)
+            self.exposures.note(shown, assigned.variants)
+
+    def _local_time(self) -> int:
+        """Return the time of the shop's zone, whose offset is looked up once in a quarter of an hour."""
+        now = self._clock.now()
+        quarter, offset = self._offset
+        if now // _QUARTER != quarter:
+            local = datetime.fromtimestamp(now // SECOND, self._zone).utcoffset()
+            offset = 0 if local is None else int(local.total_seconds()) * SECOND
+            self._offset = now // _QUARTER, offset
+        return now + offset
 
 
 def _strategies(records: Mapping[str, dict[str, Any]]) -> Iterator[tuple[str, Strategy]]:

@@ -79,7 +79,7 @@ def looked_at(opened: OpenStore, results: ExperimentResults) -> Iterator[tuple[E
     changes = ExperimentChanges(opened.store.records, opened.writer.change_records, opened.clock, lambda: None)
     for experiment, _ in list(changes.all()):
         now = opened.clock.now()
-        if not experiment.is_running(now):
+        if experiment.bandit is not None or not experiment.is_running(now):
             continue
         report = results.of(experiment, now)
         because = "; ".join(

@@ -45,6 +45,11 @@ class DataDirectory:
         return self.root / "live"
 
     @property
+    def bandits(self) -> Path:
+        """What bandits have learned: nothing that is not in the log."""
+        return self.root / "bandits"
+
+    @property
     def catalog_table(self) -> Path:
         """What is true of every product now: nothing that is not in the catalogue."""
         return self.root / "catalog"
