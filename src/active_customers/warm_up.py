@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlencode
 
+import numpy as np
 import orjson
 
 from active_customers.batch.daily_refresh import Refresh
@@ -16,6 +17,9 @@ from active_customers.core.clock import SystemClock
 from active_customers.core.event import Channel, Context
 from active_customers.core.product import Product
 from active_customers.evaluation.simulator import SimulatorConfig, simulate
+from active_customers.experiments.bandits import ThompsonConfig, make_policy
+from active_customers.experiments.linear_bandits import LinearThompsonConfig, LinUcbConfig
+from active_customers.experiments.request_features import FEATURES, features_of
 from active_customers.importing.events import EventStore, import_events
 from active_customers.importing.products import import_products
 from active_customers.importing.request import ImportRequest
@@ -49,6 +53,7 @@ def compile_kernels(report: Report) -> None:
             job.run(opened.writer, lambda _done, _total: None, catalogue=catalogue)
             report(3, _STEPS)
         _learn(settings, directory)
+        _choose()
         report(4, _STEPS)
         asyncio.run(_answer(settings, directory))
         report(5, _STEPS)
@@ -62,6 +67,20 @@ def _learn(settings: Settings, directory: DataDirectory) -> None:
         live.follow()
         live.close()
     store.close()
+
+
+def _choose() -> None:
+    """Choose by each kind of policy, as publication and answers do."""
+    features = features_of(Channel.WEB, None, 0)
+    for config in (
+        ThompsonConfig(),
+        LinUcbConfig(features=len(FEATURES)),
+        LinearThompsonConfig(features=len(FEATURES)),
+    ):
+        policy = make_policy(config, 2)
+        policy.update(0, 1.0, features, 0)
+        policy.publish(np.random.default_rng(0))
+        policy.pull(features, 0.5)
 
 
 async def _answer(settings: Settings, directory: DataDirectory) -> None:
