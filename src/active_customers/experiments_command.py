@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
@@ -134,15 +134,15 @@ def guard(data_dir: DataDir = DEFAULT_DATA, config: ConfigFile = None) -> None:
     settings, directory = loaded(config, data_dir).settings, DataDirectory(data_dir)
     with opened_directory(directory, settings) as opened:
         looked = list(looked_at(opened, _results(opened, directory, settings)))
-    for report, because in looked:
-        say(f"{report.experiment}  {f'stopped: {because}' if because else 'goes on'}")
+    for name, outcome in looked:
+        say(f"{name}  {outcome}")
     if not looked:
         say("no experiment runs")
 
 
 def _results(opened: OpenStore, directory: DataDirectory, settings: Settings) -> ExperimentResults:
     counting, reading = settings.experiment_outcomes, settings.experiment_analysis
-    return ExperimentResults(opened.store, directory, opened.writer.archive_log, counting, reading)
+    return ExperimentResults(opened.store, directory, counting, reading, opened.writer.archive_log)
 
 
 def _planned(usual: Usual, effect: float, daily_customers: float, design: Design) -> Iterator[str]:
@@ -169,8 +169,9 @@ def _on_copies(store: EmbeddedStore, clock: Clock) -> ExperimentChanges:
         copies[kind] = MemoryNamed()
         copies[kind].change(records.all())
 
-    def change(kind: str, records: Change, *, whole: bool = False) -> None:
+    def change(kind: str, records: Change, *, whole: bool = False, seen: Mapping[str, int] | None = None) -> bool:
         copies[kind].change(records, whole=whole)
+        return seen is not None
 
     return ExperimentChanges(copies, change, clock, lambda: None)
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from active_customers.batch.customer_export import CustomerExport
-from active_customers.batch.experiment_results import ExperimentResults
+from active_customers.batch.experiment_results import clear_scratch
 from active_customers.batch.refresh_reports import RefreshWatch
 from active_customers.batch.schedule import Schedule
 from active_customers.catalog.products import Products
@@ -21,6 +21,7 @@ from active_customers.core.clock import Clock, SystemClock, format_time
 from active_customers.core.erasure import Erasure
 from active_customers.core.errors import SettingsError
 from active_customers.experiments.bandit_files import BanditFiles
+from active_customers.experiments.experiment_schema import readable
 from active_customers.models.artifacts import ArtifactStore
 from active_customers.models.trained import TrainedModels
 from active_customers.monitoring.metrics import ERASURES, LOG_POSITION, STORE_BYTES
@@ -52,7 +53,7 @@ from active_customers.serving.bandit_updater import BanditUpdater
 from active_customers.serving.clock_control import ClockControl
 from active_customers.serving.committer import Committer
 from active_customers.serving.eraser import Eraser
-from active_customers.serving.experiment_guard import Guard, GuardTask
+from active_customers.serving.experiment_guard import Guard, GuardTask, proof_of
 from active_customers.serving.health import Health
 from active_customers.serving.live_feed import LiveFeed
 from active_customers.serving.live_updater import LiveUpdater
@@ -64,7 +65,6 @@ from active_customers.serving.robot_counts import RobotCounts
 from active_customers.serving.updater import ModelFollower, Updater, Work
 from active_customers.serving.writer_socket import (
     WriterServer,
-    archive_log_remotely,
     change_products_remotely,
     change_records_remotely,
     erase_remotely,
@@ -178,7 +178,7 @@ class Services:
     products: Products
     rules: RuleChanges
     experiments: ExperimentChanges
-    experiment_results: ExperimentResults
+    prove: Callable[[str], dict[str, Any]]
     explainer: Explainer
     placements: Placements
     streams: Streams
@@ -236,8 +236,11 @@ def build(settings: Settings, directory: DataDirectory, clock: Clock | None = No
         lock,
         live,
     )
-    results = _results(settings, directory, store, writer.archive_log)
-    care = build_eraser(settings, directory, store, writer.erase), _export(directory, store), results
+    care = (
+        build_eraser(settings, directory, store, writer.erase),
+        _export(directory, store),
+        _prove(settings, directory),
+    )
     changing = Products(store.catalog, writer.change_products, clock), writer.change_records
     return _services(settings, answering, (committer, owner), care, changing)
 
@@ -282,11 +285,10 @@ def build_worker(settings: Settings, directory: DataDirectory, beat: Work) -> Se
     answering, works = _answering(settings, directory, store, clock)
     link = AppendLink(directory.appends, settings.committer)
     reader = Reader(store, link, Updater([*works, beat]))
-    results = _results(settings, directory, store, partial(archive_log_remotely, directory))
     care = (
         build_eraser(settings, directory, store, partial(erase_remotely, directory)),
         _export(directory, store),
-        results,
+        _prove(settings, directory),
     )
     products = Products(store.catalog, partial(change_products_remotely, directory), clock)
     changing = products, partial(change_records_remotely, directory)
@@ -314,14 +316,22 @@ def _export(directory: DataDirectory, store: EmbeddedStore) -> CustomerExport:
     return CustomerExport(store, Archive(directory.archive))
 
 
-def _results(
-    settings: Settings, directory: DataDirectory, store: EmbeddedStore, archive_log: Callable[[], None]
-) -> ExperimentResults:
-    counting, reading = settings.experiment_outcomes, settings.experiment_analysis
-    return ExperimentResults(store, directory, archive_log, counting, reading)
+def _prove(settings: Settings, directory: DataDirectory) -> Callable[[str], dict[str, Any]]:
+    """Return what says what an experiment proves, by name."""
+    task = _guard_task(settings, directory)
+    return lambda name: proof_of(task.model_copy(update={"name": name}).command())
 
 
-_Care = tuple[Eraser, CustomerExport, ExperimentResults]
+def _guard_task(settings: Settings, directory: DataDirectory) -> GuardTask:
+    return GuardTask(
+        data_dir=directory.root.resolve(),
+        storage=settings.storage,
+        counting=settings.experiment_outcomes,
+        reading=settings.experiment_analysis,
+    )
+
+
+_Care = tuple[Eraser, CustomerExport, Callable[[str], dict[str, Any]]]
 _Answering = tuple[EmbeddedStore, Engine, AnswerEncoder, Counts, ShelfRoutes]
 
 
@@ -343,6 +353,7 @@ def _own(settings: Settings, directory: DataDirectory, clock: Clock | None = Non
         table = CatalogTable(directory.catalog_table, store.catalog, clock)
         writer = DirectWriter(directory, store, clock, table.update)
         writer.resume()
+        clear_scratch(directory)
         undo.pop_all()
     return lock, store, writer, table
 
@@ -431,14 +442,14 @@ def _scheduled(settings: Settings, directory: DataDirectory, store: EmbeddedStor
 
 def _guarded(settings: Settings, directory: DataDirectory, store: EmbeddedStore) -> tuple[Guard, list[Work]]:
     """Return who looks whether running experiments do harm, and the work that this is."""
-    task = GuardTask(
-        data_dir=directory.root.resolve(),
-        storage=settings.storage,
-        counting=settings.experiment_outcomes,
-        reading=settings.experiment_analysis,
-    )
+    task = _guard_task(settings, directory)
     every, records = settings.experiments.guard_minutes, store.records["experiments"]
-    guard = Guard(task.command(), every, lambda: bool(records.all()))
+    clock = clock_of(directory)
+
+    def is_needed() -> bool:
+        return any(experiment.is_running(clock.now()) for experiment in readable(records.all()))
+
+    guard = Guard(task.command(), every, is_needed)
     return guard, [Work(guard.look, settings.updater.poll_seconds)] if every else []
 
 
@@ -454,7 +465,7 @@ def _services(
     products, change_records = changing
     clock = products.clock
     access = Access(settings.access)
-    eraser, export, results = care
+    eraser, export, prove = care
     engine.trials.exposures = Exposures(appender)
     hot = HotRoutes(access, clock, (engine, encoder), appender, counts)
     health, control = Health(store, engine, appender), ClockControl(clock, store.events)
@@ -480,7 +491,7 @@ def _services(
         products,
         rules,
         experiments,
-        results,
+        prove,
         explainer,
         placements,
         streams,

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from scipy.stats import chi2_contingency, chisquare
 
+from active_customers.catalog.rules import PageWish
 from active_customers.core.event import Channel, Context
 from active_customers.core.session import H_BOUGHT, H_EVENTS, empty_state
 from active_customers.experiments.assignment import NOT_ASSIGNED, PLACES, Assignment, unit
 from active_customers.experiments.definition import Experiment, Variant, code_of
-from active_customers.experiments.strategies import RankingWish, Strategy
+from active_customers.experiments.strategies import RankingWish, RulesWish, Strategy
 
 PAGE = Context.HOME, Channel.WEB
 BEST = Strategy("best", RankingWish(setting="best"))
@@ -123,3 +124,19 @@ def test_the_first_known_id_decides_and_not_the_one_that_is_asked_with():
     for root in CUSTOMERS[:50]:
         same = {assignment.assigned((asked, root), PAGE, lambda: None) for asked in (root, "cookie-7", "app-9")}
         assert len(same) == 1
+
+
+def test_experiments_that_cannot_meet_are_not_multiplied():
+    """One for each context, in a layer of its own, with three wishes each: 4^10 combinations if pages did not count."""
+    wishes = {f"s{n}": Strategy(f"s{n}", rules=RulesWish(page=PageWish(diversity=n / 40))) for n in range(1, 31)}
+    experiments = [
+        experiment(
+            f"on-{context.word}",
+            number=place + 1,
+            layer=f"layer-{place}",
+            contexts=frozenset([context]),
+            variants=(Variant("control", 25), *(Variant(f"v{n}", 25, f"s{3 * place + n}") for n in (1, 2, 3))),
+        )
+        for place, context in enumerate(Context)
+    ]
+    assert len(Assignment(experiments, wishes).rules_wishes()) == 31

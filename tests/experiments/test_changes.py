@@ -12,7 +12,7 @@ from tests.conftest import NOW
 from active_customers.core.clock import DAY, format_time
 from active_customers.core.errors import InvalidValueError
 from active_customers.experiments.assignment import PLACES
-from active_customers.experiments.changes import Known, check_unused, saved, stopped
+from active_customers.experiments.changes import MOST_NUMBER, Known, check_unused, saved, stopped
 from active_customers.experiments.experiment_schema import ExperimentIn, experiment_of
 from active_customers.experiments.strategy_schema import StrategyIn
 
@@ -73,7 +73,9 @@ def test_before_it_begins_everything_may_change_and_after_it_ended_it_begins_ane
     book.save("test", starts=format_time(NOW + DAY), ends=format_time(NOW + 2 * DAY))
     changed = book.save("test", starts=format_time(NOW + DAY), variants=of("calm"), ends=format_time(NOW + 2 * DAY))
     assert changed["version"] == 1
-    assert book.save("test", NOW + 5 * DAY, variants=of("calm"))["version"] == 2
+    assert book.save("test", NOW + 5 * DAY, variants=of("calm"))["version"] == 1  # it ended, and nothing is new
+    again = book.save("test", NOW + 5 * DAY, variants=of("calm"), starts=format_time(NOW + 5 * DAY))
+    assert again["version"] == 2
 
 
 def test_the_share_may_grow_and_who_takes_part_goes_on(book):
@@ -176,3 +178,29 @@ def test_a_strategy_that_makes_no_sense_is_refused_by_its_field(fields, field):
     with pytest.raises(InvalidValueError) as error:
         StrategyIn.read({"name": "some", **fields})
     assert error.value.field == field
+
+
+def test_the_same_file_again_does_not_bring_back_what_was_stopped(book):
+    book.records["test"] = stopped(book.save("test"), NOW + DAY, "it did harm")
+    assert book.save("test", NOW + 2 * DAY) == book.records["test"]
+    assert experiment_of(book.records["test"]).is_running(NOW + 2 * DAY) is False
+    assert book.save("test", NOW + 3 * DAY, starts=format_time(NOW + 3 * DAY))["version"] == 2
+
+
+def test_a_running_experiment_never_loses_its_customers_to_a_later_end(book):
+    book.save("first", share=80, ends=format_time(NOW + 10 * DAY))
+    book.save("second", share=80, starts=format_time(NOW + 10 * DAY))
+    refused = book.refused("first", now=NOW + DAY, share=80, ends=format_time(NOW + 20 * DAY))
+    assert (refused.field, "'second' has some of its customers" in refused.remedy) == ("ends", True)
+
+
+def test_a_record_that_cannot_be_read_keeps_no_other_from_being_saved(book):
+    book.records["odd"] = {"name": "odd"}
+    assert book.save("test")["version"] == 1
+
+
+def test_numbers_begin_anew_where_there_is_one_free(book):
+    book.save("last")
+    book.records["last"]["number"] = MOST_NUMBER
+    assert book.save("next", layer="other", variants=of("mixed"))["number"] == 1
+    assert book.save("third", layer="third", variants=of("calm"), contexts=["email"])["number"] == 2

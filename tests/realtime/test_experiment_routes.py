@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import orjson
 import pytest
 from tests.realtime.test_api import PUBLIC, SERVER, Running, call
@@ -107,3 +109,11 @@ def test_they_need_a_key_of_the_shops_servers(tmp_path):
         assert call(app, method, path, content=body, headers={"x-api-key": PUBLIC}).status_code == 403
         assert call(app, method, path, content=body, headers={"x-api-key": SERVER}).status_code != 403
     running.stop()
+
+
+def test_changes_at_once_are_decided_one_after_the_other(app):
+    """Four workers' worth of experiments of 60 % in one layer: one has its place, the others are refused."""
+    put(app, f"{STRATEGY}/popular", POPULAR)
+    with ThreadPoolExecutor(4) as pool:
+        replies = list(pool.map(lambda n: put(app, f"{EXPERIMENT}/e{n}", {**HALVES, "share": 60}), range(4)))
+    assert sorted(reply.status_code for reply in replies) == [200, 400, 400, 400]

@@ -13,6 +13,7 @@ from tests.realtime.test_strategies import all_to, experiment, strategies
 
 from active_customers.core.errors import OverloadedError
 from active_customers.core.event import Event, EventType, Receipt
+from active_customers.realtime import exposures as exposures_module
 from active_customers.realtime.access import Access, AccessConfig
 from active_customers.realtime.exposures import Exposures
 from active_customers.realtime.placements import Placements
@@ -96,14 +97,29 @@ def test_testers_and_empty_answers_are_not_noted(shop, committer):
     assert exposures(shop) == []
 
 
-def test_what_was_lost_is_noted_with_the_next_answer_and_told(shop, committer):
+def test_what_could_not_be_written_waits_for_the_committer(shop, committer, monkeypatch):
+    monkeypatch.setattr(exposures_module, "_PAUSE_SECONDS", 0.005)
     committer.is_away = True
-    asked(shop, "anna", "bert")
-    committer.is_away = False
-    asked(shop, "anna")
+
+    async def ask() -> None:
+        for customer in ("anna", "bert"):
+            shop.hot.answer([], f"customer_id={customer}".encode())
+        await asyncio.sleep(0.02)
+        committer.is_away = False
+        await asyncio.sleep(0.05)
+
+    asyncio.run(ask())
+    assert exposures(shop) == [("anna", TOLD), ("bert", TOLD)]
+
+
+def test_what_finds_no_room_is_told_by_the_next_that_is_stored_and_noted_with_the_next_answer(
+    shop, committer, monkeypatch
+):
+    monkeypatch.setattr(exposures_module, "_MOST_WAITING", 1)
+    asked(shop, "anna", "bert", "cora")  # in one turn of the loop
     assert exposures(shop) == [("anna", {**TOLD, "lost": 2})]
-    asked(shop, "cora")
-    assert exposures(shop)[-1] == ("cora", TOLD)
+    asked(shop, "bert")
+    assert exposures(shop)[-1] == ("bert", TOLD)
 
 
 def test_an_exposure_is_no_act_and_opens_no_visit(shop, committer):

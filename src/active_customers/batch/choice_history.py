@@ -25,6 +25,7 @@ from active_customers.storage.base import Store
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.embedded import EmbeddedStore, StorageConfig
 from active_customers.storage.keys import load_keys
+from active_customers.storage.passed_over import PassedOver
 from active_customers.storage.simulated_clock import clock_of
 
 REWARDS: Mapping[str, tuple[EventType, ...]] = {
@@ -100,7 +101,9 @@ class ChoiceReader:
         """
         if asked.reward not in REWARDS:
             raise InvalidValueError("reward", asked.reward, meant(asked.reward, REWARDS))
-        who = WhoIsWho(self._store.customers.passed_over(), self._store.customers.joined())
+        who = WhoIsWho(
+            PassedOver(self._store.erasures, self._store.customers).customers(), self._store.customers.joined()
+        )
         found = _Found.of(self._rows([EventType.CHOICE]))
         bandit, version = _which(found.counts, asked)
         chosen = found.by_version[bandit, version]

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,19 +24,24 @@ from active_customers.storage.data_dir import DataDirectory
 from active_customers.storage.keys import load_keys
 from active_customers.storage.passed_over import PassedOver
 
+_SCRATCH = ".experiment-"
 COST = "cost"
 """The attribute of a product that says what the shop pays for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExperimentResults:
-    """Reads results over an open store; `archive_log` has the log moved to the archive by whoever owns the store."""
+    """Reads results over an open store.
+
+    `archive_log` has the log moved to the archive by whoever owns the store; without it the newest events, of the last
+    `updater.archive_seconds`, are not known: each move leaves a file, so that who looks again and again does without.
+    """
 
     store: Store
     directory: DataDirectory
-    archive_log: Callable[[], None]
     counting: OutcomesConfig
     reading: AnalysisConfig
+    archive_log: Callable[[], None] | None = None
 
     def of(self, experiment: Experiment, now: int) -> ExperimentReport:
         """Return what an experiment proves until now.
@@ -44,9 +50,9 @@ class ExperimentResults:
         variant there, so that only its choices can be compared.
         """
         if experiment.bandit is not None:
-            remedy = f"it is a bandit: `active-customers off-policy --bandit {experiment.name}` judges its variants"
-            raise InvalidValueError("name", experiment.name, remedy)
-        self.archive_log()
+            raise not_for_bandits(experiment)
+        if self.archive_log is not None:
+            self.archive_log()
         store = self.store
         source = Source(
             Archive(self.directory.archive),
@@ -58,7 +64,19 @@ class ExperimentResults:
         return analyse(experiment, read_outcomes(experiment, source, self.counting, now), self.reading)
 
     def _scratch(self) -> Path:
-        return self.directory.root / f".experiment-{os.getpid()}-{os.urandom(4).hex()}"
+        return self.directory.root / f"{_SCRATCH}{os.getpid()}-{os.urandom(4).hex()}"
+
+
+def clear_scratch(directory: DataDirectory) -> None:
+    """Remove what looks that were killed have left behind."""
+    for folder in directory.root.glob(f"{_SCRATCH}*"):
+        rmtree(folder, ignore_errors=True)
+
+
+def not_for_bandits(experiment: Experiment) -> InvalidValueError:
+    """Return the error that says where the variants of a bandit are judged."""
+    remedy = f"it is a bandit: `active-customers off-policy --bandit {experiment.name}` judges its variants"
+    return InvalidValueError("name", experiment.name, remedy)
 
 
 def costs_of(catalogue: CatalogStore) -> NDArray[np.float64] | None:

@@ -136,10 +136,11 @@ class _Analysis:
 
     def _sample_ratio(self) -> SampleRatio:
         shares = self._experiment.shares
-        p = ratio_always_valid_p(self._customers, shares)
+        met = list(self._outcomes.assignments.n_first) or self._customers
+        p = ratio_always_valid_p(met, shares)
         return SampleRatio(
             expected=dict(zip(self._experiment.names, shares, strict=True)),
-            p=ratio_p(self._customers, shares),
+            p=ratio_p(met, shares),
             always_valid_p=p,
             is_wrong=p < self._config.sample_ratio_level,
         )

@@ -12,6 +12,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
 from hashlib import blake2b
 from itertools import accumulate, product
 from random import random
@@ -25,7 +26,7 @@ from active_customers.core.session import State
 from active_customers.experiments.definition import Experiment
 from active_customers.experiments.linear_bandits import LinearConfig
 from active_customers.experiments.policy import Policy
-from active_customers.experiments.strategies import DEFAULT, Strategy, joined
+from active_customers.experiments.strategies import DEFAULT, RulesWish, Strategy, joined
 
 PLACES = 10_000
 """Places of a layer: a hundredth of a percent of the customers each."""
@@ -128,6 +129,9 @@ class _Layer:
             for place in each.experiment.places:
                 self._of_place[place] = each
 
+    def arms_on(self, context: Context, channel: Channel) -> Iterator[_Arms]:
+        return (arms for arms in self.arms if arms.experiment.is_for(context, channel))
+
     def experiment_of(self, root: bytes) -> _Arms | None:
         return self._of_place[int(self._unit(root) * PLACES)]
 
@@ -159,13 +163,16 @@ class Assignment:
         self._joined: dict[tuple[Strategy, ...], Strategy] = {}
         self.is_idle = not self._layers
 
-    def strategies(self) -> Iterator[Strategy]:
-        """Yield every strategy that somebody may be answered by: one of each layer, or none, at once."""
-        of_layers = [
-            {strategy for arms in layer.arms for strategy in (*arms.strategies, Strategy())} for layer in self._layers
-        ]
-        for chosen in product(*of_layers):
-            yield joined(chosen)
+    def rules_wishes(self) -> frozenset[RulesWish]:
+        """Return what somebody's answers may want of the shop's rules: one variant of each layer, or none, at once."""
+        wishes: set[RulesWish] = set()
+        for page in product(Context, Channel):
+            of_layers = [
+                {RulesWish(), *(strategy.rules for arms in layer.arms_on(*page) for strategy in arms.strategies)}
+                for layer in self._layers
+            ]
+            wishes.update(reduce(RulesWish.with_other, chosen, RulesWish()) for chosen in product(*of_layers))
+        return frozenset(wishes)
 
     def assigned(
         self,

@@ -17,6 +17,7 @@ from active_customers.experiments.experiment_schema import (
     ExperimentIn,
     VariantIn,
     experiment_of,
+    readable,
 )
 from active_customers.experiments.strategies import DEFAULT, Strategy
 from active_customers.experiments.strategy_schema import StrategyIn
@@ -48,14 +49,15 @@ class Known:
 
     def others(self, name: str) -> list[Experiment]:
         """Return all experiments but one."""
-        return [experiment_of(dict(record)) for other, record in self.experiments.items() if other != name]
+        return list(readable({other: record for other, record in self.experiments.items() if other != name}))
 
 
 def saved(given: ExperimentIn, known: Known, now: int, at: str = "") -> dict[str, Any]:
     """Return the record of an experiment that is saved now (microseconds).
 
     While it runs, a change of what decides who gets what begins a new version, with variants drawn anew: results of the
-    one before stay apart. So does saving one that has ended. Raises `InvalidValueError` naming the field below `at`.
+    one before stay apart. So does saving one that has ended, if anything of that is new, or it is to start after that;
+    else it stays as it is. Raises `InvalidValueError` naming the field below `at`.
     """
     name = given.name or ""
     strategies = known.named_strategies()
@@ -71,6 +73,8 @@ def saved(given: ExperimentIn, known: Known, now: int, at: str = "") -> dict[str
     starts = now if given.starts is None else given.starts
     if before is not None:
         old = experiment_of(dict(before))
+        if _has_ended(old, now) and not _differs(given, before) and (given.starts or 0) <= (old.ends or 0):
+            return dict(before)  # the same file again: what ended, or was stopped for harm, does not begin by itself
         if old.starts > now or (old.is_running(now) and not _differs(given, before)):
             version, number, places = old.version, int(before["number"]), old.places
             starts = starts if old.starts > now else old.starts
@@ -113,6 +117,10 @@ def _check_running(given: ExperimentIn, old: Experiment, now: int, at: str) -> N
         raise InvalidValueError(f"{at}share", given.share, remedy)
 
 
+def _has_ended(experiment: Experiment, now: int) -> bool:
+    return experiment.ends is not None and experiment.ends <= now
+
+
 def _differs(given: ExperimentIn, before: Mapping[str, Any]) -> bool:
     """Tell whether what decides who gets what is another than before; the order of variants counts, too."""
     fields = {field: before[field] for field in _MAKES_A_VERSION if field in before}
@@ -123,8 +131,10 @@ def _differs(given: ExperimentIn, before: Mapping[str, Any]) -> bool:
 
 
 def _next_number(known: Known) -> int:
-    numbers = [int(record["number"]) for record in known.experiments.values()]
-    return (max(numbers, default=0) % MOST_NUMBER) + 1
+    """Return the number after the newest; where there is none, the first that no experiment has any more."""
+    numbers = {int(record.get("number", 0)) for record in known.experiments.values()}
+    after = max(numbers, default=0) + 1
+    return after if after <= MOST_NUMBER else next(number for number in range(1, MOST_NUMBER) if number not in numbers)
 
 
 def _overlap(other: Experiment, starts: int, ends: int | None, now: int) -> bool:
@@ -169,7 +179,11 @@ def _places(given: ExperimentIn, has: tuple[int, Sequence[int]], beside: Iterabl
     needed = max(round(given.share / WHOLE * PLACES), 1)
     rivals = [other for other in beside if other.layer == given.layer]
     taken = {place for other in rivals for place in other.places}
-    mine = [place for place in kept if place not in taken][:needed]
+    meets = next((other for other in rivals if not set(kept).isdisjoint(other.places)), None)
+    if meets is not None:
+        remedy = f"{meets.name!r} has some of its customers from {format_time(meets.starts)} on: end before that"
+        raise InvalidValueError(f"{at}ends", None if given.ends is None else format_time(given.ends), remedy)
+    mine = list(kept)[:needed]
     used, first = taken.union(mine), number * _STRIDE
     free = [place % PLACES for place in range(first, first + PLACES) if place % PLACES not in used]
     if len(mine) + len(free) < needed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator, Mapping
 from math import isclose
 from typing import Annotated, Any, Literal, Self
 
@@ -18,6 +20,8 @@ from active_customers.experiments.rewards import RewardsConfig
 from active_customers.experiments.strategies import DEFAULT
 from active_customers.experiments.strategy_schema import Description
 from active_customers.realtime.schemas import Id, first_error
+
+_log = logging.getLogger(__name__)
 
 MAX_EXPERIMENTS = 1_000
 """Experiments of one shop, those that ended included."""
@@ -169,6 +173,15 @@ class ExperimentIn(BaseModel):
             if moment in record:
                 record[moment] = format_time(record[moment])
         return record
+
+
+def readable(records: Mapping[str, Mapping[str, Any]]) -> Iterator[Experiment]:
+    """Yield the experiments behind records; what this version of the program cannot read is told of and left out."""
+    for name, record in records.items():
+        try:
+            yield experiment_of(dict(record))
+        except InvalidValueError as error:
+            _log.error("experiment %s does not run: %s", name, error)
 
 
 def experiment_of(record: dict[str, Any]) -> Experiment:

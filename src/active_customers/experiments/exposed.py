@@ -56,6 +56,9 @@ class Assignments:
     customer: Numbers
     since: NDArray[np.int64]
     variant: NDArray[np.int16]
+    n_first: tuple[int, ...] = ()
+    """How many customers met each variant first, those included who left because they met another, too. Only these can
+    be held to shares: who comes on several devices leaves a small variant more often than a large one."""
     n_merged_out: int = 0
     n_passed_over: int = 0
     n_invalid: int = 0
@@ -78,6 +81,7 @@ def assign(experiment: Experiment, exposures: Exposures, people: People) -> Assi
     whole = firsts._replace(customer=people.owners(firsts.customer))
     counted = _first_of_each(whole)
     places = np.searchsorted(counted.customer, whole.customer)
+    n_first = tuple(np.bincount(counted.variant, minlength=len(experiment.variants)).tolist())
     merged = np.zeros(len(counted.customer), bool)
     merged[places[counted.variant[places] != whole.variant]] = True
     counted = counted.rows(~merged)
@@ -85,6 +89,7 @@ def assign(experiment: Experiment, exposures: Exposures, people: People) -> Assi
         counted.customer,
         counted.time,
         counted.variant,
+        n_first=n_first,
         n_merged_out=int(merged.sum()),
         n_passed_over=len(np.unique(people.owners(exposures.customer[is_out]))),
         n_invalid=int((~is_valid).sum()),

@@ -38,6 +38,12 @@ class RulesWish(NamedTuple):
     without_rules: tuple[str, ...] = ()
     page: PageWish = PageWish()
 
+    def with_other(self, other: RulesWish) -> RulesWish:
+        """Return what both want; of how a page is made up, `other` has the word where it says something."""
+        mine, theirs = ({name: getattr(wish.page, name) for name in PageWish.__slots__} for wish in (self, other))
+        page = PageWish(**{name: mine[name] if theirs[name] is None else theirs[name] for name in mine})
+        return RulesWish(tuple(sorted({*self.without_rules, *other.without_rules})), page)
+
 
 class Strategy(NamedTuple):
     """A way to make an answer. Hashable: what is made for it once is kept by it."""
@@ -59,14 +65,8 @@ class Strategy(NamedTuple):
         if not self.wishes():
             return other
         ranking = {name: value for name, value in other.ranking._asdict().items() if value is not None}
-        wish = {name: value for name in PageWish.__slots__ if (value := getattr(other.rules.page, name)) is not None}
-        mine = {name: getattr(self.rules.page, name) for name in PageWish.__slots__}
-        without = tuple(sorted({*self.rules.without_rules, *other.rules.without_rules}))
-        return Strategy(
-            f"{self.name}+{other.name}",
-            self.ranking._replace(**ranking),
-            RulesWish(without, PageWish(**{**mine, **wish})),
-        )
+        name = f"{self.name}+{other.name}"
+        return Strategy(name, self.ranking._replace(**ranking), self.rules.with_other(other.rules))
 
 
 def joined(strategies: Iterable[Strategy]) -> Strategy:

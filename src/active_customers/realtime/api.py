@@ -69,7 +69,7 @@ def build_api(parts: Services) -> FastAPI:
     app.include_router(_customers_router(parts.access, parts.eraser, parts.export))
     app.include_router(product_router(parts.access, parts.products))
     app.include_router(rule_router(parts.access, parts.rules))
-    app.include_router(experiment_router(parts.access, parts.experiments, parts.experiment_results))
+    app.include_router(experiment_router(parts.access, parts.experiments, parts.prove))
     app.include_router(explain_router(parts.access, parts.explainer))
     app.include_router(shelf_router(parts.access, parts.shelves))
     app.include_router(_clock_router(parts.access, parts.clock))

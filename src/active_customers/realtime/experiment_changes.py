@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from active_customers.core.clock import Clock
-from active_customers.core.errors import InvalidValueError, UnknownExperimentError
+from active_customers.core.errors import InvalidValueError, OverloadedError, UnknownExperimentError
 from active_customers.core.json_body import json_of
 from active_customers.experiments.assignment import PLACES
 from active_customers.experiments.changes import Known, check_unused, saved, stopped
 from active_customers.experiments.definition import Experiment
-from active_customers.experiments.experiment_schema import WHOLE, ExperimentIn, experiment_of
+from active_customers.experiments.experiment_schema import WHOLE, ExperimentIn, experiment_of, readable
 from active_customers.experiments.strategy_schema import MAX_STRATEGIES, StrategyIn
 from active_customers.storage.base import ChangeRecords, NamedRecords
+
+Record = Mapping[str, Any]
+_TRIES = 20
+"""Times that a change is decided anew because others changed something in between."""
 
 Status = Literal["created", "replaced", "unchanged", "deleted", "new_version", "stopped"]
 
@@ -30,6 +34,10 @@ class Saved(BaseModel):
     """Of an experiment: what was measured under another version stays apart."""
     share: float | None = None
     """Percent of the layer's customers that an experiment has."""
+
+
+Decide = Callable[[Known], tuple[Record | None, Saved]]
+"""Says by what is stored what is to be, None for nothing, and what becomes of it; raises where that cannot be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,7 @@ class ExperimentChanges:
 
     def strategy(self, name: str) -> dict[str, Any]:
         """Return a strategy; raises `UnknownExperimentError`."""
-        return self._found("strategies", name)
+        return dict(_found(self.records["strategies"].all(), "strategy", name))
 
     def put_strategy(self, name: str, body: bytes, *, dry_run: bool = False) -> dict[str, Any]:
         """Store a strategy, whatever had its name; raises `InvalidValueError` naming the field."""
@@ -58,39 +66,45 @@ class ExperimentChanges:
 
         Raises `InvalidValueError`.
         """
-        known, record, name = self._known(), strategy.record(), strategy.name or ""
-        before = known.strategies.get(name)
-        status: Status = "created" if before is None else "unchanged" if before == record else "replaced"
-        if status == "created" and len(known.strategies) >= MAX_STRATEGIES:
-            raise InvalidValueError("name", name, f"there are {MAX_STRATEGIES} strategies, no more: delete one")
-        if status == "replaced":
-            check_unused(name, known, self.clock.now())
-        if not dry_run and status != "unchanged":
-            self._make("strategies", name, record)
-        return Saved(name=name, status=status)
+        record, name = strategy.record(), strategy.name or ""
+
+        def decided(known: Known) -> tuple[Record | None, Saved]:
+            before = known.strategies.get(name)
+            if before is None and len(known.strategies) >= MAX_STRATEGIES:
+                raise InvalidValueError("name", name, f"there are {MAX_STRATEGIES} strategies, no more: delete one")
+            if before is not None and before != record:
+                check_unused(name, known, self.clock.now())
+            status: Status = "created" if before is None else "unchanged" if before == record else "replaced"
+            return record, Saved(name=name, status=status)
+
+        return self._make("strategies", name, decided, dry_run=dry_run)
 
     def delete_strategy(self, name: str) -> dict[str, Any]:
         """Take a strategy away.
 
         Raises `UnknownExperimentError`, and `InvalidValueError` while an experiment answers by it.
         """
-        self._found("strategies", name)
-        check_unused(name, self._known(), self.clock.now())
-        self._make("strategies", name, None)
-        return _told(Saved(name=name, status="deleted"))
+
+        def decided(known: Known) -> tuple[Record | None, Saved]:
+            _found(known.strategies, "strategy", name)
+            check_unused(name, known, self.clock.now())
+            return None, Saved(name=name, status="deleted")
+
+        return _told(self._make("strategies", name, decided))
 
     def experiments(self) -> dict[str, Any]:
         """Return all experiments by name, with what became of each."""
-        found = self.records["experiments"].all().values()
-        return {"experiments": [self._shown(record) for record in found]}
+        found = self.records["experiments"].all()
+        can_be_read = {experiment.name for experiment in readable(found)}
+        return {"experiments": [self._shown(record) for name, record in found.items() if name in can_be_read]}
 
     def experiment(self, name: str) -> dict[str, Any]:
         """Return an experiment; raises `UnknownExperimentError`."""
-        return self._shown(self._found("experiments", name))
+        return self._shown(_found(self.records["experiments"].all(), "experiment", name))
 
     def tested(self, name: str) -> Experiment:
         """Return what is compared; raises `UnknownExperimentError`."""
-        return experiment_of(self._found("experiments", name))
+        return experiment_of(dict(_found(self.records["experiments"].all(), "experiment", name)))
 
     def put_experiment(self, name: str, body: bytes, *, dry_run: bool = False) -> dict[str, Any]:
         """Store an experiment (see `experiments.changes.saved`); raises `InvalidValueError` naming the field."""
@@ -98,44 +112,54 @@ class ExperimentChanges:
 
     def save_experiment(self, given: ExperimentIn, *, dry_run: bool = False) -> Saved:
         """Store an experiment (see `experiments.changes.saved`); raises `InvalidValueError`."""
-        known, name = self._known(), given.name or ""
-        record = saved(given, known, self.clock.now())
-        before = known.experiments.get(name)
-        status: Status = "created"
-        if before is not None:
-            is_same = _without_time(record) == _without_time(before)
-            status = "unchanged" if is_same else "replaced"
-            status = status if record["version"] == before["version"] else "new_version"
-        if not dry_run and status != "unchanged":
-            self._make("experiments", name, record)
-        share = sum(end - first for first, end in record["places"]) / PLACES * WHOLE
-        return Saved(name=name, status=status, version=record["version"], share=share)
+        name = given.name or ""
 
-    def stop(self, name: str, because: str = "") -> dict[str, Any]:
+        def decided(known: Known) -> tuple[Record | None, Saved]:
+            record, before = saved(given, known, self.clock.now()), known.experiments.get(name)
+            status: Status = "created"
+            if before is not None:
+                is_same = _without_time(record) == _without_time(before)
+                is_new = record["version"] != before["version"]
+                status = "new_version" if is_new else "unchanged" if is_same else "replaced"
+            share = sum(end - first for first, end in record["places"]) / PLACES * WHOLE
+            return record, Saved(name=name, status=status, version=record["version"], share=share)
+
+        return self._make("experiments", name, decided, dry_run=dry_run)
+
+    def stop(self, name: str, because: str = "", version: int | None = None) -> dict[str, Any]:
         """End a running experiment now; its customers are answered as set from their next request on.
 
-        Raises `UnknownExperimentError`, and `InvalidValueError` where it does not run.
+        Raises `UnknownExperimentError`, and `InvalidValueError` where it does not run, or another version than asked.
         """
-        record = stopped(self._found("experiments", name), self.clock.now(), because)
-        self._make("experiments", name, record)
-        return _told(Saved(name=name, status="stopped", version=record["version"]))
+
+        def decided(known: Known) -> tuple[Record | None, Saved]:
+            before = _found(known.experiments, "experiment", name)
+            if version not in (None, before["version"]):
+                raise InvalidValueError("version", version, f"version {before['version']} runs by now")
+            record = stopped(before, self.clock.now(), because)
+            return record, Saved(name=name, status="stopped", version=record["version"])
+
+        return _told(self._make("experiments", name, decided))
 
     def delete_experiment(self, name: str) -> dict[str, Any]:
         """Take an experiment away that has not begun.
 
         Raises `UnknownExperimentError`, and `InvalidValueError` for one that has: results and links refer to it.
         """
-        experiment = experiment_of(self._found("experiments", name))
-        if experiment.starts <= self.clock.now():
-            remedy = "it has begun, and what was measured refers to it: stop it, and it stays as one that ended"
-            raise InvalidValueError("name", name, remedy)
-        self._make("experiments", name, None)
-        return _told(Saved(name=name, status="deleted"))
 
-    def all(self) -> Iterator[tuple[Experiment, dict[str, Any]]]:
-        """Yield the experiments with their records."""
-        for record in self.records["experiments"].all().values():
-            yield experiment_of(record), record
+        def decided(known: Known) -> tuple[Record | None, Saved]:
+            experiment = experiment_of(dict(_found(known.experiments, "experiment", name)))
+            if experiment.starts <= self.clock.now():
+                remedy = "it has begun, and what was measured refers to it: stop it, and it stays as one that ended"
+                raise InvalidValueError("name", name, remedy)
+            return None, Saved(name=name, status="deleted")
+
+        return _told(self._make("experiments", name, decided))
+
+    def running(self) -> list[Experiment]:
+        """Return the experiments that run now; those that this version cannot read are told of and left out."""
+        now = self.clock.now()
+        return [each for each in readable(self.records["experiments"].all()) if each.is_running(now)]
 
     def _shown(self, record: Mapping[str, Any]) -> dict[str, Any]:
         experiment, now = experiment_of(dict(record)), self.clock.now()
@@ -143,19 +167,25 @@ class ExperimentChanges:
         told = {field: value for field, value in record.items() if field != "places"}
         return {**told, "status": status, "share": len(experiment.places) / PLACES * WHOLE}
 
-    def _known(self) -> Known:
-        return Known(self.records["strategies"].all(), self.records["experiments"].all())
+    def _make(self, kind: str, name: str, decided: Decide, *, dry_run: bool = False) -> Saved:
+        """Store what is decided by all that is known, and decide anew where somebody else changed that meanwhile."""
+        for _ in range(_TRIES):
+            seen = {each: self.records[each].version() for each in ("strategies", "experiments")}
+            known = Known(self.records["strategies"].all(), self.records["experiments"].all())
+            record, told = decided(known)
+            if dry_run or told.status == "unchanged":
+                return told
+            if self.change(kind, {name: record}, seen=seen):
+                self.taken_up()
+                return told
+        raise OverloadedError("others change experiments at this moment")
 
-    def _found(self, kind: str, name: str) -> dict[str, Any]:
-        known = self.records[kind].all()
-        if name not in known:
-            one = "strategy" if kind == "strategies" else "experiment"
-            raise UnknownExperimentError(f"there is no {one} {name!r}: GET /api/v1/{kind} lists those that there are")
-        return known[name]
 
-    def _make(self, kind: str, name: str, record: Mapping[str, Any] | None) -> None:
-        self.change(kind, {name: record})
-        self.taken_up()
+def _found(known: Mapping[str, Record], one: str, name: str) -> Record:
+    if name not in known:
+        kind = "strategies" if one == "strategy" else "experiments"
+        raise UnknownExperimentError(f"there is no {one} {name!r}: GET /api/v1/{kind} lists those that there are")
+    return known[name]
 
 
 def _told(what: Saved) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
-from active_customers.batch.experiment_results import ExperimentResults
+from active_customers.batch.experiment_results import not_for_bandits
 from active_customers.core.errors import OverloadedError
 from active_customers.experiments.experiment_schema import ExperimentIn, VariantIn
 from active_customers.experiments.strategy_schema import StrategyIn
@@ -26,6 +27,10 @@ _NO_PATH = ("404", "This is the path of none: a name has printable characters on
 
 DryRun = Annotated[bool, Query(description="Check and tell what would happen, and change nothing.")]
 Because = Annotated[str, Query(max_length=1_000, description="Why, for those who read it later.")]
+
+
+Prove = Callable[[str], dict[str, Any]]
+"""Returns what an experiment proves, by name."""
 
 
 class StrategySet(BaseModel):
@@ -91,10 +96,10 @@ EXPERIMENT_MODELS: tuple[type[BaseModel], ...] = (
 )
 
 
-def experiment_router(access: Access, changes: ExperimentChanges, results: ExperimentResults) -> APIRouter:
+def experiment_router(access: Access, changes: ExperimentChanges, prove: Prove) -> APIRouter:
     """Return the routes that read and change strategies and experiments; all need the server scope."""
     router = APIRouter()
-    _add_results(router, access, changes, results)
+    _add_results(router, access, changes, prove)
     _add_strategies(router, access, changes)
     _add_reading(router, access, changes)
     _add_changing(router, access, changes)
@@ -128,7 +133,7 @@ def _add_strategies(router: APIRouter, access: Access, changes: ExperimentChange
         return await changed(changes.delete_strategy, name)
 
 
-def _add_results(router: APIRouter, access: Access, changes: ExperimentChanges, results: ExperimentResults) -> None:
+def _add_results(router: APIRouter, access: Access, changes: ExperimentChanges, prove: Prove) -> None:
     one_at_a_time = threading.Lock()
 
     @router.get(
@@ -139,14 +144,17 @@ def _add_results(router: APIRouter, access: Access, changes: ExperimentChanges, 
     def proof(name: str, request: Request) -> Response:
         """Return effects, intervals and decisions of an experiment; look as often as you like.
 
-        It takes seconds for each million events; one is made at a time, more are answered 503.
+        It is read in a process of its own, in seconds for each million events, and knows what was until a minute ago.
+        One is made at a time, more are answered 503.
         """
         access.check(request.headers.raw, Scope.SERVER)
         experiment = changes.tested(name)
+        if experiment.bandit is not None:
+            raise not_for_bandits(experiment)
         if not one_at_a_time.acquire(blocking=False):
             raise OverloadedError("results of an experiment are being made", _RETRY_SECONDS)
         try:
-            return document(results.of(experiment, changes.clock.now()).as_dict())
+            return document(prove(experiment.name))
         finally:
             one_at_a_time.release()
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol
 
-from active_customers.core.errors import ActiveCustomersError
 from active_customers.core.event import Channel, Context, Event, EventType, Receipt
 from active_customers.experiments.assignment import InVariant
 from active_customers.monitoring.metrics import EXPOSURES
@@ -19,8 +18,10 @@ _log = logging.getLogger(__name__)
 _MOST_WAITING = 10_000
 """Exposures that wait for the committer; what comes beyond is lost, and counted."""
 _MOST_REMEMBERED = 500_000
-"""Customers and variants that a worker knows it has noted, about 100 bytes each; then it begins anew, and the log
-recognises what it has."""
+"""Customers and variants that a worker knows it has noted, as hashes of about 70 bytes; then it begins anew, and the
+log recognises what it has."""
+_MOST_AT_ONCE = 1_000
+_PAUSE_SECONDS = 0.5
 
 
 class Appender(Protocol):
@@ -44,13 +45,13 @@ class AnswerShown(NamedTuple):
 class Exposures:
     """Notes each customer's first answer by each variant, and every choice of a bandit. For the event loop's thread.
 
-    What was lost is told by the next exposure that is not, as `lost`, so that an analysis knows how many are missing.
+    What found no room is told by the next exposure that did, as `lost`, so that an analysis knows how many are missing.
     """
 
     def __init__(self, appender: Appender) -> None:
         self._appender = appender
-        self._noted: set[tuple[str, int]] = set()
-        self._waiting: list[tuple[tuple[str, int], Event]] = []
+        self._noted: set[int] = set()
+        self._waiting: list[Event] = []
         self._sending: asyncio.Task[None] | None = None
         self._lost = 0
 
@@ -58,7 +59,7 @@ class Exposures:
         """Note that a customer was shown something by these variants."""
         for variant in variants:
             is_choice = variant.propensity is not None
-            key = shown.customer_id, variant.code
+            key = hash((shown.customer_id, variant.code))
             if not variant.counts or (key in self._noted and not is_choice):
                 continue
             if len(self._waiting) >= _MOST_WAITING:
@@ -67,29 +68,28 @@ class Exposures:
             if len(self._noted) >= _MOST_REMEMBERED:
                 self._noted.clear()
             if is_choice:
-                self._waiting.append((key, _choice(shown, variant)))
+                self._waiting.append(_choice(shown, variant))
             else:
                 self._noted.add(key)
-                self._waiting.append((key, _exposure(shown, variant)))
+                self._waiting.append(_exposure(shown, variant))
         if self._waiting and (self._sending is None or self._sending.done()):
             self._sending = asyncio.get_running_loop().create_task(self._send())
 
     async def _send(self) -> None:
-        """Pass on what waits, and what comes meanwhile; while the committer is away it is lost."""
+        """Pass on what waits, and what comes meanwhile; while the committer is away, try again."""
         while self._waiting:
-            batch, self._waiting = self._waiting, []
-            events = [event for _, event in batch]
-            if self._lost:
-                events[0] = _with_lost(events[0], self._lost)
+            batch, self._waiting = self._waiting[:_MOST_AT_ONCE], self._waiting[_MOST_AT_ONCE:]
+            told, batch = self._lost, [_with_lost(batch[0], self._lost), *batch[1:]] if self._lost else batch
             try:
-                await self._appender.append(events)
-            except ActiveCustomersError as error:
-                _log.warning("%d exposures are lost: %s", len(batch), error)
-                self._noted.difference_update(key for key, _ in batch)  # to be noted with the customer's next answer
-                self._lose(len(batch))
-            else:
-                self._lost = 0
-                EXPOSURES.labels("noted").inc(len(batch))
+                receipts = await self._appender.append(batch)
+            except Exception as error:  # noqa: BLE001 - whatever it was, nothing is forgotten
+                _log.warning("%d exposures wait: %s", len(batch), error)
+                self._waiting = batch + self._waiting
+                await asyncio.sleep(_PAUSE_SECONDS)
+                continue
+            if told and receipts[0].position:  # a duplicate, or of who wants nothing kept, tells the log nothing
+                self._lost -= told
+            EXPOSURES.labels("noted").inc(len(batch))
 
     def _lose(self, count: int) -> None:
         self._lost += count

@@ -199,7 +199,8 @@ class SessionRecommender:
             distinct = {id(view): _View.of(self._with(view.sources, wish), view.scratch) for view in views}
             made._views = [distinct[id(view)] for view in views]
             made._only_popular = wish.sources == ()
-            self._wished[wish] = views, made
+            kept = {each: known for each, known in self._wished.items() if known[0] is views}
+            self._wished = {**kept, wish: (views, made)}
         made.shelf_sources = self.shelf_sources
         return made
 

@@ -15,6 +15,7 @@ from active_customers.core.errors import ActiveCustomersError
 from active_customers.core.event import Channel, Context
 from active_customers.core.identifiers import json_id
 from active_customers.core.shelf import Shelf
+from active_customers.experiments.assignment import NOT_ASSIGNED
 from active_customers.monitoring.metrics import DEGRADED, REQUEST_SECONDS, REQUESTS
 from active_customers.monitoring.tally import Tally, Timings
 from active_customers.realtime.access import Access, Scope
@@ -245,7 +246,8 @@ class ShelfRoutes:
 
     def _shelf(self, customer: str, page: ShownPage, how: tuple[Channel, int], shelf: ShelfRow) -> bytes:
         channel, language = how
-        token = self._sign(customer, page, (Context.HOME, channel), shelf.rows.products[: shelf.size].tolist())
+        said = page if shelf.shelf in _OF_THE_ENGINE else page._replace(assigned=NOT_ASSIGNED)
+        token = self._sign(customer, said, (Context.HOME, channel), shelf.rows.products[: shelf.size].tolist())
         return b'{"code":"%b","title":"%b","recommendation_id":"%b","products":[%b]}' % (
             _CODES[shelf.shelf],
             self._title(shelf, language),

@@ -20,7 +20,7 @@ from active_customers.experiments.assignment import NOT_ASSIGNED, Assigned, Assi
 from active_customers.experiments.bandit_files import BanditFiles
 from active_customers.experiments.bandits import make_policy
 from active_customers.experiments.definition import Experiment
-from active_customers.experiments.experiment_schema import experiment_of
+from active_customers.experiments.experiment_schema import readable
 from active_customers.experiments.policy import Policy
 from active_customers.experiments.request_features import features_of
 from active_customers.experiments.strategies import DEFAULT, RulesWish, Strategy
@@ -83,7 +83,7 @@ class Trials:
     def rules_wishes(self) -> frozenset[RulesWish]:
         """Return what strategies want of the shop's rules, experiments in different layers at once included."""
         wishes = {strategy.rules for strategy in self._in_force.strategies.values()}
-        wishes |= {strategy.rules for strategy in self._in_force.assignment.strategies()}
+        wishes |= self._in_force.assignment.rules_wishes()
         return frozenset(wish for wish in wishes if wish != RulesWish())
 
     def follow(self) -> bool:
@@ -165,14 +165,9 @@ def _strategies(records: Mapping[str, dict[str, Any]]) -> Iterator[tuple[str, St
 
 def _experiments(records: Mapping[str, dict[str, Any]], strategies: Mapping[str, Strategy]) -> Iterator[Experiment]:
     """Yield the experiments behind records; one that cannot run as it says is told of and left out."""
-    for name, record in records.items():
-        try:
-            experiment = experiment_of(record)
-        except InvalidValueError as error:
-            _log.error("experiment %s does not run: %s", name, error)
-            continue
+    for experiment in readable(records):
         missing = [variant.strategy for variant in experiment.variants if variant.strategy not in strategies]
         if missing:
-            _log.error("experiment %s does not run: there is no strategy %s", name, ", ".join(missing))
+            _log.error("experiment %s does not run: there is no strategy %s", experiment.name, ", ".join(missing))
             continue
         yield experiment

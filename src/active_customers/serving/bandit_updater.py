@@ -17,8 +17,9 @@ from active_customers.core.errors import InvalidValueError
 from active_customers.core.event import EventType, LogEntry
 from active_customers.experiments.bandit_files import BanditFiles
 from active_customers.experiments.definition import Experiment
-from active_customers.experiments.experiment_schema import experiment_of
+from active_customers.experiments.experiment_schema import readable
 from active_customers.experiments.learner import Earned, Learner
+from active_customers.experiments.linear_bandits import LinearConfig
 from active_customers.experiments.rewards import Made
 from active_customers.storage.base import Store
 
@@ -45,6 +46,8 @@ class _Taught:
         self.reward = experiment.bandit.reward
         self.arms = {variant.name: place for place, variant in enumerate(experiment.variants)}
         self.learner = Learner(files.learning(experiment), experiment.bandit.waiting)
+        policy = experiment.bandit.policy
+        self.n_features = policy.features if isinstance(policy, LinearConfig) else 0
         self.position = start
         self._files = files
         self._rng = np.random.default_rng(list(experiment.name.encode()))  # nothing here is left to chance
@@ -67,7 +70,8 @@ class _Taught:
             if is_mine and arm is not None:
                 known = told.get("features")
                 context = None if known is None else np.array(known, np.float32)
-                self.learner.fold(Made(key, arm, context, event.time))
+                if (0 if context is None else len(context)) == self.n_features:
+                    self.learner.fold(Made(key, arm, context, event.time))
         elif shows and event.event_type in _REWARDED[self.reward]:
             value = (event.price or 0.0) * event.quantity if self.reward == "revenue" else 1.0
             self.learner.fold(Earned(key, value, event.time))
@@ -126,14 +130,8 @@ class BanditUpdater:
         """Begin to teach what runs now, and end with what does not."""
         records, now = self._store.records["experiments"], self._clock.now()
         running: dict[tuple[str, int], Experiment] = {}
-        for name, record in records.all().items():
-            if record.get("bandit") is None:
-                continue
-            try:
-                experiment = experiment_of(record)
-            except InvalidValueError as error:
-                _log.error("bandit %s does not learn: %s", name, error)
-                continue
+        bandits = {name: record for name, record in records.all().items() if record.get("bandit") is not None}
+        for experiment in readable(bandits):
             if experiment.is_running(now):
                 running[experiment.name, experiment.version] = experiment
         for key in [key for key in self._taught if key not in running]:

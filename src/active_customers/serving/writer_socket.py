@@ -54,7 +54,9 @@ class WriterServer:
             "change_products": lambda rows: [
                 tuple(outcome) for outcome in writer.change_products([ProductChange(*row) for row in rows])
             ],
-            "change_records": lambda kind, records, whole: writer.change_records(kind, records, whole=whole),
+            "change_records": lambda kind, records, whole, seen: writer.change_records(
+                kind, records, whole=whole, seen=seen
+            ),
             "archive_log": writer.archive_log,
             "reserve": writer.reserve,
             "adopt": lambda folder: writer.adopt(Path(folder)),
@@ -180,9 +182,11 @@ class RemoteWriter:
             for status, refusal in self._call("change_products", [tuple(change) for change in changes])
         ]
 
-    def change_records(self, kind: str, records: Change, *, whole: bool = False) -> None:
-        """Have what the shop told us by name changed."""
-        self._call("change_records", kind, dict(records), whole)
+    def change_records(
+        self, kind: str, records: Change, *, whole: bool = False, seen: Mapping[str, int] | None = None
+    ) -> bool:
+        """Have what the shop told us by name changed (see `ChangeRecords`)."""
+        return bool(self._call("change_records", kind, dict(records), whole, None if seen is None else dict(seen)))
 
     def archive_log(self) -> None:
         """Have the log moved to the archive."""
@@ -328,20 +332,18 @@ def change_products_remotely(directory: DataDirectory, changes: Sequence[Product
         raise OverloadedError("the committer is being restarted") from error
 
 
-def archive_log_remotely(directory: DataDirectory) -> None:
-    """Have the running service that owns a directory move its log to the archive; raises as `erase_remotely` does."""
-    try:
-        with closing(RemoteWriter.connect(directory.socket)) as remote:
-            remote.archive_log()
-    except OSError as error:
-        raise OverloadedError("the committer is being restarted") from error
-
-
-def change_records_remotely(directory: DataDirectory, kind: str, records: Change, *, whole: bool = False) -> None:
+def change_records_remotely(
+    directory: DataDirectory,
+    kind: str,
+    records: Change,
+    *,
+    whole: bool = False,
+    seen: Mapping[str, int] | None = None,
+) -> bool:
     """Have the running service that owns a directory change what the shop told us; raises as `erase_remotely` does."""
     try:
         with closing(RemoteWriter.connect(directory.socket)) as remote:
-            remote.change_records(kind, records, whole=whole)
+            return remote.change_records(kind, records, whole=whole, seen=seen)
     except OSError as error:
         raise OverloadedError("the committer is being restarted") from error
 

@@ -177,8 +177,13 @@ class NamedRecords(Protocol):
 class ChangeRecords(Protocol):
     """Has records of one of `RECORDS` changed by whoever owns the store (see `NamedRecords.change`)."""
 
-    def __call__(self, kind: str, records: Change, *, whole: bool = False) -> None:
-        """Return once the change is durable."""
+    def __call__(
+        self, kind: str, records: Change, *, whole: bool = False, seen: Mapping[str, int] | None = None
+    ) -> bool:
+        """Return once the change is durable.
+
+        False, and nothing is changed, where one of the kinds in `seen` has another version by now than is given there.
+        """
         ...
 
 
@@ -366,8 +371,10 @@ class StoreWriter(Protocol):
         """Change catalogue entries (see `CatalogStore.change_products`)."""
         ...
 
-    def change_records(self, kind: str, records: Change, *, whole: bool = False) -> None:
-        """Change what the shop told us of one of `RECORDS` (see `NamedRecords.change`)."""
+    def change_records(
+        self, kind: str, records: Change, *, whole: bool = False, seen: Mapping[str, int] | None = None
+    ) -> bool:
+        """Change what the shop told us of one of `RECORDS` (see `ChangeRecords`)."""
         ...
 
     def archive_log(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,6 +61,7 @@ class DirectWriter:
         self._store = store
         self._archive = Archive(directory.archive)
         self._archiving = threading.Lock()
+        self._changing = threading.Lock()
         self.clock = clock or SystemClock()
 
     def number_products(self, product_ids: Sequence[str]) -> list[int]:
@@ -83,9 +84,15 @@ class DirectWriter:
         self._catalog_changed([change.product_id for change in changes])
         return outcomes
 
-    def change_records(self, kind: str, records: Change, *, whole: bool = False) -> None:
-        """Change what the shop told us by name."""
-        self._store.records[kind].change(records, whole=whole)
+    def change_records(
+        self, kind: str, records: Change, *, whole: bool = False, seen: Mapping[str, int] | None = None
+    ) -> bool:
+        """Change what the shop told us by name, unless something is newer than what was seen (see `ChangeRecords`)."""
+        with self._changing:
+            if any(self._store.records[each].version() != version for each, version in (seen or {}).items()):
+                return False
+            self._store.records[kind].change(records, whole=whole)
+            return True
 
     def reserve(self, count: int) -> int:
         """Give away `count` log positions; return the first of them."""
