@@ -62,6 +62,7 @@ def test_a_dry_run_stores_nothing(command, file):
         ("ranker: guess", "ranker: best", "strategies[0].ranker: 'best'"),
         ("experiments:", "experiment:", "write `strategies:` and `experiments:`"),
         ("share: 20", "share: 0", "experiments[0].share: 0"),
+        ("share: 20", "starts: 2027-02-30", "it cannot be read as YAML (day is out of range for month)"),
     ],
 )
 def test_what_is_wrong_is_named_and_nothing_is_stored(command, file, before, after, said):

@@ -114,12 +114,13 @@ def results(
     name: _Name,
     data_dir: DataDir = DEFAULT_DATA,
     config: ConfigFile = None,
+    version: Annotated[int | None, typer.Option(help="The newest by default.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")] = False,
 ) -> None:
     """Say what an experiment proves so far; look as often as you like."""
     settings, directory = loaded(config, data_dir).settings, DataDirectory(data_dir)
     with opened_directory(directory, settings) as opened:
-        experiment = _changes(opened).tested(name)
+        experiment = _changes(opened).tested(name, version)
         report = _results(opened, directory, settings).of(experiment, opened.clock.now())
     if as_json:
         say(orjson.dumps(report.as_dict(), option=orjson.OPT_INDENT_2).decode())
@@ -196,7 +197,7 @@ def _read(file: Path) -> tuple[list[StrategyIn], list[ExperimentIn]]:
     """Return the strategies and experiments of a file; raises `InvalidValueError` naming the file and the field."""
     try:
         found = yaml.safe_load(file.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise InvalidValueError(
             str(file), None, f"it cannot be read as YAML ({' '.join(str(error).split())})"
         ) from error

@@ -178,7 +178,7 @@ class Services:
     products: Products
     rules: RuleChanges
     experiments: ExperimentChanges
-    prove: Callable[[str], dict[str, Any]]
+    prove: Callable[[str, int], dict[str, Any]]
     explainer: Explainer
     placements: Placements
     streams: Streams
@@ -316,10 +316,10 @@ def _export(directory: DataDirectory, store: EmbeddedStore) -> CustomerExport:
     return CustomerExport(store, Archive(directory.archive))
 
 
-def _prove(settings: Settings, directory: DataDirectory) -> Callable[[str], dict[str, Any]]:
-    """Return what says what an experiment proves, by name."""
+def _prove(settings: Settings, directory: DataDirectory) -> Callable[[str, int], dict[str, Any]]:
+    """Return what says what an experiment proves, by name and version."""
     task = _guard_task(settings, directory)
-    return lambda name: proof_of(task.model_copy(update={"name": name}).command())
+    return lambda name, version: proof_of(task.model_copy(update={"name": name, "version": version}).command())
 
 
 def _guard_task(settings: Settings, directory: DataDirectory) -> GuardTask:
@@ -331,7 +331,7 @@ def _guard_task(settings: Settings, directory: DataDirectory) -> GuardTask:
     )
 
 
-_Care = tuple[Eraser, CustomerExport, Callable[[str], dict[str, Any]]]
+_Care = tuple[Eraser, CustomerExport, Callable[[str, int], dict[str, Any]]]
 _Answering = tuple[EmbeddedStore, Engine, AnswerEncoder, Counts, ShelfRoutes]
 
 

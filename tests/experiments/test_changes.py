@@ -204,3 +204,9 @@ def test_numbers_begin_anew_where_there_is_one_free(book):
     book.records["last"]["number"] = MOST_NUMBER
     assert book.save("next", layer="other", variants=of("mixed"))["number"] == 1
     assert book.save("third", layer="third", variants=of("calm"), contexts=["email"])["number"] == 2
+
+
+def test_a_running_experiment_has_begun_when_it_did(book):
+    book.save("test")
+    assert book.refused("test", now=NOW + DAY, starts=format_time(NOW + 9 * DAY)).field == "starts"
+    assert book.save("test", NOW + DAY, starts=format_time(NOW))["version"] == 1

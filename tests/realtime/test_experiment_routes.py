@@ -117,3 +117,21 @@ def test_changes_at_once_are_decided_one_after_the_other(app):
     with ThreadPoolExecutor(4) as pool:
         replies = list(pool.map(lambda n: put(app, f"{EXPERIMENT}/e{n}", {**HALVES, "share": 60}), range(4)))
     assert sorted(reply.status_code for reply in replies) == [200, 400, 400, 400]
+
+
+def test_a_version_that_another_followed_stays_and_can_be_asked_for(app):
+    put(app, f"{STRATEGY}/popular", POPULAR)
+    put(app, f"{EXPERIMENT}/test", HALVES)
+    assert put(app, f"{EXPERIMENT}/test", {**HALVES, "contexts": ["home"]}).json()["status"] == "new_version"
+    told = [(each["version"], each["status"]) for each in call(app, "GET", EXPERIMENT).json()["experiments"]]
+    assert told == [(2, "running"), (1, "ended")]
+    for version in (1, 2):
+        report = call(app, "GET", f"{EXPERIMENT}/test/results?version={version}").json()
+        assert (report["version"], report["customers"]) == (version, {"control": 0, "popular": 0})
+    assert call(app, "GET", f"{EXPERIMENT}/test/results?version=3").status_code == 404
+
+
+def test_results_of_a_bandit_say_where_its_variants_are_judged(app):
+    put(app, f"{EXPERIMENT}/which", {"variants": {"control": {}, "same": {}}, "bandit": {}})
+    reply = call(app, "GET", f"{EXPERIMENT}/which/results")
+    assert (reply.status_code, "off-policy --bandit which" in reply.json()["remedy"]) == (400, True)

@@ -22,7 +22,7 @@ def read_rule_file(path: Path) -> list[RuleIn]:
         raise InvalidValueError("FILE", str(path), f"it cannot be read ({error.strerror}): name a YAML file") from error
     except UnicodeDecodeError as error:
         raise InvalidValueError(str(path), None, "it is no text in UTF-8: write it anew as that") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date that there is not
         why = " ".join(str(error).split())
         raise InvalidValueError(str(path), None, f"it cannot be read as YAML ({why})") from error
     if not isinstance(found, dict):

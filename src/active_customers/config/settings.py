@@ -130,7 +130,7 @@ def _read(file: Path) -> dict[str, Any]:
         found = yaml.safe_load(file.read_text())
     except FileNotFoundError:
         raise SettingsError("config", str(file), "there is no such file: name one that there is") from None
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, ValueError) as error:
         why = " ".join(str(error).split())
         raise SettingsError("config", str(file), f"it cannot be read as YAML ({why}): mend {file}") from error
     if found is None:

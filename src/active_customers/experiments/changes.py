@@ -25,6 +25,8 @@ from active_customers.experiments.strategy_schema import StrategyIn
 MOST_NUMBER = (1 << 16) // MAX_VARIANTS - 1
 """Versions of experiments that a `recommendation_id` can tell apart; then numbers begin anew."""
 
+OF_VERSION = "@"
+"""Between name and version in the key of a version that is not the newest; no name has it."""
 _STRIDE = 3_779
 """Places between where two experiments begin; prime to `PLACES`."""
 
@@ -49,7 +51,8 @@ class Known:
 
     def others(self, name: str) -> list[Experiment]:
         """Return all experiments but one."""
-        return list(readable({other: record for other, record in self.experiments.items() if other != name}))
+        others = {key: record for key, record in self.experiments.items() if key.partition(OF_VERSION)[0] != name}
+        return list(readable(others))
 
 
 def saved(given: ExperimentIn, known: Known, now: int, at: str = "") -> dict[str, Any]:
@@ -91,6 +94,13 @@ def saved(given: ExperimentIn, known: Known, now: int, at: str = "") -> dict[str
     return record | {"places": [[first, last + 1] for first, last in _runs(kept)], "changed": format_time(now)}
 
 
+def superseded(record: Mapping[str, Any], now: int) -> tuple[str, dict[str, Any]]:
+    """Return the key and the record under which a version stays known after the next one took its name."""
+    experiment = experiment_of(dict(record))
+    ended = {} if _has_ended(experiment, now) else {"ends": format_time(now), "changed": format_time(now)}
+    return f"{experiment.name}{OF_VERSION}{experiment.version}", dict(record) | ended
+
+
 def stopped(record: Mapping[str, Any], now: int, because: str = "") -> dict[str, Any]:
     """Return the record of a running experiment that ends now; raises `InvalidValueError` where it does not run."""
     experiment = experiment_of(dict(record))
@@ -112,6 +122,9 @@ def check_unused(name: str, known: Known, now: int) -> None:
 
 def _check_running(given: ExperimentIn, old: Experiment, now: int, at: str) -> None:
     """Raise `InvalidValueError` for what cannot change of a running experiment without a new version."""
+    if old.is_running(now) and given.starts not in (None, old.starts):
+        remedy = f"it runs since {format_time(old.starts)}: leave it out, or stop it and start it again"
+        raise InvalidValueError(f"{at}starts", format_time(given.starts or 0), remedy)
     if old.is_running(now) and round(given.share / WHOLE * PLACES) < len(old.places):
         remedy = f"it runs with {len(old.places) / PLACES:.2%} of the customers, and they are to stay: stop it instead"
         raise InvalidValueError(f"{at}share", given.share, remedy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,23 @@ from active_customers.importing.stream import TextStream, open_text
 _OTHERS = (",", ";", "\t", "|")
 """Delimiters that files have under names which promise another."""
 _LONGEST_HEAD = 1 << 16
+_FEW_ODD = 4
+"""Characters that are no UTF-8 which do not make a file one of another encoding."""
 _QUOTED = re.compile(r'"[^"]*"')
+
+
+def _is_utf8(start: bytes) -> bool:
+    """Tell whether a file whose first bytes these are is UTF-8; a few odd characters in it are odd rows, no more.
+
+    >>> _is_utf8("ä;ö;ü;ß;Ä;Ö".encode()), _is_utf8("ä;ö;ü;ß;Ä;Ö".encode("latin-1")), _is_utf8("a".encode("utf-16"))
+    (True, False, False)
+    """
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return False
+    text = start.decode(errors="replace")
+    odd = text.count("\N{REPLACEMENT CHARACTER}")
+    letters = sum(character > "\x7f" for character in text) - odd
+    return odd <= letters + _FEW_ODD
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +83,11 @@ class DelimitedReader:
     def fitted(self, path: Path) -> DelimitedReader:
         """Return the reader with what divides a file's header: programs write semicolons or tabs into CSV."""
         with open_text(path) as stream:
-            head = stream.content.read(_LONGEST_HEAD).lstrip(b"\xef\xbb\xbf").decode(errors="replace")
+            start = stream.content.read(_LONGEST_HEAD)
+        if not _is_utf8(start):
+            remedy = "it is no UTF-8 text: save it as UTF-8 (of a spreadsheet: `CSV UTF-8`)"
+            raise InvalidValueError(str(path), None, remedy)
+        head = start.removeprefix(codecs.BOM_UTF8).decode(errors="replace")
         header = _QUOTED.sub("", head).lstrip().partition("\n")[0]
         if self.delimiter in header:
             return self

@@ -12,11 +12,11 @@ from active_customers.core.clock import Clock
 from active_customers.core.errors import InvalidValueError, OverloadedError, UnknownExperimentError
 from active_customers.core.json_body import json_of
 from active_customers.experiments.assignment import PLACES
-from active_customers.experiments.changes import Known, check_unused, saved, stopped
+from active_customers.experiments.changes import OF_VERSION, Known, check_unused, saved, stopped, superseded
 from active_customers.experiments.definition import Experiment
 from active_customers.experiments.experiment_schema import WHOLE, ExperimentIn, experiment_of, readable
 from active_customers.experiments.strategy_schema import MAX_STRATEGIES, StrategyIn
-from active_customers.storage.base import ChangeRecords, NamedRecords
+from active_customers.storage.base import Change, ChangeRecords, NamedRecords
 
 Record = Mapping[str, Any]
 _TRIES = 20
@@ -36,8 +36,8 @@ class Saved(BaseModel):
     """Percent of the layer's customers that an experiment has."""
 
 
-Decide = Callable[[Known], tuple[Record | None, Saved]]
-"""Says by what is stored what is to be, None for nothing, and what becomes of it; raises where that cannot be."""
+Decide = Callable[[Known], tuple[Change, Saved]]
+"""Says by what is stored what is to change, and what becomes of it; raises where that cannot be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +68,16 @@ class ExperimentChanges:
         """
         record, name = strategy.record(), strategy.name or ""
 
-        def decided(known: Known) -> tuple[Record | None, Saved]:
+        def decided(known: Known) -> tuple[Change, Saved]:
             before = known.strategies.get(name)
             if before is None and len(known.strategies) >= MAX_STRATEGIES:
                 raise InvalidValueError("name", name, f"there are {MAX_STRATEGIES} strategies, no more: delete one")
             if before is not None and before != record:
                 check_unused(name, known, self.clock.now())
             status: Status = "created" if before is None else "unchanged" if before == record else "replaced"
-            return record, Saved(name=name, status=status)
+            return {name: record}, Saved(name=name, status=status)
 
-        return self._make("strategies", name, decided, dry_run=dry_run)
+        return self._make("strategies", decided, dry_run=dry_run)
 
     def delete_strategy(self, name: str) -> dict[str, Any]:
         """Take a strategy away.
@@ -85,26 +85,34 @@ class ExperimentChanges:
         Raises `UnknownExperimentError`, and `InvalidValueError` while an experiment answers by it.
         """
 
-        def decided(known: Known) -> tuple[Record | None, Saved]:
+        def decided(known: Known) -> tuple[Change, Saved]:
             _found(known.strategies, "strategy", name)
             check_unused(name, known, self.clock.now())
-            return None, Saved(name=name, status="deleted")
+            return {name: None}, Saved(name=name, status="deleted")
 
-        return _told(self._make("strategies", name, decided))
+        return _told(self._make("strategies", decided))
 
     def experiments(self) -> dict[str, Any]:
         """Return all experiments by name, with what became of each."""
         found = self.records["experiments"].all()
-        can_be_read = {experiment.name for experiment in readable(found)}
-        return {"experiments": [self._shown(record) for name, record in found.items() if name in can_be_read]}
+        can_be_read = {(experiment.name, experiment.version) for experiment in readable(found)}
+        known = [record for record in found.values() if (record.get("name"), record.get("version")) in can_be_read]
+        return {"experiments": [self._shown(record) for record in known]}
 
     def experiment(self, name: str) -> dict[str, Any]:
         """Return an experiment; raises `UnknownExperimentError`."""
         return self._shown(_found(self.records["experiments"].all(), "experiment", name))
 
-    def tested(self, name: str) -> Experiment:
-        """Return what is compared; raises `UnknownExperimentError`."""
-        return experiment_of(dict(_found(self.records["experiments"].all(), "experiment", name)))
+    def tested(self, name: str, version: int | None = None) -> Experiment:
+        """Return what is compared, by the newest version unless one is named; raises `UnknownExperimentError`."""
+        records = self.records["experiments"].all()
+        newest = _found(records, "experiment", name)
+        if version in (None, newest["version"]):
+            return experiment_of(dict(newest))
+        record = records.get(f"{name}{OF_VERSION}{version}")
+        if record is None:
+            raise UnknownExperimentError(f"{name!r} has no version {version}: the newest is {newest['version']}")
+        return experiment_of(dict(record))
 
     def put_experiment(self, name: str, body: bytes, *, dry_run: bool = False) -> dict[str, Any]:
         """Store an experiment (see `experiments.changes.saved`); raises `InvalidValueError` naming the field."""
@@ -114,17 +122,20 @@ class ExperimentChanges:
         """Store an experiment (see `experiments.changes.saved`); raises `InvalidValueError`."""
         name = given.name or ""
 
-        def decided(known: Known) -> tuple[Record | None, Saved]:
-            record, before = saved(given, known, self.clock.now()), known.experiments.get(name)
+        def decided(known: Known) -> tuple[Change, Saved]:
+            now = self.clock.now()
+            record, before = saved(given, known, now), known.experiments.get(name)
             status: Status = "created"
+            change: dict[str, Record] = {name: record}
             if before is not None:
                 is_same = _without_time(record) == _without_time(before)
                 is_new = record["version"] != before["version"]
                 status = "new_version" if is_new else "unchanged" if is_same else "replaced"
+                change |= [superseded(before, now)] if is_new else []
             share = sum(end - first for first, end in record["places"]) / PLACES * WHOLE
-            return record, Saved(name=name, status=status, version=record["version"], share=share)
+            return change, Saved(name=name, status=status, version=record["version"], share=share)
 
-        return self._make("experiments", name, decided, dry_run=dry_run)
+        return self._make("experiments", decided, dry_run=dry_run)
 
     def stop(self, name: str, because: str = "", version: int | None = None) -> dict[str, Any]:
         """End a running experiment now; its customers are answered as set from their next request on.
@@ -132,14 +143,14 @@ class ExperimentChanges:
         Raises `UnknownExperimentError`, and `InvalidValueError` where it does not run, or another version than asked.
         """
 
-        def decided(known: Known) -> tuple[Record | None, Saved]:
+        def decided(known: Known) -> tuple[Change, Saved]:
             before = _found(known.experiments, "experiment", name)
             if version not in (None, before["version"]):
                 raise InvalidValueError("version", version, f"version {before['version']} runs by now")
             record = stopped(before, self.clock.now(), because)
-            return record, Saved(name=name, status="stopped", version=record["version"])
+            return {name: record}, Saved(name=name, status="stopped", version=record["version"])
 
-        return _told(self._make("experiments", name, decided))
+        return _told(self._make("experiments", decided))
 
     def delete_experiment(self, name: str) -> dict[str, Any]:
         """Take an experiment away that has not begun.
@@ -147,14 +158,14 @@ class ExperimentChanges:
         Raises `UnknownExperimentError`, and `InvalidValueError` for one that has: results and links refer to it.
         """
 
-        def decided(known: Known) -> tuple[Record | None, Saved]:
+        def decided(known: Known) -> tuple[Change, Saved]:
             experiment = experiment_of(dict(_found(known.experiments, "experiment", name)))
             if experiment.starts <= self.clock.now():
                 remedy = "it has begun, and what was measured refers to it: stop it, and it stays as one that ended"
                 raise InvalidValueError("name", name, remedy)
-            return None, Saved(name=name, status="deleted")
+            return {name: None}, Saved(name=name, status="deleted")
 
-        return _told(self._make("experiments", name, decided))
+        return _told(self._make("experiments", decided))
 
     def running(self) -> list[Experiment]:
         """Return the experiments that run now; those that this version cannot read are told of and left out."""
@@ -167,15 +178,15 @@ class ExperimentChanges:
         told = {field: value for field, value in record.items() if field != "places"}
         return {**told, "status": status, "share": len(experiment.places) / PLACES * WHOLE}
 
-    def _make(self, kind: str, name: str, decided: Decide, *, dry_run: bool = False) -> Saved:
+    def _make(self, kind: str, decided: Decide, *, dry_run: bool = False) -> Saved:
         """Store what is decided by all that is known, and decide anew where somebody else changed that meanwhile."""
         for _ in range(_TRIES):
             seen = {each: self.records[each].version() for each in ("strategies", "experiments")}
             known = Known(self.records["strategies"].all(), self.records["experiments"].all())
-            record, told = decided(known)
+            change, told = decided(known)
             if dry_run or told.status == "unchanged":
                 return told
-            if self.change(kind, {name: record}, seen=seen):
+            if self.change(kind, change, seen=seen):
                 self.taken_up()
                 return told
         raise OverloadedError("others change experiments at this moment")

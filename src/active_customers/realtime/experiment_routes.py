@@ -26,11 +26,12 @@ _UNKNOWN = ("404", "There is none of that name")
 _NO_PATH = ("404", "This is the path of none: a name has printable characters only")
 
 DryRun = Annotated[bool, Query(description="Check and tell what would happen, and change nothing.")]
+Version = Annotated[int | None, Query(ge=1, description="The newest when it is missing.")]
 Because = Annotated[str, Query(max_length=1_000, description="Why, for those who read it later.")]
 
 
-Prove = Callable[[str], dict[str, Any]]
-"""Returns what an experiment proves, by name."""
+Prove = Callable[[str, int], dict[str, Any]]
+"""Returns what an experiment proves, by name and version."""
 
 
 class StrategySet(BaseModel):
@@ -141,20 +142,20 @@ def _add_results(router: APIRouter, access: Access, changes: ExperimentChanges, 
         summary="What an experiment proves so far",
         openapi_extra=answering(ExperimentProof, _UNKNOWN),
     )
-    def proof(name: str, request: Request) -> Response:
+    def proof(name: str, request: Request, version: Version = None) -> Response:
         """Return effects, intervals and decisions of an experiment; look as often as you like.
 
         It is read in a process of its own, in seconds for each million events, and knows what was until a minute ago.
         One is made at a time, more are answered 503.
         """
         access.check(request.headers.raw, Scope.SERVER)
-        experiment = changes.tested(name)
+        experiment = changes.tested(name, version)
         if experiment.bandit is not None:
             raise not_for_bandits(experiment)
         if not one_at_a_time.acquire(blocking=False):
             raise OverloadedError("results of an experiment are being made", _RETRY_SECONDS)
         try:
-            return document(prove(experiment.name))
+            return document(prove(experiment.name, experiment.version))
         finally:
             one_at_a_time.release()
 

@@ -41,6 +41,7 @@ class GuardTask(Config):
     reading: AnalysisConfig
     name: str | None = None
     """The experiment to report on; all that run are looked at without it."""
+    version: int | None = None
 
     def command(self) -> list[str]:
         """Return the command line that does it."""
@@ -138,7 +139,7 @@ def main() -> None:
                 changes = ExperimentChanges(
                     opened.store.records, opened.writer.change_records, opened.clock, lambda: None
                 )
-                report = results.of(changes.tested(task.name), opened.clock.now())
+                report = results.of(changes.tested(task.name, task.version), opened.clock.now())
                 sys.stdout.buffer.write(orjson.dumps(report.as_dict()))
                 return
             threading.Thread(target=leave_with_service, daemon=True).start()
