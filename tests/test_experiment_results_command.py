@@ -123,4 +123,4 @@ def test_a_plan_for_one_look_is_shorter_and_revenue_needs_its_deviation(command)
     assert code == 0
     assert int(once.split()[0].replace(",", "")) < int(any_time.split()[0].replace(",", ""))
     code, _, err = command("experiments", "plan", "--usual", 5, "--daily", 4000)
-    assert (code, "give a number between 0 and 1" in err) == (2, True)
+    assert (code, "give a number between 0 and 1, or a mean and its deviation" in err) == (2, True)

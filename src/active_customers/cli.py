@@ -102,6 +102,8 @@ MaxRejected = Annotated[
 
 RuleFile = Annotated[Path, typer.Argument(help="YAML: `rules:` and a list of rules.")]
 
+NOTHING_READ = 2
+"""Exit code of an import whose files hold no rows."""
 TOO_MANY_REJECTED = 3
 """Exit code of an import that rejected more of its rows than it may; the others are imported."""
 
@@ -255,6 +257,8 @@ def _report(outcome: ImportReport) -> None:
     """Print what became of the rows; when none of them could be read, or too few, that is a failure."""
     for line in outcome.lines():
         say(line)
+    if not outcome.read:
+        sys.exit(NOTHING_READ)
     if outcome.has_too_many_rejects:
         sys.stderr.write(f"active-customers: {outcome.complaint()}\n")
         sys.exit(TOO_MANY_REJECTED)

@@ -103,6 +103,8 @@ def plan(
     once: Annotated[bool, typer.Option("--once", help="Look at the end only.")] = False,
 ) -> None:
     """Say how many customers and days an experiment needs before it starts."""
+    if deviation is None and 0 < usual < 1 <= usual * (1 + effect):
+        raise InvalidValueError("effect", effect, f"a share of {usual:g} cannot rise so far: it would be all and more")
     figure = Usual.of_share(usual, told_before) if deviation is None else Usual(usual, deviation, told_before)
     design = Design(share, power, n_comparisons=variants, sequential=not once)
     for line in _planned(figure, effect, daily, design):
@@ -204,11 +206,23 @@ def _read(file: Path) -> tuple[list[StrategyIn], list[ExperimentIn]]:
     if not isinstance(found, dict) or set(found) - {"strategies", "experiments"}:
         raise InvalidValueError(str(file), None, "write `strategies:` and `experiments:`, each with a list below it")
     try:
+        _check_names(found)
         strategies = [StrategyIn.read(sent, f"strategies[{place}].") for place, sent in _listed(found, "strategies")]
         experiments = [ExperimentIn.read(sent, f"experiments[{at}].") for at, sent in _listed(found, "experiments")]
     except InvalidValueError as error:
         raise _in_file(file, "", error) from error
     return strategies, experiments
+
+
+def _check_names(found: dict[str, Any]) -> None:
+    """Raise `InvalidValueError` where two of a kind have one name: the second would change the first."""
+    for kind in ("strategies", "experiments"):
+        places: dict[object, int] = {}
+        for place, sent in _listed(found, kind):
+            name = sent.get("name") if isinstance(sent, dict) else None
+            if name is not None and name in places:
+                raise InvalidValueError(f"{kind}[{place}].name", name, f"{kind}[{places[name]}] has this name")
+            places[name] = place
 
 
 def _listed(found: dict[str, Any], kind: str) -> Iterator[tuple[int, Any]]:

@@ -100,15 +100,15 @@ def test_looking_at_any_time_and_comparing_more_both_cost_customers():
 @pytest.mark.parametrize(
     ("make", "field"),
     [
-        (lambda: Usual(0.0, 1.0), "value"),
+        (lambda: Usual(0.0, 1.0), "usual"),
         (lambda: Usual(1.0, float("nan")), "deviation"),
         (lambda: Usual(1.0, 1.0, 1.0), "told_before"),
-        (lambda: Usual.of_share(1.0), "share"),
+        (lambda: Usual.of_share(1.0), "usual"),
         (lambda: Design(power=1.0), "power"),
         (lambda: Design(n_comparisons=0), "n_comparisons"),
         (lambda: customers_needed(Usual.of_share(0.1), 0.0, ONCE), "effect"),
         (lambda: detectable_effect(Usual.of_share(0.1), 1, ONCE), "customers"),
-        (lambda: duration(Usual.of_share(0.1), 0.1, 0, ONCE), "daily_customers"),
+        (lambda: duration(Usual.of_share(0.1), 0.1, 0, ONCE), "daily"),
     ],
 )
 def test_what_cannot_be_planned_is_named(make, field):

@@ -180,7 +180,7 @@ def test_what_is_new_and_like_what_a_customer_acted_on_is_new_for_them(shop):
     )
     shop.learn("v2")
     shop.act("anna", "view", "k1", timestamp=at(25))
-    assert set(shop.shelf("anna", "new_for_you")) == {"fresh", "untouched"}
+    assert set(shop.shelf("anna", "new_for_you")) == {"fresh"}
     [shelf] = [s for s in shop.page("anna", shelves=10)["shelves"] if s["code"] == "new_for_you"]
     assert {row["reason"] for row in shelf["products"]} == {"Similar to Steel pan"}
     shop.act("anna", "view", "fresh", timestamp=at(24))

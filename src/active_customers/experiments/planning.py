@@ -32,7 +32,7 @@ class Usual:
 
     def __post_init__(self) -> None:
         if not 0 < self.value < math.inf:
-            raise InvalidValueError("value", self.value, "give a number above 0: effects are planned as shares of it")
+            raise InvalidValueError("usual", self.value, "give a number above 0: effects are planned as shares of it")
         if not 0 < self.deviation < math.inf:
             raise InvalidValueError("deviation", self.deviation, "give a number above 0")
         if not -1 < self.told_before < 1:
@@ -42,7 +42,7 @@ class Usual:
     def of_share(cls, share: float, told_before: float = 0.0) -> Usual:
         """Return that of a share of customers, such as those who buy."""
         if not 0 < share < 1:
-            raise InvalidValueError("share", share, "give a number between 0 and 1")
+            raise InvalidValueError("usual", share, "give a number between 0 and 1, or a mean and its deviation")
         return cls(share, math.sqrt(share * (1 - share)), told_before)
 
     @classmethod
@@ -143,7 +143,7 @@ def detectable_effect(usual: Usual, customers: int, design: Design) -> float:
 def duration(usual: Usual, effect: float, daily_customers: float, design: Design) -> Duration:
     """Return what it takes to find a relative effect; `daily_customers` are new ones a day, of variant and control."""
     if not 0 < daily_customers < math.inf:
-        raise InvalidValueError("daily_customers", daily_customers, "give a number above 0")
+        raise InvalidValueError("daily", daily_customers, "give a number above 0")
     customers = customers_needed(usual, effect, design)
     half = design.reach * _error(usual, customers, design)
     return Duration(customers, math.ceil(customers / daily_customers), effect, Interval(effect - half, effect + half))

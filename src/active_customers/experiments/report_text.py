@@ -26,6 +26,9 @@ def lines_of(report: ExperimentReport) -> Iterator[str]:
     """Yield the lines of a report."""
     yield f"{report.experiment}, version {report.version}, until {format_time(report.as_of // SECOND * SECOND)}"
     yield f"customers: {', '.join(f'{name} {count:,}' for name, count in report.customers.items())}"
+    if not any(report.customers.values()):
+        yield "nobody was answered by it yet"
+        return
     yield report.sample_ratio.sentence
     yield from (f"{name}: STOP, {_harm(report, name)}" for name in report.should_stop)
     yield from map(_conclusion, report.of_primary())
@@ -62,7 +65,7 @@ def _figure(measure: str, value: float) -> str:
 def _range(interval: Interval) -> str:
     if interval.low == interval.high:  # nothing varies, so nothing is known of how much it would
         return "not known"
-    return f"{interval.low:+.1%} to {interval.high:+.1%}"
+    return f"{max(interval.low, -1.0):+.1%} to {interval.high:+.1%}"  # nothing falls by more than all
 
 
 def _conclusion(effect: Effect) -> str:

@@ -372,9 +372,12 @@ def _because_viewed(
 
 @kernel
 def _new(scratch: ShelfScratch, related: Related, known: _Known, columns: TableColumns, asked: PageAsked) -> None:
-    """Fill the shelf of new products that are described like what the customer acted on, the newest counting most."""
+    """Fill the shelf of new products that are described like what the customer acted on, the newest counting most.
+
+    New is what was released lately, by its date: of a product without one nobody knows, and old stock is not new.
+    """
     candidates, alike, count = scratch.nearest, related.alike, 0
-    standing, released, offsets = columns.standing, columns.released, related.viewed.offsets
+    standing, released = columns.standing, columns.released
     since = asked.now - asked.new
     for row in range(min(len(known.looked), _TASTE)):
         product = known.looked[row]
@@ -384,7 +387,7 @@ def _new(scratch: ShelfScratch, related: Related, known: _Known, columns: TableC
             other = alike.products[at]
             if other >= len(standing) or standing[other] == 0 or other >= len(candidates.slots):
                 continue
-            if not _is_new(released[other], offsets, other, since) or _is_among(known.looked, other):
+            if released[other] <= 0 or released[other] < since or _is_among(known.looked, other):
                 continue
             slot = slot_of(candidates, count, other)
             if slot < 0:
@@ -401,14 +404,6 @@ def _new(scratch: ShelfScratch, related: Related, known: _Known, columns: TableC
         score = candidates.scores[slot] / candidates.scores[slots[0]]
         _put(scratch.page, _NEW, candidates.products[slot], score, (_SIMILAR, candidates.evidence[slot]))
     scratch.page.strengths[_NEW] = WORTH[_NEW]
-
-
-@kernel
-def _is_new(released: int, viewed: NDArray[np.int64], product: int, since: float) -> bool:
-    """Whether a product was released lately or, where no date was told, the history relates it to no other."""
-    if released > 0:
-        return bool(released >= since)
-    return product + 1 >= len(viewed) or viewed[product] == viewed[product + 1]
 
 
 @kernel
