@@ -102,7 +102,7 @@ def _start(data_dir: Path, workers: int, config: Path | None, key: str) -> subpr
 def _port(process: subprocess.Popen[str], data_dir: Path) -> int:
     """Wait until a service is ready."""
     for line in process.stdout or ():
-        if line.startswith("ready: "):
+        if line.startswith("ready "):
             return int(line.rpartition(":")[2])
     raise UnavailableError(f"the service did not start: {_end_of_log(data_dir)}")
 
