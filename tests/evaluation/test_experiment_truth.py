@@ -53,6 +53,14 @@ def test_what_follows_from_an_answer_is_dated_no_earlier():
     assert accounts.dated(np.array([0, 1, 1]), times).tolist() == [9 * HOUR, 10 * HOUR, 11 * HOUR]
 
 
+def test_answers_count_at_their_worth_from_the_first_on():
+    accounts = Accounts(2, 10)
+    for now in (HOUR, 2 * HOUR, 3 * HOUR):
+        accounts.show(np.array([0, 1]), now, np.array([1.5, 0.5]))
+    worth, number = accounts.shown(_since(2 * HOUR, NEVER))
+    assert (worth.tolist(), number.tolist()) == ([3.0, 0.0], [2.0, 0.0])
+
+
 def test_nothing_booked_is_nothing_brought():
     accounts = Accounts(2, 10)
     assert accounts.brought(_since(0, 0)).tolist() == accounts.expected(_since(0, 0)).tolist() == [0.0, 0.0]
@@ -77,6 +85,10 @@ def test_what_visits_were_to_bring_is_what_they_bring_in_the_mean():
     assert expected.std() < 0.7 * brought.std()
 
 
+def _counts(brought, expected):
+    return Counts(brought, expected, expected, np.full(len(expected), 4.0))
+
+
 def _judged(revenue, expected=None):
     """Judge an experiment of which the analysis counted `revenue` by variant, where the shop counted the same."""
     names = list(revenue)
@@ -87,7 +99,7 @@ def _judged(revenue, expected=None):
     columns["answers"] = np.ones(len(variant))
     customers = Assignments(np.arange(len(variant), dtype=np.uint32), np.zeros(len(variant), np.int64), variant)
     report = analyse(experiment, Outcomes(customers, columns, 0), AnalysisConfig(planned_customers=2_000))
-    counts = {name: Counts(values, (expected or revenue)[name]) for name, values in revenue.items()}
+    counts = {name: _counts(values, (expected or revenue)[name]) for name, values in revenue.items()}
     return Judged.of(report, counts)
 
 
@@ -101,6 +113,8 @@ def test_an_interval_that_has_the_true_effect_holds_it():
     assert bold["true_effect"] == pytest.approx(0.5, abs=0.15)
     assert bold["decision"] == "better"
     assert bold["sequential_interval_holds"] is bold["interval_holds"] is True
+    assert bold["answer"] == pytest.approx(bold["expected"] / 4)
+    assert bold["answer_effect_interval"][0] > 0
     assert judged.truth["usual"].as_dict()["true_effect"] is None
 
 
@@ -117,7 +131,7 @@ def test_other_customers_or_other_revenue_than_the_shop_counted_are_told():
     assert judged.is_counted_alike
     assert list(judged.lines())[-1].endswith("to the cent")
     for wrong in (counted["bold"][1:], counted["bold"] + 0.01):
-        other = Judged.of(judged.report, {name: Counts(wrong, wrong) for name in counted})
+        other = Judged.of(judged.report, {name: _counts(wrong, wrong) for name in counted})
         assert not other.is_counted_alike
         assert "does NOT have" in list(other.lines())[-1]
 

@@ -40,6 +40,7 @@ class Accounts:
         self._answered = np.zeros(n_customers, np.int64)
         self._bought: list[Amounts] = []
         self._expected: list[Amounts] = []
+        self._shown: list[Amounts] = []
         self._sent_back: list[Integers] = []
 
     def answer(self, customers: Integers, now: int) -> None:
@@ -68,6 +69,16 @@ class Accounts:
         """Book what ended visits were to bring, whether or not anything was bought."""
         times = self.dated(customer, time)
         self._expected.append(Amounts(customer, times, money, np.zeros(len(customer), np.int64)))
+
+    def show(self, customer: Integers, now: int, worth: Floats) -> None:
+        """Book answers at what they were truly worth."""
+        n = len(customer)
+        self._shown.append(Amounts(customer, np.full(n, now), worth, np.zeros(n, np.int64)))
+
+    def shown(self, span: Span) -> tuple[Floats, Floats]:
+        """Return what each customer's answers in their time were worth, and how many: float64[customers] each."""
+        answers = _joined(self._shown)
+        return self._summed(answers, span), self._summed(answers._replace(money=np.ones(len(answers.time))), span)
 
     def brought(self, span: Span) -> Floats:
         """Return what each customer brought in their time, less refunds, whenever these came: float64[customers].

@@ -12,7 +12,7 @@ from active_customers.evaluation.simulator.browsing import MAX_PAGES, BrowsingDa
 from active_customers.evaluation.simulator.buying import Minds
 from active_customers.evaluation.simulator.customers import NOTHING
 from active_customers.evaluation.simulator.simulation import Life
-from active_customers.evaluation.simulator.truth import Truth
+from active_customers.evaluation.simulator.truth import Truth, reached
 from active_customers.evaluation.simulator.visits import Visits
 
 Integers = NDArray[np.int64]
@@ -35,13 +35,15 @@ class Seen(NamedTuple):
 
     Shapes, for s pages of n products: `looked` bool[s], whether they were looked at; `read` int64[s], how many
     products were (0 where none); `place` int64[s], which was clicked (-1: none); `click` float64[s, n], the true
-    chance of a click on each when it is looked at.
+    chance of a click on each when it is looked at; `worth` float64[s], what the recommendations were truly worth, as
+    `Truth.values` has it, whether or not they were looked at.
     """
 
     looked: Flags
     read: Integers
     place: Integers
     click: NDArray[np.float64]
+    worth: NDArray[np.float64]
 
 
 class ShoppingDay(BrowsingDay):
@@ -106,7 +108,9 @@ class ShoppingDay(BrowsingDay):
         """
         visits = self.visits
         looked = (self._rng.random(len(rows)) < self._attention) & (pages[:, :1] != NOTHING).any(axis=1)
-        click = self._truth.clicks(self.minds(rows), pages, self.day)
+        minds = self.minds(rows)
+        click = self._truth.clicks(minds, pages, self.day)
+        worth = reached(click, self._read_on) * click * self._buying.worth(minds, np.maximum(pages, 0))
         place, read = read_lists(click, pages != NOTHING, self._read_on, self._rng)
         place = np.where(looked, place, NOTHING)
         self._record_impressions(rows[looked], source[looked], numbers[looked], read[looked])
@@ -118,7 +122,7 @@ class ShoppingDay(BrowsingDay):
         self._look_at(visits, found, source[hit])
         self.read(visits, rows[~hit], source[~hit])
         visits.pages_left[rows] -= 1
-        return Seen(looked, np.where(looked, read, 0), place, click)
+        return Seen(looked, np.where(looked, read, 0), place, click, worth.sum(axis=1))
 
     def _cart_chance(self, visits: Visits, rows: Integers) -> NDArray[np.float64]:
         chance = super()._cart_chance(visits, rows)

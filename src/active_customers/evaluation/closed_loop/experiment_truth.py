@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from active_customers.experiments.estimators import Interval, Sample, fixed_interval, mean_of, relative
+from active_customers.experiments.estimators import Interval, Sample, fixed_interval, mean_of, ratio_of, relative
 from active_customers.experiments.experiment_report import Effect, ExperimentReport
 from active_customers.experiments.report_text import aligned, lines_of
 
@@ -17,14 +17,29 @@ Floats = NDArray[np.float64]
 
 REVENUE = "revenue_per_customer"
 _CENT = 0.005
-_HEAD = ("truth", "customers", "brought", "analysed as", "expected", "true effect", "at any look", "looked at once")
+_HEAD = (
+    "truth",
+    "customers",
+    "brought",
+    "analysed as",
+    "expected",
+    "true effect",
+    "at any look",
+    "looked at once",
+    "an answer",
+)
 
 
 class Counts(NamedTuple):
-    """Of each customer of a variant, float64[n]: what they brought, and what they were to bring, in EUR."""
+    """Of each customer of a variant, float64[n].
+
+    What they brought, what they were to bring, and what their answers were worth, in EUR; the number of these.
+    """
 
     brought: Floats
     expected: Floats
+    worth: Floats
+    answers: Floats
 
 
 class VariantTruth(NamedTuple):
@@ -32,7 +47,8 @@ class VariantTruth(NamedTuple):
 
     `brought` is what customers brought, less refunds. `expected` is the price of all that they looked at, times the
     true chance that it was ordered: chance in orders is taken out of it, and so most of the noise. `effect` is how much
-    more than of the control is expected, as a share.
+    more than of the control is expected, as a share. `answer` is what one answer was worth by `Truth`: it leaves out
+    how often customers come, what they find by themselves and what they do later, and so tells strategies apart soonest.
     """
 
     brought: Sample
@@ -42,6 +58,8 @@ class VariantTruth(NamedTuple):
     effect: Interval | None
     """From where to where it is known; the effect itself is the middle."""
     analysis: Effect | None
+    answer: Sample
+    answer_effect: Interval | None
 
     @property
     def true_effect(self) -> float | None:
@@ -80,6 +98,9 @@ class VariantTruth(NamedTuple):
             "is_counted_alike": self.is_counted_alike,
             "true_effect": self.true_effect,
             "true_effect_interval": None if self.effect is None else list(self.effect),
+            "answer": self.answer.value,
+            "answer_error": float(np.sqrt(self.answer.variance)),
+            "answer_effect_interval": None if self.answer_effect is None else list(self.answer_effect),
             "decision": None if self.analysis is None else self.analysis.decision,
             "sequential_interval": None if at_any_look is None else list(at_any_look),
             "sequential_interval_holds": self.holds(at_any_look),
@@ -97,13 +118,14 @@ class VariantTruth(NamedTuple):
             _money(self.expected),
             "" if self.true_effect is None else f"{self.true_effect:+.1%}",
             *(self._said(interval) for interval in self.intervals),
+            f"{_money(self.answer, 3)}{'' if self.answer_effect is None else ', ' + _range(self.answer_effect)}",
         )
 
     def _said(self, interval: Interval | None) -> str:
         held = self.holds(interval)
         if interval is None or held is None:
             return ""
-        return f"{interval.low:+.1%} to {interval.high:+.1%} {'holds it' if held else 'misses it'}"
+        return f"{_range(interval)} {'holds it' if held else 'misses it'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +139,7 @@ class Judged:
     def of(cls, report: ExperimentReport, counts: Mapping[str, Counts]) -> Judged:
         """Set an analysis beside what was counted; variants without customers are left out."""
         found = {name: counts[name] for name in report.customers if name in counts and len(counts[name].brought)}
-        control = mean_of(found[report.control].expected) if report.control in found else None
+        control = found.get(report.control)
         return cls(report, {name: _truth(report, name, counted, control) for name, counted in found.items()})
 
     @property
@@ -145,17 +167,22 @@ class Judged:
             yield "the analysis does NOT have the customers and the revenue that the simulated shop counted"
 
 
-def _truth(report: ExperimentReport, name: str, counted: Counts, control: Sample | None) -> VariantTruth:
+def _truth(report: ExperimentReport, name: str, counted: Counts, control: Counts | None) -> VariantTruth:
     effects = [effect for effect in report.effects if effect.measure == REVENUE]
     own = next((effect for effect in effects if effect.variant == name), None)
-    expected = mean_of(counted.expected)
-    apart = None if control is None or name == report.control else relative(expected, control)
+    control = None if name == report.control else control
+    expected, answer = mean_of(counted.expected), ratio_of(counted.worth, counted.answers)
+    apart = None if control is None else _apart(expected, mean_of(control.expected), report.level)
     return VariantTruth(
         brought=mean_of(counted.brought),
         expected=expected,
+        answer=answer,
+        answer_effect=None
+        if control is None
+        else _apart(answer, ratio_of(control.worth, control.answers), report.level),
         counted=report.customers[name],
         analysed=_analysed(effects, own, is_control=name == report.control),
-        effect=None if apart is None else fixed_interval(apart, report.level),
+        effect=apart,
         analysis=own,
     )
 
@@ -167,5 +194,15 @@ def _analysed(effects: Sequence[Effect], own: Effect | None, *, is_control: bool
     return None if own is None else own.value
 
 
-def _money(figure: Sample) -> str:
-    return f"{figure.value:.2f} ± {1.96 * np.sqrt(figure.variance):.2f}"
+def _apart(figure: Sample, control: Sample, level: float) -> Interval | None:
+    """Return how far a figure is above the control's, as a share of that; None where that is 0."""
+    found = relative(figure, control)
+    return None if found is None else fixed_interval(found, level)
+
+
+def _money(figure: Sample, digits: int = 2) -> str:
+    return f"{figure.value:.{digits}f} ± {1.96 * np.sqrt(figure.variance):.{digits}f}"
+
+
+def _range(interval: Interval) -> str:
+    return f"{interval.low:+.1%} to {interval.high:+.1%}"

@@ -127,7 +127,7 @@ class ClosedLoop:
         if members is None:
             return {}
         span = Span(members.since, int(days * DAY))
-        each = self._accounts.brought(span), self._accounts.expected(span)
+        each = self._accounts.brought(span), self._accounts.expected(span), *self._accounts.shown(span)
         who = {name: members.variant == place for place, name in enumerate(members.names)}
         return {name: Counts(*(column[is_one] for column in each)) for name, is_one in who.items()}
 
@@ -275,6 +275,7 @@ class ClosedLoop:
         self._judge.take(turn.day.minds(turn.rows[judged]), pages[judged], turn.day.day, figures)
         seen = turn.day.see(turn.rows, turn.source, pages, numbers)
         self._products.add(pages, seen)
+        self._accounts.show(customer[is_answered], now, seen.worth[is_answered])
         self._groups.add(Figure.LOOKED, customer[seen.looked])
         self._groups.add(Figure.CLICKS, customer[seen.place >= 0])
         figures.answers += int(is_answered.sum())
