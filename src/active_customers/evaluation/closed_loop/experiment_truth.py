@@ -47,8 +47,8 @@ class VariantTruth(NamedTuple):
 
     `brought` is what customers brought, less refunds. `expected` is the price of all that they looked at, times the
     true chance that it was ordered: chance in orders is taken out of it, and so most of the noise. `effect` is how much
-    more than of the control is expected, as a share. `answer` is what one answer was worth by `Truth`: it leaves out
-    how often customers come, what they find by themselves and what they do later, and so tells strategies apart soonest.
+    more than of the control is expected, as a share. `answer` is what one answer was worth by `Truth`: that leaves out
+    how often customers come, what they find by themselves and do later, and so tells strategies apart soonest.
     """
 
     brought: Sample
