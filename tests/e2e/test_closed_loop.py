@@ -107,5 +107,5 @@ def test_an_experiment_is_analysed_to_the_cent_that_the_simulated_shop_counted(t
     assert judged["is_counted_alike"]
     gross = sum(found["revenue"] for found in report["groups"]["worth-it"].values())
     counted = sum(found["brought"] * found["customers"] for found in truth.values())
-    assert counted < gross
+    assert gross / 2 < counted < gross  # refunds and late purchases are left out, and not what first visits brought
     assert truth["popular"]["sequential_interval_holds"]
