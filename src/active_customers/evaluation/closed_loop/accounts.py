@@ -96,9 +96,17 @@ class Accounts:
     def _summed(self, amounts: Amounts, span: Span) -> Floats:
         since = span.since[amounts.customer]
         counts = (since != NOTHING) & (amounts.time >= since) & (amounts.time < since + span.length)
-        return np.bincount(amounts.customer[counts], amounts.money[counts], minlength=self._n_customers)
+        summed = np.zeros(self._n_customers)
+        np.add.at(summed, amounts.customer[counts], amounts.money[counts])
+        return summed
 
 
 def _joined(parts: list[Amounts]) -> Amounts:
-    nothing = Amounts(*(np.empty(0, kind) for kind in (np.int64, np.int64, np.float64, np.int64)))
-    return Amounts(*(np.concatenate(columns) for columns in zip(nothing, *parts, strict=True)))
+    nothing = np.empty(0, np.int64)
+    parts = [Amounts(nothing, nothing, np.empty(0), nothing), *parts]
+    return Amounts(
+        customer=np.concatenate([part.customer for part in parts]),
+        time=np.concatenate([part.time for part in parts]),
+        money=np.concatenate([part.money for part in parts]),
+        line=np.concatenate([part.line for part in parts]),
+    )
