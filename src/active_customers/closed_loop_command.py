@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,13 +15,18 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
+from active_customers.batch.experiment_results import ExperimentResults
+from active_customers.command_options import loaded, opened_directory
 from active_customers.config.settings import set_in
 from active_customers.core.errors import InvalidValueError, meant
 from active_customers.evaluation.closed_loop import ClosedLoop, LoopConfig, LoopReport, Place, own_service
 from active_customers.evaluation.closed_loop.client import Client
+from active_customers.evaluation.closed_loop.experiment_truth import Judged
 from active_customers.evaluation.closed_loop.report import DayFigures, heading
 from active_customers.evaluation.simulator import SimulatorConfig
+from active_customers.realtime.experiment_changes import ExperimentChanges
 from active_customers.realtime.schemas import first_error
+from active_customers.storage.data_dir import DataDirectory
 from active_customers.terminal import progress, say
 
 REPORT_FILE = "closed_loop.json"
@@ -95,14 +101,34 @@ def run(simulator: SimulatorConfig, config: LoopConfig, where: Where, output: Ou
         if not output.as_json:
             say(heading())
         with Client(place, config.connections) as client, progress("simulate --closed-loop") as report:
-            outcome = ClosedLoop(whole, config, place, client).run(Path(scratch), tell, report)
-    document = orjson.dumps(outcome.as_dict(), option=orjson.OPT_INDENT_2)
+            loop = ClosedLoop(whole, config, place, client)
+            outcome = loop.run(Path(scratch), tell, report)
+        judged = _judged(place, loop)
+    told = outcome.as_dict() | {"experiments": {one.report.experiment: one.as_dict() for one in judged}}
+    document = orjson.dumps(told, option=orjson.OPT_INDENT_2)
     if output.folder is not None:
         output.folder.mkdir(parents=True, exist_ok=True)
         (output.folder / REPORT_FILE).write_bytes(document + b"\n")
-    for line in [document.decode()] if output.as_json else outcome.lines():
+    for line in [document.decode()] if output.as_json else chain(outcome.lines(), *(one.lines() for one in judged)):
         say(line)
     return outcome
+
+
+def _judged(place: Place, loop: ClosedLoop) -> list[Judged]:
+    """Have the service's experiments analysed, and set the truth beside; none where its directory is out of reach."""
+    if place.data_dir is None:
+        return []
+    settings, directory = loaded(place.config, place.data_dir).settings, DataDirectory(place.data_dir)
+    counting = settings.experiment_outcomes
+    with opened_directory(directory, settings) as opened:
+        archive = opened.writer.archive_log
+        results = ExperimentResults(opened.store, directory, archive, counting, settings.experiment_analysis)
+        changes = ExperimentChanges(opened.store.records, opened.writer.change_records, opened.clock, lambda: None)
+        now = opened.clock.now()
+        return [
+            Judged.of(results.of(experiment, now), loop.counts(experiment.name, counting.conversion_days))
+            for experiment, _ in changes.all()
+        ]
 
 
 @contextmanager

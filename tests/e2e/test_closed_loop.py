@@ -6,6 +6,7 @@ import signal
 import subprocess
 
 import orjson
+import pytest
 from tests.e2e.conftest import COMMAND, ENVIRONMENT, command
 
 SHOP = ("--customers", 400, "--products", 60, "--seed", 3)
@@ -79,3 +80,32 @@ def test_a_run_that_is_ended_leaves_no_service_and_nothing_temporary(tmp_path):
     assert process.wait(60) == 128 + signal.SIGTERM
     process.stdout.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_experiment_is_analysed_to_the_cent_that_the_simulated_shop_counted(tmp_path):
+    experiments = tmp_path / "experiments.yaml"
+    experiments.write_text(
+        "strategies: [{name: popularity, sources: []}]\n"
+        "experiments:\n"
+        "  - name: worth-it\n"
+        "    variants: {control: {weight: 50}, popular: {weight: 50, strategy: popularity}}\n"
+    )
+    knobs = [word for knob in ("cart_rate=0.1", "refresh_days=9", "refund_rate=0.3") for word in ("--set", knob)]
+    before = ("--before", f"experiments put {experiments}")
+    (tmp_path / "config.yaml").write_text("experiment_outcomes: {conversion_days: 2}\n")
+    config = ("--config", tmp_path / "config.yaml")
+    done = _closed_loop("--days", 5, "--warm-up", 5, "--json", *before, *config, *knobs)
+    assert done.returncode == 0, done.stderr
+    report = orjson.loads(done.stdout)
+    judged = report["experiments"]["worth-it"]
+    analysis, truth = judged["analysis"], judged["truth"]
+    assert analysis["customers"] == {name: found["customers"] for name, found in truth.items()}
+    assert not any(analysis["left_out"].values())
+    for found in truth.values():
+        assert found["analysed"] == pytest.approx(found["brought"], rel=1e-9)
+        assert found["brought"] > 0
+    assert judged["is_counted_alike"]
+    gross = sum(found["revenue"] for found in report["groups"]["worth-it"].values())
+    counted = sum(found["brought"] * found["customers"] for found in truth.values())
+    assert gross / 2 < counted < gross  # refunds and late purchases are left out, and not what first visits brought
+    assert truth["popular"]["sequential_interval_holds"]

@@ -12,10 +12,22 @@ from active_customers.evaluation.simulator.browsing import MAX_PAGES, BrowsingDa
 from active_customers.evaluation.simulator.buying import Minds
 from active_customers.evaluation.simulator.customers import NOTHING
 from active_customers.evaluation.simulator.simulation import Life
-from active_customers.evaluation.simulator.truth import Truth
+from active_customers.evaluation.simulator.truth import Truth, reached
+from active_customers.evaluation.simulator.visits import Visits
 
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+
+
+class Ended(NamedTuple):
+    """Visits that have ended: whose (int64[s]), when (microseconds, int64[s]), what they were to bring, float64[s].
+
+    That is the price of all that was looked at, times the true chance that it was ordered.
+    """
+
+    customer: Integers
+    time: Integers
+    expected: NDArray[np.float64]
 
 
 class Seen(NamedTuple):
@@ -23,13 +35,15 @@ class Seen(NamedTuple):
 
     Shapes, for s pages of n products: `looked` bool[s], whether they were looked at; `read` int64[s], how many
     products were (0 where none); `place` int64[s], which was clicked (-1: none); `click` float64[s, n], the true
-    chance of a click on each when it is looked at.
+    chance of a click on each when it is looked at; `worth` float64[s], what the recommendations were truly worth, as
+    `Truth.values` has it, whether or not they were looked at.
     """
 
     looked: Flags
     read: Integers
     place: Integers
     click: NDArray[np.float64]
+    worth: NDArray[np.float64]
 
 
 class ShoppingDay(BrowsingDay):
@@ -54,6 +68,8 @@ class ShoppingDay(BrowsingDay):
         self._has_landed = self.visits.current == NOTHING
         self._has_left = np.zeros(n, np.bool_)
         self._turned = np.zeros(n, np.int64)
+        self._expected = np.zeros(n)
+        self._ended: list[Integers] = []
 
     @property
     def is_over(self) -> bool:
@@ -70,9 +86,16 @@ class ShoppingDay(BrowsingDay):
         is_done = (visits.pages_left <= 0) | (self._turned >= MAX_PAGES)
         rows = self._take(is_done & ~self._has_left, self._has_left, until)
         self._checkout.let_go(visits, rows, self.day, self._leaving)
+        self._ended.append(rows)
         turning = np.flatnonzero(self._has_landed & ~is_done & (visits.clock < until))
         self._turned[turning] += 1
         return turning, self.open_page(visits, turning)
+
+    def ended(self) -> Ended:
+        """Return the visits that have ended since it was last asked."""
+        rows = np.concatenate([*self._ended, np.empty(0, np.int64)])
+        self._ended = []
+        return Ended(self.visits.customer[rows], self.visits.clock[rows], self._expected[rows])
 
     def minds(self, rows: Integers) -> Minds:
         """Return what the customers of some visits want and have now."""
@@ -85,7 +108,9 @@ class ShoppingDay(BrowsingDay):
         """
         visits = self.visits
         looked = (self._rng.random(len(rows)) < self._attention) & (pages[:, :1] != NOTHING).any(axis=1)
-        click = self._truth.clicks(self.minds(rows), pages, self.day)
+        minds = self.minds(rows)
+        click = self._truth.clicks(minds, pages, self.day)
+        worth = reached(click, self._read_on) * click * self._buying.worth(minds, np.maximum(pages, 0))
         place, read = read_lists(click, pages != NOTHING, self._read_on, self._rng)
         place = np.where(looked, place, NOTHING)
         self._record_impressions(rows[looked], source[looked], numbers[looked], read[looked])
@@ -97,7 +122,12 @@ class ShoppingDay(BrowsingDay):
         self._look_at(visits, found, source[hit])
         self.read(visits, rows[~hit], source[~hit])
         visits.pages_left[rows] -= 1
-        return Seen(looked, np.where(looked, read, 0), place, click)
+        return Seen(looked, np.where(looked, read, 0), place, click, worth.sum(axis=1))
+
+    def _cart_chance(self, visits: Visits, rows: Integers) -> NDArray[np.float64]:
+        chance = super()._cart_chance(visits, rows)
+        self._expected[rows] += self._buying.earned(chance, visits.current[rows])
+        return chance
 
     def _take(self, wanted: Flags, taken: Flags, until: int) -> Integers:
         """Return the wanted visits whose time comes before `until`, and note them as taken."""

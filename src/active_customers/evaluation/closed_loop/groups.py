@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,18 @@ class Figure(IntEnum):
     BEST = 7
 
 
+class Members(NamedTuple):
+    """Who was shown what of an experiment.
+
+    Shapes, for n customers: `variant` int64[n], its place among `names` (below 0: none, or several); `since` int64[n],
+    when the first answer came (microseconds, -1: never).
+    """
+
+    names: list[str]
+    variant: Integers
+    since: Integers
+
+
 class Groups:
     """Counts for each customer, and tells what those with the same variant of an experiment came to."""
 
@@ -35,6 +48,7 @@ class Groups:
         self._counts = np.zeros((len(Figure), n_customers))
         self._variants: dict[str, list[str]] = {}
         self._variant_of: dict[str, Integers] = {}
+        self._since: dict[str, Integers] = {}
         self._before: dict[str, Floats] = {}
         """By experiment, what was counted for each customer before their first answer in it."""
 
@@ -42,8 +56,8 @@ class Groups:
         """Count something for customers, of whom any may be named more than once."""
         np.add.at(self._counts[figure], customers, amounts)
 
-    def show(self, customer: int, variants: dict[str, str]) -> None:
-        """Note, before it is counted, that a customer gets an answer that belongs to variants of experiments."""
+    def show(self, customer: int, variants: dict[str, str], now: int = 0) -> None:
+        """Note, before it is counted, that a customer gets an answer of variants of experiments, and when."""
         for experiment, variant in variants.items():
             names = self._variants.setdefault(experiment, [])
             if variant not in names:
@@ -54,6 +68,7 @@ class Groups:
             known, shown = int(variant_of[customer]), names.index(variant)
             if known == _NONE:
                 variant_of[customer] = shown
+                self._since.setdefault(experiment, np.full(n, _NONE, np.int64))[customer] = now
                 before[:, customer] = self._counts[:, customer]
             elif known != shown:
                 variant_of[customer] = _MIXED
@@ -67,6 +82,12 @@ class Groups:
             }
             for experiment in sorted(self._variants)
         }
+
+    def members(self, experiment: str) -> Members | None:
+        """Return who was shown what of an experiment; None where nobody was."""
+        if experiment not in self._variants:
+            return None
+        return Members(self._variants[experiment], self._variant_of[experiment], self._since[experiment])
 
     def mixed(self) -> dict[str, int]:
         """Return how many customers were shown more than one variant, by experiment."""

@@ -12,13 +12,15 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from active_customers.core.clock import MINUTE, format_time
+from active_customers.core.clock import DAY, MINUTE, format_time
 from active_customers.core.errors import InvalidValueError
 from active_customers.core.event import EventType
+from active_customers.evaluation.closed_loop.accounts import Accounts, Span
 from active_customers.evaluation.closed_loop.client import BATCH, Client
 from active_customers.evaluation.closed_loop.config import LoopConfig
 from active_customers.evaluation.closed_loop.crowd import UnavailableError
 from active_customers.evaluation.closed_loop.day import ShoppingDay
+from active_customers.evaluation.closed_loop.experiment_truth import Counts
 from active_customers.evaluation.closed_loop.groups import Figure, Groups
 from active_customers.evaluation.closed_loop.judge import Judge
 from active_customers.evaluation.closed_loop.place import Place
@@ -75,6 +77,7 @@ class ClosedLoop:
         self._acts = Acts(self._shop)
         self._questions = Questions(self._shop, config.n, has_homepage=config.homepage and not config.strategies)
         self._groups = Groups(simulator.customers)
+        self._accounts = Accounts(simulator.customers, simulator.products)
         self._products = ProductCounts(self._shop)
         self._judge = Judge(self._shop, config.judged_share, self._groups)
         self._strategy = simulator.rng(6).permutation(simulator.customers) % max(1, len(config.strategies))
@@ -117,6 +120,16 @@ class ClosedLoop:
             refused_refreshes=self._refusals,
             first_failures=self._client.first_failures,
         )
+
+    def counts(self, experiment: str, days: float) -> dict[str, Counts]:
+        """Return what customers of each variant of an experiment brought in so many days from their first answer on."""
+        members = self._groups.members(experiment)
+        if members is None:
+            return {}
+        span = Span(members.since, int(days * DAY))
+        each = self._accounts.brought(span), self._accounts.expected(span), *self._accounts.shown(span)
+        who = {name: members.variant == place for place, name in enumerate(members.names)}
+        return {name: Counts(*(column[is_one] for column in each)) for name, is_one in who.items()}
 
     def _prepare(self, scratch: Path) -> None:
         """Bring the clock, the catalogue and the history of the warm-up into the service."""
@@ -220,6 +233,8 @@ class ClosedLoop:
         while True:
             turns = [Turn(day, *day.turn(now)) for day in self._open]
             turns = [turn for turn in turns if len(turn.rows)]
+            for day in self._open:
+                self._accounts.expect(*day.ended())
             self._post(self._life.journal.until(now), figures)
             if not turns:
                 return active
@@ -231,6 +246,9 @@ class ClosedLoop:
         """Post what was done, and count what was bought."""
         if len(columns["time"]) == 0:
             return
+        customers, times = (columns[name].astype(np.int64) for name in ("customer", "time"))
+        columns = columns | {"time": self._accounts.dated(customers, times)}
+        self._accounts.book(columns)
         self._client.post_events(self._acts.by_customer(columns))
         bought = columns["event_type"] == EventType.PURCHASE
         order, nth = np.unique(columns["order"][bought], return_index=True)
@@ -244,7 +262,7 @@ class ClosedLoop:
     def _show(self, turn: Turn, now: int, figures: DayFigures) -> None:
         """Ask for what each page recommends, and let it be read."""
         customer = turn.day.visits.customer[turn.rows]
-        answers, numbers = self._ask(turn, customer)
+        answers, numbers = self._ask(turn, customer, now)
         pages = np.full((len(turn.rows), self._config.n), NOTHING, np.int64)
         for i, answer in enumerate(answers):
             if answer is not None:
@@ -257,26 +275,29 @@ class ClosedLoop:
         self._judge.take(turn.day.minds(turn.rows[judged]), pages[judged], turn.day.day, figures)
         seen = turn.day.see(turn.rows, turn.source, pages, numbers)
         self._products.add(pages, seen)
+        self._accounts.show(customer[is_answered], now, seen.worth[is_answered])
         self._groups.add(Figure.LOOKED, customer[seen.looked])
         self._groups.add(Figure.CLICKS, customer[seen.place >= 0])
         figures.answers += int(is_answered.sum())
         figures.looked += int(seen.looked.sum())
         figures.clicks += int((seen.place >= 0).sum())
 
-    def _ask(self, turn: Turn, customer: Integers) -> tuple[list[Answer | None], Integers]:
+    def _ask(self, turn: Turn, customer: Integers, now: int) -> tuple[list[Answer | None], Integers]:
         """Return the answers and their numbers, by which acts name them."""
         paths = self._questions.paths(turn.day.visits, turn.rows, turn.source)
         strategies = self._config.strategies
         asked = [strategies[i] if strategies else None for i in self._strategy[customer].tolist()]
         paths = [path if name is None else f"{path}&strategy={name}" for path, name in zip(paths, asked, strict=True)]
         answers = [Answer.of(reply, len(self._shop.catalogue)) for reply in self._client.ask(paths)]
+        self._accounts.answer(customer, now)
         numbers = np.arange(self._answered, self._answered + len(answers))
         self._answered += len(answers)
         for number, who, name, answer in zip(numbers.tolist(), customer.tolist(), asked, answers, strict=True):
             if answer is not None:
                 self._acts.answers[number] = answer
                 strategy = name or answer.strategy
-                self._groups.show(who, answer.variants | ({} if strategy is None else {"strategy": strategy}))
+                shown = answer.variants | ({} if strategy is None else {"strategy": strategy})
+                self._groups.show(who, shown if answer.products else {}, now)
         return answers, numbers
 
     def _forget(self) -> None:

@@ -105,10 +105,14 @@ class Buying:
 
         It is what the product itself brings in this visit, not what the customer goes on to afterwards.
         """
+        return self.earned(self.cart_chances(minds, products), products)
+
+    def earned(self, chance: Floats, products: Integers) -> Floats:
+        """Return what the shop may expect of products that come into a cart with a chance, in EUR; shapes are alike."""
         catalogue, config = self._shop.catalogue, self._shop.config
         ordered = (1 - config.cart_remove_rate) * config.checkout_rate * config.payment_rate
         pieces = 1 + SECOND_PIECES * self._replenishable[products]
-        return np.asarray(self.cart_chances(minds, products) * ordered * pieces * catalogue.price[products])
+        return np.asarray(chance * ordered * pieces * catalogue.price[products])
 
     def _has_variant(self, products: Integers, others: Integers) -> Flags:
         """Return whether a variant of each product (int64[s, n]) is among the others (int64[s, m], -1: none)."""
