@@ -24,7 +24,7 @@ from active_customers.evaluation.closed_loop.client import Client
 from active_customers.evaluation.closed_loop.experiment_truth import Judged
 from active_customers.evaluation.closed_loop.report import DayFigures, heading
 from active_customers.evaluation.simulator import SimulatorConfig
-from active_customers.realtime.experiment_changes import ExperimentChanges
+from active_customers.experiments.experiment_schema import readable
 from active_customers.realtime.schemas import first_error
 from active_customers.storage.data_dir import DataDirectory
 from active_customers.terminal import progress, say
@@ -121,13 +121,12 @@ def _judged(place: Place, loop: ClosedLoop) -> list[Judged]:
     settings, directory = loaded(place.config, place.data_dir).settings, DataDirectory(place.data_dir)
     counting = settings.experiment_outcomes
     with opened_directory(directory, settings) as opened:
-        archive = opened.writer.archive_log
-        results = ExperimentResults(opened.store, directory, archive, counting, settings.experiment_analysis)
-        changes = ExperimentChanges(opened.store.records, opened.writer.change_records, opened.clock, lambda: None)
-        now = opened.clock.now()
+        reading, now = settings.experiment_analysis, opened.clock.now()
+        results = ExperimentResults(opened.store, directory, counting, reading, opened.writer.archive_log)
         return [
             Judged.of(results.of(experiment, now), loop.counts(experiment.name, counting.conversion_days))
-            for experiment, _ in changes.all()
+            for experiment in readable(opened.store.records["experiments"].all())
+            if experiment.bandit is None
         ]
 
 

@@ -184,13 +184,15 @@ class ShelfRoutes:
             else:
                 wishes = _wishes(rest)
             page = self._page_for(customer, wishes, is_told=self._tells(granted, customer, headers))
+            mine = next((shelf for shelf in page.shelves if shelf.shelf in _OF_THE_ENGINE), None)
+            if mine is None:
+                page = page._replace(assigned=NOT_ASSIGNED)
             language = self._languages.asked(wishes.lang, headers)
             body = self._page(customer, page, wishes.channel, language)
         except ActiveCustomersError as error:
             reply = problem_of(error)
             REQUESTS.labels("homepage", str(reply.status)).inc()
             return reply
-        mine = next((shelf for shelf in page.shelves if shelf.shelf in _OF_THE_ENGINE), None)
         if mine is not None:
             query, where = Query(customer, Context.HOME, channel=wishes.channel), (Context.HOME, wishes.channel)
             shown = mine.rows.products[: mine.size].tolist()
