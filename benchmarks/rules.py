@@ -167,9 +167,9 @@ def _costs(shop: Shop, plan: Plan) -> dict[str, list[dict[str, float]]]:
         engine = answering.services.hot._engine  # the very one that requests meet
         queries = [parse_query(b"customer_id=c%d&context=home&n=10" % number) for number in range(n_calls)]
         filtered = [query._replace(filter="price < 100 and stock > 0") for query in queries]
-        nothing = engine.rules.nothing()._replace(beyond=0)
+        unruled = engine.way(queries[0])._replace(applied=engine.rules.nothing()._replace(beyond=0))
         calls: dict[str, Callable[[int], object]] = {
-            "without rules": lambda i: engine._answer(queries[i], nothing),
+            "without rules": lambda i: engine._answer(queries[i], unruled),
             "with rules": lambda i: engine.recommend(queries[i]),
             "with rules and a filter": lambda i: engine.recommend(filtered[i]),
         }
