@@ -86,7 +86,7 @@ class DayFigures:
             f"{self.orders:,}",
             f"{self.revenue:,.0f}",
             f"{self.revenue_per_customer:.2f}",
-            f"{self.regret:.0%}",
+            f"{self.regret:.0%}" if self.judged else "-",
             f"{self.model_age_seconds / 3600:.1f} h",
             f"{self.failures:,}",
         )
@@ -115,11 +115,13 @@ class GroupFigures:
 
     def line(self) -> str:
         """Return it in words."""
-        return (
+        told = (
             f"{self.customers:,} customers, CTR {self.click_through:.1%}, {self.orders:,} orders, "
-            f"{self.revenue_per_customer:.2f} ± {1.96 * self.standard_error:.2f} EUR per customer, "
-            f"{self.expected_revenue:.3f} EUR expected of an answer, regret {self.regret:.0%}"
+            f"{self.revenue_per_customer:.2f} ± {1.96 * self.standard_error:.2f} EUR per customer"
         )
+        if not self.expected_revenue:  # no answer was judged
+            return told
+        return f"{told}, {self.expected_revenue:.3f} EUR expected of an answer, regret {self.regret:.0%}"
 
 
 @dataclass(frozen=True, slots=True)
