@@ -173,7 +173,7 @@ def test_wrong_requests_are_refused(train, asked, wrong):
 @pytest.mark.parametrize(
     ("wrong", "protocol", "said"),
     [
-        ({"loose": True}, "next-item", "loose: True"),
+        ({"loose": True}, "next-item", "loose: true"),
         ({"folds": Folds(3)}, "next-item", "folds: 3"),
         ({"folds": Folds(targets="purchase")}, "held-out", "targets: 'purchase'"),
         ({"folds": Folds(days=2.0)}, "rest-of-session", "horizon_days: 2.0"),

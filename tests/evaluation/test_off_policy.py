@@ -289,13 +289,13 @@ def test_of_skewed_rewards_the_upper_end_is_farther():
     ("changed", "message"),
     [
         ({"propensities": np.array([0.5, 0.0])}, r"propensities\[1\]: 0.0 is not valid: probabilities lie in \(0, 1\]"),
-        ({"propensities": np.array([np.nan, 1])}, r"propensities\[0\]: nan"),
+        ({"propensities": np.array([np.nan, 1])}, r"propensities\[0\]: NaN"),
         ({"propensities": np.array([1.01, 1])}, r"propensities\[0\]: 1.01"),
-        ({"rewards": np.array([1, np.inf])}, r"rewards\[1\]: inf"),
+        ({"rewards": np.array([1, np.inf])}, r"rewards\[1\]: Infinity"),
         ({"arms": np.array([0, 2])}, r"arms\[1\]: 2"),
         ({"arms": np.array([-1, 0])}, r"arms\[0\]: -1"),
         ({"customers": np.array([1])}, "customers: 1 is not valid: give one for each of the 2 choices"),
-        ({"features": np.array([[1.0], [np.nan]])}, r"features\[1\]: \[nan\]"),
+        ({"features": np.array([[1.0], [np.nan]])}, r"features\[1\]: \[NaN\]"),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_row(changed, message):
@@ -307,11 +307,11 @@ def test_what_cannot_be_is_refused_with_its_row(changed, message):
 @pytest.mark.parametrize(
     ("probabilities", "message"),
     [
-        (np.array([0.5, 0.5]), r"probabilities.shape: \(2,\) is not valid: give 4 probabilities"),
+        (np.array([0.5, 0.5]), r"probabilities.shape: \[2\] is not valid: give 4 probabilities"),
         (np.full((599, 4), 0.25), "or such a row for each of the 600 choices"),
         (np.array([0.5, 0.5, 0.5, 0.5]), r"probabilities\[0\]: 2.0"),
         (np.array([1.5, -0.5, 0, 0]), r"probabilities\[0\]: 1.0 is not valid: each row is 0 or more and sums to 1"),
-        (np.array([np.nan, 0.5, 0.5, 0]), r"probabilities\[0\]: nan"),
+        (np.array([np.nan, 0.5, 0.5, 0]), r"probabilities\[0\]: NaN"),
     ],
 )
 def test_probabilities_that_are_none_are_refused(probabilities, message):

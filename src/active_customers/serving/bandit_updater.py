@@ -61,7 +61,10 @@ class _Taught:
                 self.learner = Learner(files.learning(experiment), experiment.bandit.waiting)
 
     def read(self, entry: LogEntry, key: int, shows: bool) -> None:
-        """Take an entry that has a `recommendation_id`; `shows` says whether that is one that showed its product."""
+        """Take an entry that has a `recommendation_id`; `shows` says whether that is one that showed its product.
+
+        Choices and rewards go by when they arrived: a shop's clock that runs behind would date clicks before answers.
+        """
         event = entry.event
         if event.event_type == EventType.CHOICE:
             told = event.details.get("metadata", {})
@@ -71,10 +74,10 @@ class _Taught:
                 known = told.get("features")
                 context = None if known is None else np.array(known, np.float32)
                 if (0 if context is None else len(context)) == self.n_features:
-                    self.learner.fold(Made(key, arm, context, event.time))
+                    self.learner.fold(Made(key, arm, context, entry.arrival))
         elif shows and event.event_type in _REWARDED[self.reward]:
             value = (event.price or 0.0) * event.quantity if self.reward == "revenue" else 1.0
-            self.learner.fold(Earned(key, value, event.time))
+            self.learner.fold(Earned(key, value, entry.arrival))
 
     def publish(self, now: int) -> None:
         """Learn from what is over by now, and let the next choices follow."""
