@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Protocol, Self, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
 
@@ -51,6 +51,33 @@ _OWN: dict[RuleKind, tuple[str, ...]] = {
 """Fields that only some kinds of rules have."""
 
 
+class _Named(Protocol):
+    @property
+    def name(self) -> str | None: ...
+
+
+N = TypeVar("N", bound=_Named)
+
+
+def read_named(model: type[N], sent: object, at: str, name: str | None) -> N:
+    """Return what was sent as a model that has a name, which the address may tell instead.
+
+    Raises `InvalidValueError` naming the field below `at`; `name` is what the address calls it.
+    """
+    if name is not None and isinstance(sent, dict) and sent.get("name") is None:
+        sent = {**sent, "name": name}
+    schema = cast("type[BaseModel]", model)
+    try:
+        read = cast("N", schema.model_validate(sent))
+    except ValidationError as error:
+        raise first_error(error, schema, at) from error
+    if read.name is None:
+        raise InvalidValueError(f"{at}name", None, "it is required")
+    if name not in (None, read.name):
+        raise InvalidValueError(f"{at}name", read.name, f"leave it out: the address names {name!r}")
+    return read
+
+
 class RuleIn(BaseModel):
     """What a shop wants. A field that is null is not set."""
 
@@ -93,16 +120,7 @@ class RuleIn(BaseModel):
 
         Raises `InvalidValueError` naming the field below `at`; `name` is what the address calls it.
         """
-        if name is not None and isinstance(sent, dict) and sent.get("name") is None:
-            sent = {**sent, "name": name}
-        try:
-            rule = cls.model_validate(sent)
-        except ValidationError as error:
-            raise first_error(error, cls, at) from error
-        if rule.name is None:
-            raise InvalidValueError(f"{at}name", None, "it is required")
-        if name not in (None, rule.name):
-            raise InvalidValueError(f"{at}name", rule.name, f"leave it out: the address names {name!r}")
+        rule = read_named(cls, sent, at, name)
         rule._check(at)
         rule.rule(at)
         return rule

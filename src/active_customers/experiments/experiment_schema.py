@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from math import isclose
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from active_customers.catalog.rule_schema import ChannelWord, ContextWord, Moment, Name, members
+from active_customers.catalog.rule_schema import ChannelWord, ContextWord, Moment, Name, members, read_named
 from active_customers.core.clock import format_time
 from active_customers.core.errors import InvalidValueError
 from active_customers.core.event import Channel, Context
@@ -19,7 +19,7 @@ from active_customers.experiments.request_features import FEATURES
 from active_customers.experiments.rewards import RewardsConfig
 from active_customers.experiments.strategies import DEFAULT
 from active_customers.experiments.strategy_schema import Description
-from active_customers.realtime.schemas import Id, first_error
+from active_customers.realtime.schemas import Id
 
 _log = logging.getLogger(__name__)
 
@@ -122,16 +122,7 @@ class ExperimentIn(BaseModel):
 
         Raises `InvalidValueError` naming the field below `at`; `name` is what the address calls it.
         """
-        if name is not None and isinstance(sent, dict) and sent.get("name") is None:
-            sent = {**sent, "name": name}
-        try:
-            experiment = cls.model_validate(sent)
-        except ValidationError as error:
-            raise first_error(error, cls, at) from error
-        if experiment.name is None:
-            raise InvalidValueError(f"{at}name", None, "it is required")
-        if name not in (None, experiment.name):
-            raise InvalidValueError(f"{at}name", experiment.name, f"leave it out: the address names {name!r}")
+        experiment = read_named(cls, sent, at, name)
         experiment._check(at)
         return experiment
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from active_customers.catalog.product_schema import Switch
-from active_customers.catalog.rule_schema import Most, Name
+from active_customers.catalog.rule_schema import Most, Name, read_named
 from active_customers.catalog.rules import PageWish
 from active_customers.core.errors import InvalidValueError
 from active_customers.experiments.strategies import DEFAULT, RankingWish, RulesWish, Strategy
-from active_customers.realtime.schemas import first_error
 
 MAX_STRATEGIES = 100
 """Strategies of one shop."""
@@ -57,16 +56,7 @@ class StrategyIn(BaseModel):
 
         Raises `InvalidValueError` naming the field below `at`; `name` is what the address calls it.
         """
-        if name is not None and isinstance(sent, dict) and sent.get("name") is None:
-            sent = {**sent, "name": name}
-        try:
-            strategy = cls.model_validate(sent)
-        except ValidationError as error:
-            raise first_error(error, cls, at) from error
-        if strategy.name is None:
-            raise InvalidValueError(f"{at}name", None, "it is required")
-        if name not in (None, strategy.name):
-            raise InvalidValueError(f"{at}name", strategy.name, f"leave it out: the address names {name!r}")
+        strategy = read_named(cls, sent, at, name)
         if strategy.name == DEFAULT:
             raise InvalidValueError(f"{at}name", DEFAULT, "that is what is set for the shop: choose another name")
         strategy._check(at)
